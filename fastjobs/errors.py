@@ -147,15 +147,11 @@ class Retry(FastJobsError):
     Args:
         message: what to store as the reason.
         in_: seconds until the next run; None takes the job type's own `retry_delay`.
-        charge: False does not count this run against `retries`.
     """
 
-    def __init__(
-        self, message: str = "retry requested", *, in_: float | None = None, charge: bool = True
-    ) -> None:
+    def __init__(self, message: str = "retry requested", *, in_: float | None = None) -> None:
         super().__init__(message)
         self.in_ = in_
-        self.charge = charge
 
 
 class Discard(FastJobsError):
