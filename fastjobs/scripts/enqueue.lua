@@ -1,0 +1,56 @@
+-- Stores one chunk of jobs and puts it in line, or into the schedule when it is due later.
+--
+-- KEYS[1] chunks     {..}:chunks     hash  chunk id -> packed chunk
+-- KEYS[2] ready      {..}:ready      zset  sequence + ref, score = -priority
+-- KEYS[3] scheduled  {..}:scheduled  zset  "s<priority>,<ref>" -> due (ms)
+-- KEYS[4] jobs       {..}:jobs       hash  records of detached jobs
+-- KEYS[5] stats      {..}:stats      hash
+-- KEYS[6] wake       {..}:wake       list  hints
+-- ARGV[1] id         chunk id, made by the producer before the first send
+-- ARGV[2] n          number of jobs in it
+-- ARGV[3] priority   higher runs first
+-- ARGV[4] delay_ms   from the server's now; 0 = at once
+-- ARGV[5] wake_cap   most hints to keep
+-- ARGV[6] blob       the packed chunk
+-- Returns 1 created, 2 existing (same content: sent before), 3 conflict (the id has other content).
+-- O(log queue). Keeps: one id is stored once, however often it is sent. The first write is one that the
+-- server refuses when it is out of memory, so nothing is ever half-written.
+
+-- @include lib/clock
+-- @include lib/sequence
+-- @include lib/counters
+-- @include lib/wake
+
+local chunks, ready, scheduled, jobs, stats, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local id, n, priority = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local delay_ms, wake_cap, blob = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
+-- The bytes of a chunk before this offset (checksum, creation time) differ each time it is packed.
+local CONTENT_OFFSET = 17
+
+local stored = redis.call('HGET', chunks, id)
+if stored then
+  local same = string.sub(stored, CONTENT_OFFSET) == string.sub(blob, CONTENT_OFFSET)
+  return same and 2 or 3
+end
+if n == 1 and redis.call('HEXISTS', jobs, id .. '~0') == 1 then
+  return 2
+end
+-- Reads that fail on a key of a foreign type, before anything is written.
+redis.call('ZCARD', ready)
+redis.call('ZCARD', scheduled)
+redis.call('LLEN', wake)
+redis.call('HLEN', stats)
+
+redis.call('HSET', chunks, id, blob)
+local now_ms, now_us = server_clock()
+local ref = n == 1 and id or string.format('%s~000+%d', id, n)
+if delay_ms > 0 then
+  redis.call('ZADD', scheduled, string.format('%.0f', now_ms + delay_ms), 's' .. ARGV[3] .. ',' .. ref)
+  move_count(stats, nil, 'scheduled', n)
+else
+  redis.call('ZADD', ready, -priority, next_sequence(stats, now_us) .. ref)
+  move_count(stats, nil, 'queued', n)
+  wake_one(wake, wake_cap)
+end
+move_count(stats, nil, 'enqueued_total', n)
+return 1

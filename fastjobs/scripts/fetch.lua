@@ -1,0 +1,136 @@
+-- Leases jobs to a session: promotes what is due, then takes spans from the head of the line.
+--
+-- KEYS[1] ready      {..}:ready      zset  sequence + ref, score = -priority
+-- KEYS[2] scheduled  {..}:scheduled  zset  due members
+-- KEYS[3] chunks     {..}:chunks     hash  chunk id -> packed chunk
+-- KEYS[4] jobs       {..}:jobs       hash  records of detached jobs
+-- KEYS[5] marks      {..}:marks      hash  progress and redeliveries
+-- KEYS[6] leases     {..}:leases     hash  "<session>:<fence>" -> entries; "<session>" -> request and fences
+-- KEYS[7] sessions   {..}:sessions   zset  session -> deadline (ms)
+-- KEYS[8] stats      {..}:stats      hash
+-- KEYS[9] wake       {..}:wake       list  hints
+-- ARGV[1] session    who takes the lease
+-- ARGV[2] request    id of this fetch: sent again, it returns the same lease
+-- ARGV[3] want       number of jobs to take; whole spans, so up to a quarter more
+-- ARGV[4] max_refs   most refs in the lease
+-- ARGV[5] max_bytes  stop once this much payload is in the reply
+-- ARGV[6] lease_ms   lease length, for the outage grace
+-- ARGV[7..] ids of chunks the process holds already: their payload is not sent again
+-- Returns {fence, now_ms, ms until the next scheduled job or -1, {ref, marks, payload}...}; payload is the packed
+-- chunk or record, '' for a chunk held already, nil when it is missing. fence 0: nothing to do.
+-- fence -1: the session is fenced. O((spans + due) log queue). Keeps: priority descending, then first in
+-- first out; a job is in one lease at a time.
+
+-- @include lib/clock
+-- @include lib/full_server
+-- @include lib/refs
+-- @include lib/sequence
+-- @include lib/counters
+-- @include lib/tick
+-- @include lib/session
+-- @include lib/lease
+-- @include lib/promote
+-- @include lib/wake
+
+local ready, scheduled, chunks, jobs, marks = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local leases, sessions, stats, wake = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local session, request, want = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local max_refs, max_bytes, lease_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local PROMOTE_LIMIT, PAGE = 100, 16
+
+local now_ms, now_us = server_clock()
+if not is_open(sessions, session) then
+  return {-1, now_ms, -1}
+end
+local known = {}
+for position = 7, #ARGV do
+  known[ARGV[position]] = true
+end
+
+-- Adds {ref, marks, payload} to the reply and returns the payload's length.
+local function describe(reply, ref, id, detached)
+  local payload
+  if detached then
+    payload = redis.call('HGET', jobs, ref)
+  elseif known[id] then
+    payload = ''
+  else
+    payload = redis.call('HGET', chunks, id)
+    known[id] = true
+  end
+  reply[#reply + 1] = {ref, redis.call('HGET', marks, detached and ref or id), payload}
+  return payload and #payload or 0
+end
+
+local held = redis.call('HGET', leases, session) or ''
+local last_request, last_fence = string.match(held, '^(%S+):(%d+)')
+if last_request == request then
+  local reply = {tonumber(last_fence), now_ms, -1}
+  for _, entry in ipairs(read_lease(leases, session, last_fence) or {}) do
+    describe(reply, entry.ref, entry.id, entry.detached)
+  end
+  return reply
+end
+
+run_when_full(ready)
+tick(stats, now_ms, lease_ms)
+promote_due(scheduled, ready, stats, now_ms, now_us, PROMOTE_LIMIT)
+
+local reply = {0, now_ms, -1}
+local members, entries, rest = {}, {}, nil
+local taken, bytes, offset = 0, 0, 0
+while taken < want and #entries < max_refs and bytes < max_bytes and not rest do
+  local page = redis.call('ZRANGE', ready, offset, offset + PAGE - 1, 'WITHSCORES')
+  if #page == 0 then
+    break
+  end
+  for position = 1, #page, 2 do
+    local member, score = page[position], page[position + 1]
+    local sequence, ref = string.sub(member, 1, 13), string.sub(member, 14)
+    local id, first, count, detached = parse_ref(ref)
+    local room = want - taken
+    if room <= 0 or #entries >= max_refs or bytes >= max_bytes then
+      break
+    end
+    members[#members + 1] = member
+    if count > room + math.floor(room / 4) then
+      rest = {score, sequence .. span_ref(ref, id, first + room, count - room)}
+      ref, count = span_ref(ref, id, first, room), room
+    end
+    bytes = bytes + describe(reply, ref, id, detached)
+    entries[#entries + 1] = score .. ' ' .. sequence .. ref
+    taken = taken + count
+    if rest then
+      break
+    end
+  end
+  offset = offset + PAGE
+end
+
+if taken == 0 then
+  local next_due = redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')
+  if next_due[2] then
+    reply[3] = math.max(0, tonumber(next_due[2]) - now_ms)
+  end
+  redis.call('DEL', wake)
+  return reply
+end
+
+for position = 1, #members, 500 do
+  redis.call('ZREM', ready, unpack(members, position, math.min(position + 499, #members)))
+end
+if rest then
+  redis.call('ZADD', ready, rest[1], rest[2])
+end
+local fence = redis.call('HINCRBY', stats, 'fence', 1)
+local fences = string.match(held, ' .*$') or ''
+redis.call('HSET', leases, session, request .. ':' .. fence .. fences .. ' ' .. fence,
+  session .. ':' .. fence, table.concat(entries, ' '))
+move_count(stats, 'queued', 'executing', taken)
+if redis.call('ZCARD', ready) > 0 then
+  wake_one(wake, 1)
+else
+  redis.call('DEL', wake)
+end
+reply[1] = fence
+return reply

@@ -1,0 +1,85 @@
+-- A lease is the field "<session>:<fence>" of `leases`: "<score> <member>" pairs of `ready`, separated by
+-- spaces, so that what is given back returns to its exact place. The field "<session>" lists what the
+-- session holds: "<request>:<fence>" of its last fetch, then all its fences.
+
+-- The lease's entries, each {score, sequence, ref, id, first, count, detached}; nil when there is none.
+local function read_lease(leases, session, fence)
+  local packed = redis.call('HGET', leases, session .. ':' .. fence)
+  if not packed then
+    return nil
+  end
+  local entries = {}
+  for score, sequence, ref in string.gmatch(packed, '(%S+) (%x%x%x%x%x%x%x%x%x%x%x%x%x)(%S+)') do
+    local id, first, count, detached = parse_ref(ref)
+    entries[#entries + 1] = {
+      score = score, sequence = sequence, ref = ref,
+      id = id, first = first, count = count, detached = detached,
+    }
+  end
+  return entries
+end
+
+-- Stores what is left of the lease; an empty lease goes, and its fence with it.
+local function write_lease(leases, session, fence, entries)
+  local parts = {}
+  for _, entry in ipairs(entries) do
+    if entry.count > 0 then
+      parts[#parts + 1] = entry.score .. ' ' .. entry.sequence .. entry.ref
+    end
+  end
+  if #parts > 0 then
+    redis.call('HSET', leases, session .. ':' .. fence, table.concat(parts, ' '))
+    return
+  end
+  redis.call('HDEL', leases, session .. ':' .. fence)
+  local held = redis.call('HGET', leases, session)
+  if held then
+    local kept = string.gsub(held .. ' ', ' ' .. fence .. ' ', ' ', 1)
+    redis.call('HSET', leases, session, string.sub(kept, 1, -2))
+  end
+end
+
+-- The fences the session holds, oldest first.
+local function held_fences(leases, session)
+  local fences = {}
+  local held = redis.call('HGET', leases, session)
+  if held then
+    for fence in string.gmatch(held, ' (%d+)') do
+      fences[#fences + 1] = fence
+    end
+  end
+  return fences
+end
+
+-- Takes the jobs first .. first+count-1 of a chunk (or one detached job) out of the lease's entries and
+-- calls visit(entry, first, count) for each part that was still there; returns how many jobs that was.
+-- What is asked for but no longer there was taken before: that makes replays harmless.
+local function take_from_lease(entries, id, first, count, detached, visit)
+  local taken = 0
+  for position = 1, #entries do
+    local entry = entries[position]
+    if entry.id == id and entry.detached == detached and entry.count > 0 then
+      local from = math.max(first, entry.first)
+      local to = math.min(first + count, entry.first + entry.count)
+      if from < to then
+        local tail = entry.first + entry.count - to
+        if tail > 0 and from > entry.first then
+          entries[#entries + 1] = {
+            score = entry.score, sequence = entry.sequence, ref = span_ref(entry.ref, id, to, tail),
+            id = id, first = to, count = tail, detached = detached,
+          }
+          tail = 0
+        end
+        visit(entry, from, to - from)
+        taken = taken + to - from
+        if tail > 0 then
+          entry.first, entry.count = to, tail
+        else
+          entry.count = from - entry.first
+        end
+        entry.ref = span_ref(entry.ref, id, entry.first, entry.count)
+      end
+    end
+  end
+  return taken
+end
