@@ -69,8 +69,8 @@ local function finish_run(id, n, first, count, head, columns)
       local before = redis.call('HGET', keys.finished, id) or ''
       redis.call('HSET', keys.finished, id, before .. from .. '+' .. number .. ' ' .. head .. times)
     end
-    chunk_progress(keys, id, n, number, now_ms)
-    move_count(keys.stats, 'executing', nil, number)
+    chunk_progress(keys, id, n, number, number, now_ms)
+    move_count(keys.stats, 'executing', finished_keep > 0 and 'finished' or nil, number)
     move_count(keys.stats, nil, 'finished_total', number)
   end)
 end
@@ -80,7 +80,8 @@ local settle = {}
 function settle.finished(ref, _, _, record)
   if finished_keep > 0 and record ~= '' then
     redis.call('HSET', keys.jobs, ref, record)
-    log_finished(keys.finished_log, keys.stats, ref, 1, now_ms)
+    log_finished(keys.finished_log, ref, 1, now_ms)
+    move_count(keys.stats, nil, 'finished', 1)
   else
     redis.call('HDEL', keys.jobs, ref)
   end
@@ -98,10 +99,10 @@ function settle.scheduled(ref, delay_ms, priority, record, kind)
   redis.call('HSET', keys.jobs, ref, record)
   if delay_ms > 0 then
     local due = string.format('%.0f', now_ms + delay_ms)
-    redis.call('ZADD', keys.scheduled, due, (kind or 's') .. priority .. ',' .. ref)
+    redis.call('ZADD', keys.scheduled, due, (kind or 's') .. string.format('%.0f', priority) .. ',' .. ref)
     move_count(keys.stats, 'executing', kind == 'r' and 'retrying' or 'scheduled', 1)
   else
-    redis.call('ZADD', keys.ready, -tonumber(priority), next_sequence(keys.stats, now_us) .. ref)
+    redis.call('ZADD', keys.ready, 0 - priority, next_sequence(keys.stats, now_us) .. ref)
     move_count(keys.stats, 'executing', 'queued', 1)
     wake_one(keys.wake, 1)
   end
@@ -120,12 +121,12 @@ local function settle_job(ref, n, index, state, delay_ms, priority, record)
     if detached then
       redis.call('HDEL', keys.marks, entry.ref)
     elseif n > 0 then
-      chunk_progress(keys, id, n, 1, now_ms)
+      chunk_progress(keys, id, n, 1, 0, now_ms)
     end
   end)
 end
 
-local taken, position = 0, 8
+local taken, position, settled = 0, 8, runs
 for _ = 1, runs do
   local id, n, first, count, head, columns = unpack(ARGV, position, position + RUN_WIDTH - 1)
   taken = taken + finish_run(id, tonumber(n), tonumber(first), tonumber(count), head, columns)
@@ -133,12 +134,12 @@ for _ = 1, runs do
 end
 while position <= #ARGV do
   local ref, n, index, state, delay_ms, priority, record = unpack(ARGV, position, position + OUTCOME_WIDTH - 1)
-  taken = taken + settle_job(ref, tonumber(n), tonumber(index), state, tonumber(delay_ms), priority, record)
-  position = position + OUTCOME_WIDTH
+  taken = taken + settle_job(ref, tonumber(n), tonumber(index), state, tonumber(delay_ms), tonumber(priority), record)
+  position, settled = position + OUTCOME_WIDTH, settled + 1
 end
 if taken > 0 then
   write_lease(leases, session, fence, entries)
-  trim_finished(keys, finished_keep, finished_keep_ms, now_ms, 2 * taken + 2)
-  trim_failed(keys, failed_keep, failed_keep_ms, now_ms, 4)
+  trim_finished(keys, finished_keep, finished_keep_ms, now_ms, 2 * settled + 2)
+  trim_failed(keys, failed_keep, failed_keep_ms, now_ms, 2 * settled + 2)
 end
 return taken

@@ -48,7 +48,7 @@ if delay_ms > 0 then
   redis.call('ZADD', scheduled, string.format('%.0f', now_ms + delay_ms), 's' .. ARGV[3] .. ',' .. ref)
   move_count(stats, nil, 'scheduled', n)
 else
-  redis.call('ZADD', ready, -priority, next_sequence(stats, now_us) .. ref)
+  redis.call('ZADD', ready, 0 - priority, next_sequence(stats, now_us) .. ref)
   move_count(stats, nil, 'queued', n)
   wake_one(wake, wake_cap)
 end

@@ -16,8 +16,8 @@
 -- ARGV[5] max_bytes  stop once this much payload is in the reply
 -- ARGV[6] lease_ms   lease length, for the outage grace
 -- ARGV[7..] ids of chunks the process holds already: their payload is not sent again
--- Returns {fence, now_ms, ms until the next scheduled job or -1, {ref, marks, payload}...}; payload is the packed
--- chunk or record, '' for a chunk held already, nil when it is missing. fence 0: nothing to do.
+-- Returns {fence, now_ms, ms until the next scheduled job or -1, {ref, score, marks, payload}...}; payload is the
+-- packed chunk or record, '' for a chunk held already, nil when it is missing. fence 0: nothing to do.
 -- fence -1: the session is fenced. O((spans + due) log queue). Keeps: priority descending, then first in
 -- first out; a job is in one lease at a time.
 
@@ -47,8 +47,8 @@ for position = 7, #ARGV do
   known[ARGV[position]] = true
 end
 
--- Adds {ref, marks, payload} to the reply and returns the payload's length.
-local function describe(reply, ref, id, detached)
+-- Adds {ref, score, marks, payload} to the reply and returns the payload's length.
+local function describe(reply, ref, score, id, detached)
   local payload
   if detached then
     payload = redis.call('HGET', jobs, ref)
@@ -58,7 +58,7 @@ local function describe(reply, ref, id, detached)
     payload = redis.call('HGET', chunks, id)
     known[id] = true
   end
-  reply[#reply + 1] = {ref, redis.call('HGET', marks, detached and ref or id), payload}
+  reply[#reply + 1] = {ref, score, redis.call('HGET', marks, detached and ref or id), payload}
   return payload and #payload or 0
 end
 
@@ -67,7 +67,7 @@ local last_request, last_fence = string.match(held, '^(%S+):(%d+)')
 if last_request == request then
   local reply = {tonumber(last_fence), now_ms, -1}
   for _, entry in ipairs(read_lease(leases, session, last_fence) or {}) do
-    describe(reply, entry.ref, entry.id, entry.detached)
+    describe(reply, entry.ref, entry.score, entry.id, entry.detached)
   end
   return reply
 end
@@ -97,7 +97,7 @@ while taken < want and #entries < max_refs and bytes < max_bytes and not rest do
       rest = {score, sequence .. span_ref(ref, id, first + room, count - room)}
       ref, count = span_ref(ref, id, first, room), room
     end
-    bytes = bytes + describe(reply, ref, id, detached)
+    bytes = bytes + describe(reply, ref, score, id, detached)
     entries[#entries + 1] = score .. ' ' .. sequence .. ref
     taken = taken + count
     if rest then

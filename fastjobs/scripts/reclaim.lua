@@ -40,8 +40,8 @@ local session = expired[1]
 redis.call('ZADD', sessions, 0, session)
 local jobs, empty = give_back_session(ready, leases, session, limit, function(entry)
   local marked = entry.detached and entry.ref or entry.id
-  local done, redeliveries = read_marks(marks, marked)
-  write_marks(marks, marked, done, redeliveries + 1)
+  local done, redeliveries, finished = read_marks(marks, marked)
+  write_marks(marks, marked, done, redeliveries + 1, finished)
 end)
 move_count(stats, 'executing', 'queued', jobs)
 move_count(stats, nil, 'redelivered_total', jobs)

@@ -2,13 +2,12 @@
 -- eight bytes of times per job; `finished_log` lists what has ended whole, oldest first, as "<jobs> <ended ms> <id>",
 -- where id is a chunk id or a detached job's ref. The payload stays in `chunks` (or `jobs`) for as long.
 
--- Adds a chunk or detached job that has ended whole to the history.
-local function log_finished(finished_log, stats, id, jobs_kept, now_ms)
-  redis.call('RPUSH', finished_log, string.format('%d %.0f %s', jobs_kept, now_ms, id))
-  redis.call('HINCRBY', stats, 'finished', jobs_kept)
+-- Adds a chunk or detached job that has ended whole to the history, with how many of its jobs finished.
+local function log_finished(finished_log, id, finished, now_ms)
+  redis.call('RPUSH', finished_log, string.format('%d %.0f %s', finished, now_ms, id))
 end
 
--- Removes the oldest entries beyond `keep` jobs or older than `keep_ms`, at most `limit` of them.
+-- Removes the oldest entries that are not needed to keep `keep` jobs, or are older than `keep_ms`; at most `limit`.
 local function trim_finished(keys, keep, keep_ms, now_ms, limit)
   local kept = tonumber(redis.call('HGET', keys.stats, 'finished') or 0)
   for _ = 1, limit do
@@ -17,7 +16,7 @@ local function trim_finished(keys, keep, keep_ms, now_ms, limit)
       return
     end
     local number, ended_ms, id = string.match(oldest, '^(%d+) (%d+) (.+)$')
-    if kept <= keep and now_ms - tonumber(ended_ms) <= keep_ms then
+    if kept - tonumber(number) < keep and now_ms - tonumber(ended_ms) <= keep_ms then
       return
     end
     redis.call('LPOP', keys.finished_log)

@@ -6,7 +6,7 @@ local function promote_due(scheduled, ready, stats, now_ms, now_us, limit)
     local kind, priority, ref = string.match(member, '^(%a)(-?%d+),(.+)$')
     local _, _, count = parse_ref(ref)
     redis.call('ZREM', scheduled, member)
-    redis.call('ZADD', ready, -tonumber(priority), next_sequence(stats, now_us) .. ref)
+    redis.call('ZADD', ready, 0 - priority, next_sequence(stats, now_us) .. ref)
     move_count(stats, kind == 'r' and 'retrying' or 'scheduled', 'queued', count)
   end
 end

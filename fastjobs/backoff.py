@@ -1,0 +1,29 @@
+"""Waiting times between tries to reach the server: exponential with full jitter, so that many clients do not return at once."""
+
+from __future__ import annotations
+
+import random
+
+
+class Backoff:
+    """Grows from try to try until it is reset.
+
+    Args:
+        first_s: upper bound of the first wait, in seconds.
+        cap_s: upper bound of any wait, in seconds.
+    """
+
+    def __init__(self, first_s: float = 0.02, cap_s: float = 2.0) -> None:
+        self._first_s = first_s
+        self._cap_s = cap_s
+        self.reset()
+
+    def reset(self) -> None:
+        """Begins again with the first wait."""
+        self._bound_s = self._first_s
+
+    def next_s(self) -> float:
+        """Returns how long to wait now, in seconds."""
+        bound_s = self._bound_s
+        self._bound_s = min(self._cap_s, bound_s * 2)
+        return random.uniform(bound_s / 2, bound_s)

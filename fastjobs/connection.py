@@ -1,0 +1,254 @@
+"""One connection to the server: made by redis-py (TCP, unix socket, TLS, AUTH), used by our own packer and reader.
+
+redis-py's retries are off: it would resend a write up to ten times behind our back. What an error
+means is told here (`classify`); what to do about it is decided by the callers in `store`.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.connection import AbstractConnection, ConnectionPool
+from redis.retry import Retry
+
+from fastjobs import errors
+from fastjobs._core import NOT_READY, ReplyError, ReplyReader
+from fastjobs.scripts import all_scripts
+
+#: Bytes asked for per read; a reply of a thousand small jobs fits.
+_READ_SIZE = 1 << 18
+
+#: First word of an error reply -> what it means for the caller.
+_ERROR_CLASSES: dict[str, type[errors.StoreError]] = {
+    "LOADING": errors.Unavailable,
+    "BUSY": errors.Unavailable,
+    "MASTERDOWN": errors.Unavailable,
+    "CLUSTERDOWN": errors.Unavailable,
+    "TRYAGAIN": errors.Unavailable,
+    "NOREPLICAS": errors.Unavailable,
+    "READONLY": errors.ReadOnly,
+    "UNBLOCKED": errors.ReadOnly,
+    "OOM": errors.OutOfMemory,
+    "MISCONF": errors.OutOfMemory,
+    "NOAUTH": errors.AccessDenied,
+    "NOPERM": errors.AccessDenied,
+    "WRONGPASS": errors.AccessDenied,
+    "WRONGTYPE": errors.WrongKeyType,
+}
+
+
+def classify(message: str) -> errors.StoreError:
+    """Returns the exception that an error reply stands for.
+
+    Servers before Redis 7 wrap the errors of scripts ("ERR Error running script ... -OOM ..."), so
+    the known words are also looked for inside the text.
+    """
+    words = message.replace("@", " ").replace("-", " ").split()
+    for word in words[:1] + words:
+        kind = _ERROR_CLASSES.get(word)
+        if kind is not None:
+            return kind(message)
+    if "max number of clients" in message:
+        return errors.Unavailable(message)
+    return errors.StoreError(message)
+
+
+def _connection_url(url: str) -> str:
+    """redis-py knows `redis`, `rediss` and `unix`; `valkey` is the same protocol."""
+    parts = urlsplit(url)
+    scheme = {"valkey": "redis", "valkeys": "rediss"}.get(parts.scheme, parts.scheme)
+    if scheme not in {"redis", "rediss", "unix"}:
+        raise errors.ConfigError(
+            f"server URL scheme {parts.scheme!r} is not supported;"
+            " use redis://, rediss://, valkey:// or unix://"
+        )
+    return urlunsplit(parts._replace(scheme=scheme)) if scheme != parts.scheme else url
+
+
+def _make_connection(url: str, timeout_s: float) -> AbstractConnection:
+    try:
+        pool = ConnectionPool.from_url(
+            _connection_url(url),
+            protocol=2,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+        )
+    except ValueError as error:
+        raise errors.ConfigError(f"the server URL is not usable: {error}") from error
+    connection: AbstractConnection = pool.connection_class(**pool.connection_kwargs)
+    return connection
+
+
+class Client:
+    """One connection to the server, opened at the first use and again after it was lost.
+
+    Not for use by several threads at once. Safe after fork: a child never writes to the socket of
+    its parent, it makes its own.
+
+    Args:
+        url: `redis://`, `rediss://`, `valkey://` or `unix://`.
+        timeout_s: seconds until a connect or a reply is given up.
+    """
+
+    def __init__(self, url: str, timeout_s: float = 5.0) -> None:
+        self._url = url
+        self._timeout_s = timeout_s
+        self._connection = _make_connection(url, timeout_s)
+        self._socket: socket.socket | None = None
+        self._reader = ReplyReader()
+        self._pid = 0
+        #: Grows with each connection made: what was sent in an earlier one will not be answered.
+        self.generation = 0
+
+    def connect(self) -> None:
+        """Connects, authenticates and loads the scripts, unless that is done.
+
+        Raises:
+            Unavailable: no server answers, or it cannot serve yet.
+            AccessDenied: it refuses the credentials.
+        """
+        if self._socket is not None and self._pid == os.getpid():
+            return
+        self._forget()
+        try:
+            self._connection.connect()
+        except redis.exceptions.AuthenticationError as error:
+            raise errors.AccessDenied(str(error)) from error
+        except (redis.exceptions.RedisError, OSError) as error:
+            raise errors.Unavailable(f"no connection to the server: {error}") from error
+        self._socket = self._connection._sock
+        self._socket.settimeout(self._timeout_s)
+        self._pid = os.getpid()
+        self.generation += 1
+        self._load_scripts()
+
+    def _load_scripts(self) -> None:
+        """Makes sure the server knows every script; a pipelined EVALSHA has no fallback of its own."""
+        scripts = all_scripts()
+        self.send(
+            b"".join(
+                b"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$%d\r\n%s\r\n" % (len(source), source)
+                for source in (script.source.encode() for script in scripts)
+            )
+        )
+        for reply in self.receive(len(scripts)):
+            if isinstance(reply, ReplyError):
+                self.close()
+                raise classify(reply.message)
+
+    def send(self, data: bytes) -> None:
+        """Writes commands; connects first if needed.
+
+        Raises:
+            ConnectionLost: part or all of it may have arrived.
+            Unavailable: not connected, nothing was sent.
+        """
+        self.connect()
+        assert self._socket is not None
+        try:
+            self._socket.sendall(data)
+        except OSError as error:
+            self.close()
+            raise errors.ConnectionLost(f"the connection broke while sending: {error}") from error
+
+    def receive(self, number: int, timeout_s: float | None = None) -> list[Any]:
+        """Reads replies.
+
+        Args:
+            number: how many.
+            timeout_s: seconds for all of them; None takes the client's.
+
+        Returns:
+            bytes, int, list or None each; `ReplyError` for what the server refused.
+
+        Raises:
+            ConnectionLost: not all of them came; the connection is closed.
+        """
+        replies: list[Any] = []
+        deadline = time.monotonic() + (self._timeout_s if timeout_s is None else timeout_s)
+        while len(replies) < number:
+            reply = self._next_reply(deadline)
+            replies.append(reply)
+        return replies
+
+    def ready(self, number: int) -> list[Any]:
+        """Reads up to `number` replies, only those that are there already."""
+        replies: list[Any] = []
+        while len(replies) < number:
+            try:
+                reply = self._reader.get()
+            except ValueError as error:
+                raise self._broken(str(error)) from error
+            if reply is NOT_READY:
+                if not self.readable(0):
+                    break
+                self._read(time.monotonic() + self._timeout_s)
+                continue
+            replies.append(reply)
+        return replies
+
+    def readable(self, timeout_s: float) -> bool:
+        """Whether bytes have come, waiting for them for up to `timeout_s` seconds."""
+        if self._socket is None:
+            return True
+        pending = getattr(self._socket, "pending", None)
+        if pending is not None and pending():
+            return True
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(timeout_s * 1000))
+
+    def fileno(self) -> int:
+        """The socket's descriptor, or -1 when not connected."""
+        return -1 if self._socket is None else self._socket.fileno()
+
+    def close(self) -> None:
+        """Closes the connection; the next use opens it again."""
+        if self._pid == os.getpid():
+            self._connection.disconnect()
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._socket is not None and self._pid != os.getpid():
+            # The parent goes on using its socket: drop ours without shutting the connection down.
+            self._connection = _make_connection(self._url, self._timeout_s)
+        self._socket = None
+        self._reader = ReplyReader()
+
+    def _next_reply(self, deadline: float) -> Any:
+        while True:
+            try:
+                reply = self._reader.get()
+            except ValueError as error:
+                raise self._broken(str(error)) from error
+            if reply is not NOT_READY:
+                return reply
+            self._read(deadline)
+
+    def _read(self, deadline: float) -> None:
+        if self._socket is None:
+            raise errors.ConnectionLost("the connection is closed")
+        left = deadline - time.monotonic()
+        try:
+            if left <= 0:
+                raise TimeoutError("no reply in time")
+            self._socket.settimeout(left)
+            data = self._socket.recv(_READ_SIZE)
+            self._socket.settimeout(self._timeout_s)
+        except OSError as error:
+            raise self._broken(str(error)) from error
+        if not data:
+            raise self._broken("the server closed the connection")
+        self._reader.feed(data)
+
+    def _broken(self, reason: str) -> errors.ConnectionLost:
+        self.close()
+        return errors.ConnectionLost(f"the connection broke while reading: {reason}")

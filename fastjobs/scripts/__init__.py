@@ -1,0 +1,59 @@
+"""The Lua scripts: one file per atomic step, with `-- @include lib/<name>` resolved and the SHA known.
+
+Scripts are addressed by content (EVALSHA), so two releases of fastjobs can share one server.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+_INCLUDE = re.compile(r"^-- @include (lib/\w+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One script as it is sent to the server."""
+
+    name: str
+    source: str
+    sha: str
+
+
+def _read(name: str) -> str:
+    return (files(__name__) / f"{name}.lua").read_text(encoding="utf-8")
+
+
+@cache
+def load(name: str) -> Script:
+    """Returns the script of this name with its includes put in place.
+
+    Raises:
+        FileNotFoundError: no such script or include.
+    """
+    source = _INCLUDE.sub(lambda match: _read(match[1]).strip(), _read(name))
+    # The server addresses scripts by their SHA-1; nothing is secured by it.
+    sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+    return Script(name, source, sha)
+
+
+#: Every script of the shipped set, in the order they are loaded.
+NAMES = (
+    "enqueue",
+    "open",
+    "fetch",
+    "ack",
+    "release",
+    "renew",
+    "reclaim",
+    "audit",
+    "close",
+)
+
+
+def all_scripts() -> tuple[Script, ...]:
+    """Returns every shipped script."""
+    return tuple(load(name) for name in NAMES)

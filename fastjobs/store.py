@@ -1,0 +1,421 @@
+"""One method per script: the one module that knows both the keys and the scripts.
+
+Calls are collected in a `Batch`, sent in one write and, because every script may be sent twice,
+sent again as they are when the connection or the server failed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from fastjobs import errors
+from fastjobs._core import CommandBuffer, ReplyError, pack_head
+from fastjobs.backoff import Backoff
+from fastjobs.config import Config
+from fastjobs.connection import Client, classify
+from fastjobs.keys import QueueKeys, queue_keys
+from fastjobs.scripts import load
+
+#: What a producer tries again until its budget ends: nothing was applied, or sending twice is harmless.
+PRODUCER_RETRIES: tuple[type[errors.StoreError], ...] = (
+    errors.ConnectionLost,
+    errors.Unavailable,
+    errors.ReadOnly,
+)
+#: What a worker waits out: besides, a full server drains and rights can be given back.
+WORKER_RETRIES = (*PRODUCER_RETRIES, errors.OutOfMemory, errors.AccessDenied)
+
+#: Most wake-up hints kept per queue: more idle processes than this wake each other in a chain.
+_WAKE_CAP = 64
+#: Most refs one call gives back, so that no call holds the server for long.
+_GIVE_BACK_LIMIT = 500
+#: Most refs and payload bytes in one lease, for the same reason.
+MAX_LEASE_REFS = 256
+MAX_LEASE_BYTES = 4 << 20
+
+#: The keys each script declares, in its order.
+_SCRIPT_KEYS: dict[str, tuple[str, ...]] = {
+    "enqueue": ("chunks", "ready", "scheduled", "jobs", "stats", "wake"),
+    "open": ("sessions", "stats"),
+    "fetch": (
+        "ready",
+        "scheduled",
+        "chunks",
+        "jobs",
+        "marks",
+        "leases",
+        "sessions",
+        "stats",
+        "wake",
+    ),
+    "ack": (
+        "chunks",
+        "ready",
+        "scheduled",
+        "marks",
+        "jobs",
+        "leases",
+        "sessions",
+        "failed",
+        "finished",
+        "finished_log",
+        "stats",
+        "wake",
+    ),
+    "release": ("ready", "leases", "sessions", "stats", "wake"),
+    "renew": ("sessions", "stats"),
+    "reclaim": ("ready", "marks", "leases", "sessions", "stats", "wake"),
+    "audit": ("ready", "leases", "sessions", "stats", "wake"),
+    "close": ("ready", "leases", "sessions", "stats", "wake"),
+}
+
+
+class Stored(IntEnum):
+    """What became of an enqueue call."""
+
+    CREATED = 1
+    EXISTING = 2
+    CONFLICT = 3
+
+
+class LeasedSpan(NamedTuple):
+    """Jobs of one chunk, or one detached job, in a lease."""
+
+    ref: str
+    priority: int
+    #: How often jobs of the chunk came back from dead sessions.
+    redeliveries: int
+    #: Packed chunk or record; b"" for a chunk the caller holds already; None when it is missing.
+    payload: bytes | None
+
+
+class Lease(NamedTuple):
+    """What a fetch returned."""
+
+    #: Names the lease together with the session; 0 = nothing to do, -1 = the session is fenced.
+    fence: int
+    #: The server's clock, in milliseconds since 1970.
+    now_ms: int
+    #: Milliseconds until the next scheduled job, or -1; only told when there is nothing to do.
+    next_due_ms: int
+    spans: list[LeasedSpan]
+
+
+class Run(NamedTuple):
+    """Jobs of a chunk that finished, side by side."""
+
+    chunk_id: str
+    #: Number of jobs in the whole chunk.
+    n: int
+    first: int
+    count: int
+    #: When and where they ran, as `history` packs it.
+    head: bytes
+    #: Eight bytes of times per job.
+    columns: bytes
+
+
+class Outcome(NamedTuple):
+    """A job that did not simply finish."""
+
+    #: The ref it is leased by: of a detached job, or its chunk's id.
+    ref: str
+    #: Number of jobs in the chunk; 0 when the chunk cannot be read, or for a detached job.
+    n: int
+    index: int
+    #: finished | retrying | scheduled | failed
+    state: str
+    delay_ms: int
+    priority: int
+    record: bytes
+
+
+class Reclaimed(NamedTuple):
+    """What one step of reclaiming did."""
+
+    sessions: int
+    jobs: int
+    more: bool
+
+
+def _parse_lease(reply: list[Any]) -> Lease:
+    fence, now_ms, next_due_ms, *spans = reply
+    return Lease(fence, now_ms, next_due_ms, [_parse_span(*span) for span in spans])
+
+
+def _parse_span(ref: bytes, score: bytes, marks: bytes | None, payload: bytes | None) -> LeasedSpan:
+    redeliveries = int(marks.split()[1]) if marks else 0
+    return LeasedSpan(ref.decode(), -int(float(score)), redeliveries, payload)
+
+
+def _parse_reclaimed(reply: list[int]) -> Reclaimed:
+    return Reclaimed(reply[0], reply[1], bool(reply[2]))
+
+
+def _parse_renewed(reply: list[int]) -> list[bool]:
+    return [bool(alive) for alive in reply]
+
+
+def _as_is(reply: Any) -> Any:
+    return reply
+
+
+class Store:
+    """The scripts of all queues of one namespace, over one connection.
+
+    Not for use by several threads at once, as its `Client`.
+
+    Args:
+        client: the connection.
+        config: namespace, lease and retention come from here.
+    """
+
+    def __init__(self, client: Client, config: Config) -> None:
+        self.client = client
+        self.config = config
+        self._heads: dict[tuple[str, str], tuple[bytes, int]] = {}
+        self._keys: dict[str, QueueKeys] = {}
+
+    def keys(self, queue: str) -> QueueKeys:
+        """Returns the keys of a queue."""
+        keys = self._keys.get(queue)
+        if keys is None:
+            keys = self._keys[queue] = queue_keys(self.config.namespace, queue)
+        return keys
+
+    def head(self, script: str, queue: str) -> tuple[bytes, int]:
+        """Returns the packed constant beginning of a call: EVALSHA, SHA and keys."""
+        head = self._heads.get((script, queue))
+        if head is None:
+            keys = self.keys(queue)
+            names = _SCRIPT_KEYS[script]
+            head = pack_head(
+                "EVALSHA", load(script).sha, len(names), *(getattr(keys, name) for name in names)
+            )
+            self._heads[script, queue] = head
+        return head
+
+    def batch(self) -> Batch:
+        """Returns an empty batch of calls."""
+        return Batch(self)
+
+
+class Batch:
+    """Calls that travel together. Add calls, then `run`, or `send` and later `result`.
+
+    Each method that adds a call returns the batch; results come in the order of the calls.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._buffer = CommandBuffer()
+        self._parsers: list[Callable[[Any], Any]] = []
+        self._generation = 0
+        self._in_doubt = False
+
+    def __len__(self) -> int:
+        return len(self._parsers)
+
+    def _script(
+        self, script: str, queue: str, args: Sequence[bytes | str | int], parser: Callable[[Any], Any]
+    ) -> Batch:
+        self._buffer.extend(self._store.head(script, queue), args)
+        self._parsers.append(parser)
+        return self
+
+    def command(self, *parts: bytes | str | int) -> Batch:
+        """Adds a plain command that may be sent twice; its result is the server's reply."""
+        self._buffer.extend(pack_head(parts[0]), parts[1:])
+        self._parsers.append(_as_is)
+        return self
+
+    def enqueue(
+        self, queue: str, chunk_id: str, n: int, priority: int, delay_ms: int, blob: bytes
+    ) -> Batch:
+        """Stores a chunk of `n` jobs; result `Stored`."""
+        args = (chunk_id, n, priority, delay_ms, _WAKE_CAP, blob)
+        return self._script("enqueue", queue, args, Stored)
+
+    def open(self, queue: str, session: str) -> Batch:
+        """Opens a session; result True, or False when it was fenced before."""
+        return self._script("open", queue, (session, self._store.config.lease_ms), bool)
+
+    def fetch(
+        self, queue: str, session: str, request: int, want: int, held: Iterable[str] = ()
+    ) -> Batch:
+        """Leases about `want` jobs; result `Lease`. The same request id returns the same lease."""
+        lease_ms = self._store.config.lease_ms
+        args = (session, request, want, MAX_LEASE_REFS, MAX_LEASE_BYTES, lease_ms, *held)
+        return self._script("fetch", queue, args, _parse_lease)
+
+    def ack(
+        self,
+        queue: str,
+        session: str,
+        fence: int,
+        runs: Sequence[Run],
+        outcomes: Sequence[Outcome] = (),
+    ) -> Batch:
+        """Reports what became of leased jobs; result: jobs taken, or -1 when the session is fenced."""
+        config = self._store.config
+        args: list[bytes | str | int] = [
+            session,
+            fence,
+            config.finished_keep,
+            int(config.finished_keep_s * 1000),
+            config.failed_keep,
+            int(config.failed_keep_s * 1000),
+            len(runs),
+        ]
+        for run in runs:
+            args += run
+        for outcome in outcomes:
+            args += outcome
+        return self._script("ack", queue, args, int)
+
+    def release(self, queue: str, session: str, fence: int, refs: Iterable[str]) -> Batch:
+        """Gives unstarted jobs back to their place; result: jobs given back, or -1 when fenced."""
+        return self._script("release", queue, (session, fence, *refs), int)
+
+    def renew(self, queue: str, sessions: Sequence[str]) -> Batch:
+        """Heartbeat; result: for each session whether it lives."""
+        args = (self._store.config.lease_ms, *sessions)
+        return self._script("renew", queue, args, _parse_renewed)
+
+    def reclaim(self, queue: str) -> Batch:
+        """One bounded step of taking jobs from dead sessions; result `Reclaimed`."""
+        args = (_GIVE_BACK_LIMIT, self._store.config.lease_ms)
+        return self._script("reclaim", queue, args, _parse_reclaimed)
+
+    def audit(self, queue: str, session: str, fences: Iterable[int]) -> Batch:
+        """Gives back leases the session does not know of; result: jobs, or -1 when fenced."""
+        return self._script("audit", queue, (session, *fences), int)
+
+    def close(self, queue: str, session: str) -> Batch:
+        """One bounded step of ending a session; result: [jobs given back, 1 when it is closed]."""
+        return self._script("close", queue, (session, _GIVE_BACK_LIMIT), _as_is)
+
+    def send(self) -> None:
+        """Writes the calls; a failure is left to `result`, which sends again."""
+        client = self._store.client
+        try:
+            client.send(self._buffer.tobytes())
+            self._generation = client.generation
+        except errors.StoreError as error:
+            self._in_doubt = isinstance(error, errors.ConnectionLost)
+
+    def run(
+        self,
+        retry_on: tuple[type[errors.StoreError], ...] = PRODUCER_RETRIES,
+        budget_s: float | None = 0.0,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> list[Any]:
+        """Sends the calls and returns their results; arguments and errors as for `result`."""
+        self.send()
+        return self.result(retry_on, budget_s, stop)
+
+    def result(
+        self,
+        retry_on: tuple[type[errors.StoreError], ...] = PRODUCER_RETRIES,
+        budget_s: float | None = 0.0,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> list[Any]:
+        """Waits for the replies, sending again what was not answered or answered with a passing error.
+
+        A new connection is made for each try: that also reloads the scripts and leaves no reply of
+        an earlier try behind. Batches sent later on the old connection notice and do the same.
+
+        Args:
+            retry_on: errors to wait out.
+            budget_s: seconds after which no further try is made; None = never give up.
+            stop: asked before each further try; True gives up.
+
+        Returns:
+            One result per call, in order.
+
+        Raises:
+            ConnectionLost: given up, and a call may have been applied.
+            StoreError: given up, or an error not in `retry_on`; nothing was applied by the failed calls.
+        """
+        exchange = _Exchange(self._store.client, self._buffer, self._generation, self._in_doubt)
+        backoff = Backoff()
+        deadline = None if budget_s is None else time.monotonic() + budget_s
+        while True:
+            failure = exchange.step()
+            if failure is None:
+                return [
+                    parser(reply)
+                    for parser, reply in zip(self._parsers, exchange.replies, strict=True)
+                ]
+            if exchange.scripts_were_missing:
+                continue
+            wait_s = backoff.next_s()
+            out_of_time = deadline is not None and time.monotonic() + wait_s > deadline
+            if not isinstance(failure, retry_on) or out_of_time or stop():
+                raise exchange.verdict(failure) from failure
+            time.sleep(wait_s)
+
+
+class _Exchange:
+    """The tries of one batch: which calls are still open, and whether one may have been applied unseen."""
+
+    #: A server that forgets scripts faster than they can be called is not usable.
+    _MAX_SCRIPT_LOADS = 100
+
+    def __init__(
+        self, client: Client, buffer: CommandBuffer, generation: int, in_doubt: bool
+    ) -> None:
+        self._client = client
+        self._buffer = buffer
+        #: The connection the open calls were sent in; 0 = they have to be sent (again).
+        self._generation = generation
+        self._in_doubt = in_doubt
+        self._open = list(range(len(buffer)))
+        self._script_loads = 0
+        self.replies: list[Any] = [None] * len(buffer)
+        self.scripts_were_missing = False
+
+    def step(self) -> errors.StoreError | None:
+        """One try; returns what prevented an answer to all calls, or None when all are answered."""
+        try:
+            if self._generation != self._client.generation or self._client.fileno() < 0:
+                self._in_doubt = self._in_doubt or self._generation > 0
+                self._client.send(b"".join(self._buffer.command(index) for index in self._open))
+                self._generation = self._client.generation
+            replies = self._client.receive(len(self._open))
+        except errors.ConnectionLost as error:
+            self._in_doubt = True
+            self._generation = 0
+            return error
+        except errors.StoreError as error:
+            self._generation = 0
+            return error
+        return self._sort(replies)
+
+    def _sort(self, replies: list[Any]) -> errors.StoreError | None:
+        failure: errors.StoreError | None = None
+        still_open = []
+        self.scripts_were_missing = False
+        for index, reply in zip(self._open, replies, strict=True):
+            if not isinstance(reply, ReplyError):
+                self.replies[index] = reply
+                continue
+            still_open.append(index)
+            if "NOSCRIPT" in reply.message and self._script_loads < self._MAX_SCRIPT_LOADS:
+                self.scripts_were_missing = True
+                self._script_loads += 1
+            failure = classify(reply.message)
+        self._open = still_open
+        if failure is not None:
+            self._client.close()
+            self._generation = 0
+        return failure
+
+    def verdict(self, failure: errors.StoreError) -> errors.StoreError:
+        """The error to raise: in doubt whenever an earlier try may have been applied."""
+        if self._in_doubt and not isinstance(failure, errors.ConnectionLost):
+            return errors.ConnectionLost(f"the outcome is unknown; last error: {failure}")
+        return failure
