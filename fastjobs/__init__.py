@@ -1,0 +1,1 @@
+"""fastjobs: persistent background jobs on Redis or Valkey."""

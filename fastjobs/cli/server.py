@@ -1,0 +1,60 @@
+"""`fastjobs server`: start, stop and show the embedded server of this project."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from fastjobs import embedded
+
+#: Exit code of `status` when no server runs, as in the Linux Standard Base.
+NOT_RUNNING = 3
+
+
+@click.group()
+def server() -> None:
+    """Start, stop or show this project's embedded server."""
+
+
+@server.command()
+def start() -> None:
+    """Start the server, or show the one that already runs."""
+    info = embedded.start()
+    click.echo(_line(info, "started" if info.started else "already running"))
+
+
+@server.command()
+def stop() -> None:
+    """Stop the server; its data is on disk when this returns."""
+    click.echo("stopped" if embedded.stop() else "not running")
+
+
+@server.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def status(context: click.Context, as_json: bool) -> None:
+    """Show the server; exits with 3 when none runs."""
+    info = embedded.status()
+    if as_json:
+        click.echo(json.dumps(_fields(info)))
+    else:
+        click.echo(_line(info, "running") if info else "not running")
+    if info is None:
+        context.exit(NOT_RUNNING)
+
+
+def _line(info: embedded.ServerInfo, state: str) -> str:
+    return f"{state}: {info.version}, pid {info.pid}, {info.url}, data in {info.directory}"
+
+
+def _fields(info: embedded.ServerInfo | None) -> dict[str, object]:
+    if info is None:
+        return {"running": False}
+    return {
+        "running": True,
+        "url": info.url,
+        "pid": info.pid,
+        "version": info.version,
+        "directory": str(info.directory),
+    }
