@@ -1,0 +1,97 @@
+"""The record of a detached job: all there is to know about a job that stopped being ordinary.
+
+Stored as JSON in the `jobs` hash, written and read by clients only. Unknown fields are kept, so an
+older release does not lose what a newer one wrote.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import orjson
+
+from fastjobs import errors
+
+#: Errors kept per job: the first tells how it began, the last ones how it goes on.
+MAX_ERRORS = 10
+#: Characters of an error's message and traceback that are kept.
+MAX_MESSAGE = 2_000
+MAX_TRACEBACK = 16_000
+
+
+@dataclass(kw_only=True, slots=True)
+class JobError:
+    """Why one attempt did not succeed; text only, exceptions are never rebuilt."""
+
+    type: str
+    message: str
+    traceback: str = ""
+    #: Which attempt, counted from 1.
+    attempt: int = 0
+    #: When it was written, in milliseconds since 1970.
+    at_ms: int = 0
+    worker: str = ""
+
+
+@dataclass(kw_only=True, slots=True)
+class JobRecord:
+    """A detached job."""
+
+    type: str
+    #: `[*args, kwargs]`; None when the payload could not be read.
+    payload: list[Any] | None
+    #: Options given with the call, as stored in the chunk's type table.
+    options: dict[str, Any] = field(default_factory=dict)
+    priority: int = 0
+    created_at_ms: int = 0
+    #: Runs that were charged to the job: it raised, or its process died.
+    attempts: int = 0
+    #: Processes that died while they ran it.
+    crashes: int = 0
+    #: How often it was put back because no worker knew its type.
+    unknown: int = 0
+    errors: list[JobError] = field(default_factory=list)
+    #: The last run.
+    started_at_ms: int | None = None
+    run_s: float | None = None
+    worker: str = ""
+    #: Fields of newer releases, kept as they are.
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def add_error(self, error: JobError) -> None:
+        """Appends an error; beyond `MAX_ERRORS` the second oldest goes."""
+        error.message = _storable(error.message[:MAX_MESSAGE])
+        error.traceback = _storable(error.traceback[-MAX_TRACEBACK:])
+        self.errors.append(error)
+        if len(self.errors) > MAX_ERRORS:
+            del self.errors[1]
+
+    def encode(self) -> bytes:
+        """Returns the record as it is stored."""
+        values = {name: getattr(self, name) for name in _FIELDS if name != "extra"}
+        return orjson.dumps({"v": 1, **values, **self.extra})
+
+    @staticmethod
+    def decode(data: bytes) -> JobRecord:
+        """Reads a stored record.
+
+        Raises:
+            CorruptChunk: the bytes are not a record.
+        """
+        try:
+            values = orjson.loads(data)
+            values.pop("v")
+            kept_errors = [JobError(**error) for error in values.pop("errors")]
+            extra = {name: values.pop(name) for name in list(values) if name not in _FIELDS}
+            return JobRecord(errors=kept_errors, extra=extra, **values)
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
+            raise errors.CorruptChunk(f"the record of a job cannot be read: {error}") from error
+
+
+def _storable(text: str) -> str:
+    """Text that UTF-8 can hold: lone surrogates become question marks."""
+    return text.encode("utf-8", "replace").decode()
+
+
+_FIELDS = tuple(item.name for item in fields(JobRecord))
