@@ -25,8 +25,8 @@ PRODUCER_RETRIES: tuple[type[errors.StoreError], ...] = (
     errors.Unavailable,
     errors.ReadOnly,
 )
-#: What a worker waits out: besides, a full server drains and rights can be given back.
-WORKER_RETRIES = (*PRODUCER_RETRIES, errors.OutOfMemory, errors.AccessDenied)
+#: What a worker waits out: everything. A full server drains, rights are given back, foreign keys removed.
+WORKER_RETRIES: tuple[type[errors.StoreError], ...] = (errors.StoreError,)
 
 #: Most wake-up hints kept per queue: more idle processes than this wake each other in a chain.
 _WAKE_CAP = 64
@@ -66,6 +66,7 @@ _SCRIPT_KEYS: dict[str, tuple[str, ...]] = {
         "wake",
     ),
     "release": ("ready", "leases", "sessions", "stats", "wake"),
+    "postpone": ("scheduled", "leases", "sessions", "stats"),
     "renew": ("sessions", "stats"),
     "reclaim": ("ready", "marks", "leases", "sessions", "stats", "wake"),
     "audit": ("ready", "leases", "sessions", "stats", "wake"),
@@ -280,6 +281,12 @@ class Batch:
         """Gives unstarted jobs back to their place; result: jobs given back, or -1 when fenced."""
         return self._script("release", queue, (session, fence, *refs), int)
 
+    def postpone(
+        self, queue: str, session: str, fence: int, delay_ms: int, refs: Iterable[str]
+    ) -> Batch:
+        """Moves unstarted spans into the schedule; result: jobs moved, or -1 when fenced."""
+        return self._script("postpone", queue, (session, fence, delay_ms, *refs), int)
+
     def renew(self, queue: str, sessions: Sequence[str]) -> Batch:
         """Heartbeat; result: for each session whether it lives."""
         args = (self._store.config.lease_ms, *sessions)
@@ -311,17 +318,17 @@ class Batch:
         self,
         retry_on: tuple[type[errors.StoreError], ...] = PRODUCER_RETRIES,
         budget_s: float | None = 0.0,
-        stop: Callable[[], bool] = lambda: False,
+        give_up: Callable[[errors.StoreError], bool] = lambda failure: False,
     ) -> list[Any]:
         """Sends the calls and returns their results; arguments and errors as for `result`."""
         self.send()
-        return self.result(retry_on, budget_s, stop)
+        return self.result(retry_on, budget_s, give_up)
 
     def result(
         self,
         retry_on: tuple[type[errors.StoreError], ...] = PRODUCER_RETRIES,
         budget_s: float | None = 0.0,
-        stop: Callable[[], bool] = lambda: False,
+        give_up: Callable[[errors.StoreError], bool] = lambda failure: False,
     ) -> list[Any]:
         """Waits for the replies, sending again what was not answered or answered with a passing error.
 
@@ -331,7 +338,7 @@ class Batch:
         Args:
             retry_on: errors to wait out.
             budget_s: seconds after which no further try is made; None = never give up.
-            stop: asked before each further try; True gives up.
+            give_up: asked before each further try, with what went wrong; True gives up.
 
         Returns:
             One result per call, in order.
@@ -354,7 +361,7 @@ class Batch:
                 continue
             wait_s = backoff.next_s()
             out_of_time = deadline is not None and time.monotonic() + wait_s > deadline
-            if not isinstance(failure, retry_on) or out_of_time or stop():
+            if not isinstance(failure, retry_on) or out_of_time or give_up(failure):
                 raise exchange.verdict(failure) from failure
             time.sleep(wait_s)
 

@@ -7,6 +7,9 @@
 # A slot holds one lease: its fence (0 = free slot), a directory of its spans, and one status, start and run time
 # per job, at the span's column + position in the span.
 
+#: Most jobs to ask for in one fetch.
+MAX_FETCH_JOBS = 2048
+
 cdef enum:
     #: Jobs one lease can hold; a fetch asks for at most MAX_FETCH_JOBS and may return a quarter more.
     MAX_LEASE_JOBS = 2560
@@ -21,6 +24,11 @@ cdef enum JobState:
     RAISED = 3
     #: Finished, and an ack was sent that may or may not have arrived.
     REPORTED = 4
+
+#: The states of a job on the board that others have to know.
+JOB_STARTED = STARTED
+JOB_FINISHED = FINISHED
+JOB_REPORTED = REPORTED
 
 cdef struct BoardHeader:
     #: No job is started after this instant (nanoseconds of the boot clock): the lease may be lost.
@@ -239,7 +247,7 @@ cdef class Board:
         ]
 
     def spans(self, int slot_index):
-        """Returns (chunk id or detached ref, n, first, states) of each span, one state byte per job."""
+        """Returns (chunk id or detached ref, n, first, column, states) of each span, one state byte per job."""
         cdef Slot* slot = &self._slot[slot_index]
         cdef SpanEntry* span
         cdef int position
@@ -247,15 +255,23 @@ cdef class Board:
         for position in range(slot.spans):
             span = &slot.span[position]
             states = <bytes>(<char*>slot.state)[span.column:span.column + span.count]
-            found.append((_span_ref(span), span.n, span.first, states))
+            found.append((_span_ref(span), span.n, span.first, span.column, states))
         return found
 
-    def times(self, int slot, int span, int index):
-        """Returns when a job of a span was started (ms since 1970) and how long it ran (seconds)."""
-        cdef SpanEntry* entry = &self._slot[slot].span[span]
-        cdef int column = entry.column + index - entry.first
-        cdef int64_t started_us = self._slot[slot].started_ns[column] // 1000 + self._header.clock_offset_us
-        return started_us // 1000, self._slot[slot].run_s[column]
+    def times(self, int slot_index, int column):
+        """Returns when the job in a column was started (ms since 1970) and how long it ran, so far, in seconds."""
+        cdef Slot* slot = &self._slot[slot_index]
+        cdef int64_t started_us = slot.started_ns[column] // 1000 + self._header.clock_offset_us
+        if slot.state[column] == STARTED:
+            return started_us // 1000, (boot_ns() - slot.started_ns[column]) * 1e-9
+        return started_us // 1000, slot.run_s[column]
+
+    def report(self, int slot, int column):
+        """Marks a detached job that finished as reported; returns whether it had finished and was not yet."""
+        if self._slot[slot].state[column] != FINISHED:
+            return False
+        self._slot[slot].state[column] = REPORTED
+        return True
 
     def finished_runs(self, int slot_index, bytes worker not None, bint reported):
         """Collects what finished in the chunks of a lease, ready to be acked, and marks it as reported.

@@ -78,6 +78,7 @@ cdef class Backlog:
         board: where progress is noted.
         on_unusual: called as on_unusual(jobs, index, exception) for a job that raised, cannot be decoded, or
             (exception None) has no handler; must not raise.
+        notify_fd: event file that wakes the thread that fetches.
     """
 
     cdef readonly Board board
@@ -85,14 +86,19 @@ cdef class Backlog:
     cdef readonly Py_ssize_t unstarted
     #: True lets each thread end after the job it is running.
     cdef public bint stopped
+    #: While `waiting`, the event file `notify_fd` is written to once no more than `low_water` jobs are left.
+    cdef public bint waiting
+    cdef public Py_ssize_t low_water
+    cdef readonly int notify_fd
     #: Jobs run and the time they took, for the average.
     cdef readonly int64_t executed
     cdef readonly int64_t busy_ns
     cdef object _spans
     cdef object _on_unusual
 
-    def __init__(self, Board board not None, on_unusual):
+    def __init__(self, Board board not None, on_unusual, int notify_fd):
         self.board = board
+        self.notify_fd = notify_fd
         self._spans = deque()
         self._on_unusual = on_unusual
 
@@ -117,6 +123,14 @@ cdef class Backlog:
                 jobs._next = jobs.count
         return taken
 
+    cpdef notify(self):
+        """Wakes the thread that fetches, if it waits."""
+        cdef uint64_t one = 1
+        if self.waiting:
+            self.waiting = False
+            # An event file only refuses a write when its counter is full: then the reader is awake anyway.
+            write(self.notify_fd, &one, sizeof(one))
+
     def execute(self, int thread):
         """Runs jobs until none is left, the lease's validity is over, or the backlog is stopped.
 
@@ -138,6 +152,8 @@ cdef class Backlog:
                 position = jobs._next
                 jobs._next = position + 1
                 self.unstarted -= 1
+                if self.waiting and self.unstarted <= self.low_water:
+                    self.notify()
                 now = self._run(jobs, position, thread, now)
             # Another thread may have taken the last job, and this entry away, meanwhile.
             if self._spans and self._spans[0] is jobs:

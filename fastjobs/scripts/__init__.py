@@ -47,6 +47,7 @@ NAMES = (
     "fetch",
     "ack",
     "release",
+    "postpone",
     "renew",
     "reclaim",
     "audit",

@@ -1,0 +1,1 @@
+"""What `fastjobs-worker` runs: a supervisor, and processes that lease, run and report jobs."""

@@ -1,0 +1,107 @@
+"""Reports what became of leased jobs: runs that finished, outcomes of the others, jobs given back unstarted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastjobs._core import Board, LeasedJobs
+from fastjobs.store import Batch, Outcome, Run
+from fastjobs.worker.leases import HeldLease, HeldLeases, HeldSpan
+
+#: What to do with the reply to a call: settles leases, or finds that the session is fenced.
+Receipt = Callable[[Any], None]
+
+
+class Acker:
+    """Adds acks and releases to the batches of the process's main loop.
+
+    A report is remembered only by the state on the board until the server has confirmed it, so
+    whatever is lost on the way (also this process) can be reported again.
+
+    Args:
+        board: the process's progress board.
+        leases: the leases it holds.
+        session: the session they belong to.
+        worker: the worker's name, stored with run times.
+        on_fenced: called when the server says that the session's jobs belong to others.
+        keep_records: whether records of finished jobs are kept as history.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        leases: HeldLeases,
+        session: str,
+        worker: str,
+        on_fenced: Callable[[int], None],
+        *,
+        keep_records: bool,
+    ) -> None:
+        self._board = board
+        self._leases = leases
+        self._session = session
+        self._worker = worker
+        self._on_fenced = on_fenced
+        self._keep_records = keep_records
+
+    def add_acks(self, batch: Batch) -> list[Receipt]:
+        """Adds one ack for each lease of which something is to be reported."""
+        receipts = []
+        for lease in self._leases:
+            runs = self._board.finished_runs(lease.slot, self._worker.encode(), False)
+            outcomes, lease.outcomes = lease.outcomes, []
+            outcomes += self._finished_records(lease)
+            if runs or outcomes:
+                number = sum(run[3] for run in runs) + len(outcomes)
+                batch.ack(
+                    lease.queue, self._session, lease.fence, [Run(*run) for run in runs], outcomes
+                )
+                receipts.append(self._receipt(lease, number))
+        return receipts
+
+    def add_releases(
+        self, batch: Batch, withdrawn: list[tuple[LeasedJobs, int, int]]
+    ) -> list[Receipt]:
+        """Adds what gives jobs back that the backlog no longer holds."""
+        refs: dict[HeldLease, tuple[list[str], int]] = {}
+        for jobs, first, count in withdrawn:
+            span: HeldSpan = jobs.owner
+            parts, number = refs.get(span.lease, ([], 0))
+            refs[span.lease] = ([*parts, span.part(first, count)], number + count)
+        receipts = []
+        for lease, (parts, number) in refs.items():
+            batch.release(lease.queue, self._session, lease.fence, parts)
+            receipts.append(self._receipt(lease, number))
+        return receipts
+
+    def add_postponed(
+        self, batch: Batch, span: HeldSpan, delay_ms: int
+    ) -> Receipt:
+        """Adds what puts a whole span off that this release cannot read."""
+        ref = span.part(span.first, span.count)
+        batch.postpone(span.lease.queue, self._session, span.lease.fence, delay_ms, [ref])
+        return self._receipt(span.lease, span.count)
+
+    def _receipt(self, lease: HeldLease, number: int) -> Receipt:
+        def settle(reply: int) -> None:
+            if reply < 0:
+                self._on_fenced(number)
+            else:
+                self._leases.settle(lease, number)
+
+        return settle
+
+    def _finished_records(self, lease: HeldLease) -> list[Outcome]:
+        """Outcomes of detached jobs that finished."""
+        outcomes = []
+        for span in lease.spans:
+            if span.record is None or not self._board.report(lease.slot, span.column):
+                continue
+            span.record.worker = self._worker
+            span.record.started_at_ms, span.record.run_s = self._board.times(
+                lease.slot, span.column
+            )
+            record = span.record.encode() if self._keep_records else b""
+            outcomes.append(span.outcome(span.first, "finished", record))
+        return outcomes

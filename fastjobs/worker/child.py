@@ -1,0 +1,80 @@
+"""A worker process as its supervisor sees it: started, watched, told to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from fastjobs._core import Board, new_id
+from fastjobs.worker.control import ControlLine
+from fastjobs.worker.spec import ProcessSpec
+
+#: Leases a process can hold: one that each thread's slow job keeps open, and some in flight.
+_SPARE_SLOTS = 16
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class Child:
+    """One incarnation of one worker process.
+
+    Args:
+        template: start parameters; session and descriptors are filled in here.
+    """
+
+    def __init__(self, template: ProcessSpec) -> None:
+        self.session = new_id()
+        slots = template.threads + _SPARE_SLOTS
+        self.board = Board.create(template.threads, slots)
+        ours, theirs = socket.socketpair()
+        self.control = ControlLine(ours)
+        spec = replace(
+            template,
+            session=self.session,
+            slots=slots,
+            board_fd=self.board.fd,
+            control_fd=theirs.fileno(),
+        )
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", "from fastjobs.worker.process import main; main()", spec.encode()],
+            stdin=subprocess.DEVNULL,
+            pass_fds=(self.board.fd, theirs.fileno()),
+        )
+        theirs.close()
+        self.started_at = time.monotonic()
+        #: What the process said about itself once it was ready, or None.
+        self.hello: dict[str, object] | None = None
+        self.stopping = False
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self.process.pid
+
+    def stop(self, timeout_s: float) -> None:
+        """Asks it to end: nothing new, running jobs have `timeout_s` seconds."""
+        self.stopping = True
+        self.control.send(stop=timeout_s)
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        self.stopping = True
+        self.process.send_signal(signal.SIGKILL)
+
+    def rss_mb(self) -> float:
+        """Returns the memory it occupies, in MiB; 0 when it is gone."""
+        try:
+            pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
+        except (OSError, IndexError):
+            return 0.0
+        return int(pages) * _PAGE_BYTES / 2**20
+
+    def release(self) -> None:
+        """Closes what the supervisor held of it, after its end."""
+        self.control.close()
+        os.close(self.board.fd)

@@ -1,0 +1,174 @@
+"""What becomes of a job that did not simply finish: retried, failed, put back, with its record."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from fastjobs import errors
+from fastjobs._core import LeasedJobs
+from fastjobs.jobtypes import JobType
+from fastjobs.logs import event
+from fastjobs.record import JobError, JobRecord
+from fastjobs.retry import RetryPolicy
+from fastjobs.store import Outcome
+from fastjobs.worker.leases import HeldSpan
+
+log = logging.getLogger("fastjobs.worker")
+
+#: A type no worker knows comes back after 1, 2, 4 ... seconds, at most this many ...
+_UNKNOWN_DELAY_CAP_S = 300
+#: ... and as often as this, about an hour: longer than a deploy takes. Then the job fails.
+_UNKNOWN_LIMIT = 20
+
+
+def chunk_record(span: HeldSpan, index: int) -> JobRecord:
+    """Returns the first record of a job that leaves its chunk."""
+    chunk = span.chunk
+    assert chunk is not None
+    name, options = chunk.types[chunk.type_index(index)]
+    return JobRecord(
+        type=name,
+        payload=orjson.loads(chunk.payload(index)),
+        options=orjson.loads(options) if options else {},
+        priority=span.priority,
+        created_at_ms=chunk.created_at_ms,
+    )
+
+
+def unreadable(span: HeldSpan, index: int, reason: str, worker: str) -> Outcome:
+    """Fails a job whose payload cannot be read; the stored bytes are kept for inspection."""
+    record = JobRecord(type="", payload=None, priority=span.priority)
+    record.add_error(JobError(type="CorruptChunk", message=reason, at_ms=_now_ms(), worker=worker))
+    event(log, logging.ERROR, "job failed, its payload cannot be read", job=span.job_id(index))
+    return span.outcome(index, "failed", record.encode(), readable=False)
+
+
+def exhausted(span: HeldSpan, index: int, redeliveries: int, worker: str) -> Outcome:
+    """Fails a job that came back from dead workers too often."""
+    record = span.record or chunk_record(span, index)
+    message = f"came back {redeliveries} times from workers that died"
+    record.add_error(
+        JobError(type="TooManyRedeliveries", message=message, at_ms=_now_ms(), worker=worker)
+    )
+    event(log, logging.ERROR, f"job failed, it {message}", job=span.job_id(index))
+    return span.outcome(index, "failed", record.encode())
+
+
+class Outcomes:
+    """Turns exceptions into outcomes by the policy of the job's type.
+
+    Args:
+        job_types: the registry of this process.
+        worker: name stored with errors.
+        times: (slot, column) -> (started ms, seconds run), from the board.
+    """
+
+    def __init__(
+        self,
+        job_types: Mapping[str, JobType[Any, Any]],
+        worker: str,
+        times: Callable[[int, int], tuple[int, float]],
+    ) -> None:
+        self._job_types = job_types
+        self._worker = worker
+        self._times = times
+
+    def on_unusual(self, jobs: LeasedJobs, index: int, raised: BaseException | None) -> None:
+        """Called by the execute loop, in an executor thread; leaves an outcome with the lease."""
+        span: HeldSpan = jobs.owner
+        try:
+            outcome = self._outcome(span, jobs, index, raised)
+        except Exception as error:
+            # Whatever is wrong with this job (a hostile __str__, a broken policy) must not stop the others.
+            log.exception("internal error while recording job %s", span.job_id(index))
+            outcome = unreadable(span, index, f"its outcome could not be recorded: {error!r}", self._worker)
+        span.lease.outcomes.append(outcome)
+
+    def _outcome(
+        self, span: HeldSpan, jobs: LeasedJobs, index: int, raised: BaseException | None
+    ) -> Outcome:
+        record = span.record or chunk_record(span, index)
+        record.worker = self._worker
+        if raised is None:
+            return self._unknown_type(span, index, record)
+        column = jobs.column + index - jobs.first
+        record.started_at_ms, record.run_s = self._times(jobs.slot, column)
+        record.attempts += 1
+        record.add_error(_job_error(raised, record.attempts, self._worker))
+        delay_ms = self._retry_delay_ms(record, raised)
+        fields = {"job": span.job_id(index), "type": record.type, "attempt": record.attempts}
+        cause = record.errors[-1].type
+        if delay_ms is None:
+            event(log, logging.ERROR, f"job failed with {cause}, its error is kept", **fields)
+            return span.outcome(index, "failed", record.encode())
+        event(log, logging.WARNING, f"job raised {cause}, runs again in {delay_ms} ms", **fields)
+        return span.outcome(index, "retrying", record.encode(), delay_ms)
+
+    def _retry_delay_ms(self, record: JobRecord, raised: BaseException) -> int | None:
+        """Milliseconds until the next run, or None when there is none."""
+        if isinstance(raised, errors.Discard) or _does_not_fit(raised):
+            return None
+        policy = self._policy(record)
+        if record.attempts > policy.retries:
+            return None
+        if isinstance(raised, errors.Retry) and raised.in_ is not None:
+            return max(0, round(raised.in_ * 1000))
+        return policy.delay_ms(record.attempts, random)
+
+    def _policy(self, record: JobRecord) -> RetryPolicy:
+        """The type's policy, with what the call chose otherwise."""
+        policy = self._job_types[record.type].retry
+        delay = record.options.get("retry_delay", policy.delay)
+        return RetryPolicy(
+            retries=record.options.get("retries", policy.retries),
+            delay=tuple(delay) if isinstance(delay, list) else delay,
+        )
+
+    def _unknown_type(self, span: HeldSpan, index: int, record: JobRecord) -> Outcome:
+        """Mixed deploys: another worker, or a newer release, may know the type."""
+        record.unknown += 1
+        fields = {"job": span.job_id(index), "type": record.type}
+        if record.unknown > _UNKNOWN_LIMIT:
+            message = f"no worker knows the job type {record.type!r}"
+            record.add_error(
+                JobError(type="UnknownType", message=message, at_ms=_now_ms(), worker=self._worker)
+            )
+            event(log, logging.ERROR, f"job failed, {message}", **fields)
+            return span.outcome(index, "failed", record.encode())
+        delay_s = min(_UNKNOWN_DELAY_CAP_S, 2 ** (record.unknown - 1))
+        event(log, logging.WARNING, f"unknown job type, put back for {delay_s} s", **fields)
+        return span.outcome(index, "scheduled", record.encode(), delay_s * 1000)
+
+
+def _job_error(raised: BaseException, attempt: int, worker: str) -> JobError:
+    try:
+        message = str(raised)
+    except Exception as error:
+        message = f"(its text cannot be made: {type(error).__name__})"
+    return JobError(
+        type=type(raised).__name__,
+        message=message,
+        traceback="".join(traceback.format_exception(raised)),
+        attempt=attempt,
+        at_ms=_now_ms(),
+        worker=worker,
+    )
+
+
+def _does_not_fit(raised: BaseException) -> bool:
+    """Whether the arguments do not fit the handler's signature: running again cannot help.
+
+    Such a TypeError comes from the call itself, so no frame of the handler is in its traceback.
+    """
+    return isinstance(raised, TypeError) and raised.__traceback__ is None
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,227 @@
+"""Decides how many jobs to lease, from which queue, and turns a lease into jobs the executors can run."""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastjobs import errors
+from fastjobs._core import MAX_FETCH_JOBS, Backlog, Board, Chunk, LeasedJobs, boot_time_ns
+from fastjobs.config import Config, QueueChoice
+from fastjobs.jobtypes import JobType
+from fastjobs.logs import event
+from fastjobs.record import JobRecord
+from fastjobs.store import Lease, LeasedSpan
+from fastjobs.worker import outcomes
+from fastjobs.worker.leases import HeldLease, HeldLeases, HeldSpan
+
+log = logging.getLogger("fastjobs.worker")
+
+#: Work to keep leased but unstarted, in seconds of each thread: covers a round trip many times
+#: over, and is what a job of another process can wait behind at most.
+_HORIZON_S = 0.075
+#: What a job is taken to cost before one has been run: a small first lease, soon corrected.
+_FIRST_GUESS_S = 0.002
+#: Jobs slower than this are leased one per idle thread: a round trip is nothing to them.
+_SLOW_JOB_S = 0.05
+#: Weight of the newest measurement in the average.
+_SMOOTHING = 0.3
+#: Decoded chunks kept because more of their jobs will probably be leased.
+_KEPT_CHUNKS = 8
+
+
+class Prefetcher:
+    """Sizes fetches to what jobs cost and takes leases in.
+
+    Args:
+        config: the app's settings.
+        job_types: the registry of this process.
+        board: the progress board.
+        backlog: where leased jobs wait for an executor.
+        leases: the leases the process holds.
+        queues: the queues to take from, with weights if they are weighted.
+        batch_size: most jobs to hold unstarted; 1 runs strictly by priority.
+        worker: the worker's name, stored with errors.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        job_types: Mapping[str, JobType[Any, Any]],
+        board: Board,
+        backlog: Backlog,
+        leases: HeldLeases,
+        queues: Sequence[QueueChoice],
+        batch_size: int,
+        worker: str,
+    ) -> None:
+        self._config = config
+        self._job_types = job_types
+        self._board = board
+        self._backlog = backlog
+        self._leases = leases
+        self._queues = queues
+        self._indexes = {choice.name: index for index, choice in enumerate(queues)}
+        self._weighted = any(choice.weight is not None for choice in queues)
+        self._batch_size = batch_size
+        self._worker = worker
+        self._average_s = _FIRST_GUESS_S
+        self._measured = (0, 0)
+        self._chunks: OrderedDict[str, Chunk] = OrderedDict()
+        #: Spans written by a newer release, to be put off.
+        self.too_new: list[HeldSpan] = []
+        #: Jobs that killed a process before: each is run alone.
+        self.suspects: list[LeasedJobs] = []
+
+    def order(self) -> list[str]:
+        """Returns the queues in the order to try them now: as given, or drawn by weight."""
+        if not self._weighted:
+            return [choice.name for choice in self._queues]
+        # Efraimidis and Spirakis (2006): keys u^(1/w) sort a weighted draw without replacement.
+        keyed = [(random.random() ** (1 / (choice.weight or 1)), choice.name) for choice in self._queues]
+        return [name for _, name in sorted(keyed, reverse=True)]
+
+    def target(self) -> int:
+        """Returns how many unstarted jobs to hold while the threads are busy."""
+        self._measure()
+        if self._batch_size == 1 or self._average_s > _SLOW_JOB_S:
+            return 0
+        ideal = math.ceil(self._board.threads * _HORIZON_S / self._average_s)
+        return min(max(ideal, self._board.threads), self._batch_size)
+
+    def want(self, idle_threads: int, target: int) -> int:
+        """Returns how many jobs to ask for now; 0 while enough are held."""
+        unstarted = self._backlog.unstarted
+        if len(self._leases) >= self._board.slots:
+            return 0
+        if unstarted <= target // 2:
+            wanted = max(target - unstarted, idle_threads - unstarted)
+        else:
+            wanted = idle_threads - unstarted
+        return max(0, min(wanted, self._batch_size, MAX_FETCH_JOBS))
+
+    def held_chunks(self) -> list[str]:
+        """Returns the ids of chunks whose payload need not be sent again."""
+        return list(self._chunks)
+
+    def accept(self, queue: str, leased: Lease) -> int:
+        """Takes a lease in and hands its jobs to the executors; returns how many."""
+        spans = [(item, *_parse_ref(item.ref)) for item in leased.spans]
+        lease = HeldLease(queue, leased.fence, -1, sum(count for *_, count in spans))
+        for item, ref, first, count in spans:
+            lease.spans.append(self._hold(lease, item, ref, first, count))
+        lease.slot = self._board.lease(
+            leased.fence,
+            self._indexes[queue],
+            [(span.ref, span.n, span.first, span.count) for span in lease.spans],
+        )
+        if lease.slot < 0:
+            raise errors.InternalError(f"a lease of {lease.jobs} jobs does not fit on the board")
+        self._leases.add(lease)
+        column = 0
+        for span, (item, *_) in zip(lease.spans, spans, strict=True):
+            span.column = column
+            column += span.count
+            self._start(span, item.redeliveries)
+        return lease.jobs
+
+    def _hold(self, lease: HeldLease, item: LeasedSpan, ref: str, first: int, count: int) -> HeldSpan:
+        """Reads the payload of a leased span, as far as it can be read."""
+        detached = "~" in ref
+        span = HeldSpan(lease, ref, 0 if detached else first + count, first, count, item.priority)
+        try:
+            if item.payload is None:
+                raise errors.CorruptChunk("its payload is missing")
+            if detached:
+                span.record = JobRecord.decode(item.payload)
+            else:
+                span.chunk = self._chunk(ref, item.payload)
+                span.n = span.chunk.n
+                if first + count > span.n:
+                    span.chunk = None
+                    raise errors.CorruptChunk(f"it has {span.n} jobs, not {first + count}")
+        except errors.NewerFormat as error:
+            event(log, logging.WARNING, "chunk put off for a newer worker", chunk=ref, reason=error)
+            self.too_new.append(span)
+        except errors.CorruptChunk as error:
+            lease.outcomes += [
+                outcomes.unreadable(span, index, str(error), self._worker)
+                for index in range(first, first + count)
+            ]
+        return span
+
+    def _start(self, span: HeldSpan, redeliveries: int) -> None:
+        """Hands the jobs of a readable span to the executors."""
+        if span.chunk is None and span.record is None:
+            return
+        if redeliveries > self._config.max_redeliveries:
+            span.lease.outcomes += [
+                outcomes.exhausted(span, index, redeliveries, self._worker)
+                for index in range(span.first, span.first + span.count)
+            ]
+            return
+        names = [span.record.type] if span.record else [name for name, _ in _chunk(span).types]
+        jobs = LeasedJobs(
+            span.chunk,
+            [self._handler(name) for name in names],
+            span.lease.slot,
+            span.column,
+            span.first,
+            span.count,
+            span.record.payload if span.record else None,
+            span,
+        )
+        if span.record and span.record.crashes:
+            self.suspects.append(jobs)
+        else:
+            self._backlog.push(jobs)
+
+    def _handler(self, name: str) -> Any:
+        job_type = self._job_types.get(name)
+        return job_type.handler if job_type else None
+
+    def _chunk(self, chunk_id: str, payload: bytes) -> Chunk:
+        """Decodes a chunk, or finds it decoded; keeps the latest ones."""
+        chunk = self._chunks.pop(chunk_id, None)
+        if chunk is None or payload:
+            chunk = Chunk.decode(payload)
+        if chunk.n > 1:
+            self._chunks[chunk_id] = chunk
+            if len(self._chunks) > _KEPT_CHUNKS:
+                self._chunks.popitem(last=False)
+        return chunk
+
+    def _measure(self) -> None:
+        """Follows what jobs cost: the average of finished ones, or of running ones that take longer."""
+        executed, busy_ns = self._backlog.executed, self._backlog.busy_ns
+        new_jobs = executed - self._measured[0]
+        if new_jobs > 0:
+            newest_s = (busy_ns - self._measured[1]) / new_jobs / 1e9
+            self._average_s += _SMOOTHING * (max(newest_s, 1e-9) - self._average_s)
+            self._measured = (executed, busy_ns)
+
+
+def longest_runs_s(board: Board) -> list[float]:
+    """Returns for how long each busy thread has been running its job, in seconds."""
+    now_ns = boot_time_ns()
+    return [(now_ns - started_ns) / 1e9 for *_, started_ns in board.running()]
+
+
+def _chunk(span: HeldSpan) -> Chunk:
+    assert span.chunk is not None
+    return span.chunk
+
+
+def _parse_ref(ref: str) -> tuple[str, int, int]:
+    """Takes a ref of a lease apart: chunk id (or whole ref of a detached job), first index, count."""
+    chunk_id, tilde, rest = ref.partition("~")
+    if not tilde:
+        return ref, 0, 1
+    first, plus, count = rest.partition("+")
+    if plus:
+        return chunk_id, int(first), int(count)
+    return ref, int(first), 1

@@ -1,0 +1,435 @@
+"""One worker process: wires prefetcher, executors, acker and waker together and turns their main loop.
+
+The loop alone talks to the server: each turn sends what there is to report and to fetch in one write.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from fastjobs import errors
+from fastjobs._core import Backlog, Board, boot_time_ns
+from fastjobs.app import FastJobs
+from fastjobs.config import QueueChoice
+from fastjobs.connection import Client
+from fastjobs.loader import load_app
+from fastjobs.logs import configure, event
+from fastjobs.store import WORKER_RETRIES, Batch, Lease, Store
+from fastjobs.worker.acker import Acker, Receipt
+from fastjobs.worker.control import ControlLine
+from fastjobs.worker.executor import Executors
+from fastjobs.worker.leases import HeldLeases
+from fastjobs.worker.outcomes import Outcomes
+from fastjobs.worker.prefetcher import Prefetcher, longest_runs_s
+from fastjobs.worker.spec import EXIT_DONE, EXIT_FENCED, EXIT_UNUSABLE, ProcessSpec
+from fastjobs.worker.waker import WAIT_S, Waker
+
+log = logging.getLogger("fastjobs.worker")
+
+#: How long a result may wait to be reported with others, while all threads are busy, or some are.
+_REPORT_BUSY_S = 0.1
+_REPORT_IDLE_S = 0.005
+#: Unstarted jobs behind threads that have all been busy this long are given back for other processes.
+_STALLED_S = 0.1
+#: How often a waiting loop looks whether it is stalled.
+_STALL_CHECK_S = 0.05
+#: Delay before a chunk of a newer format is offered again.
+_TOO_NEW_DELAY_MS = 30_000
+#: How long a thread that wants the interpreter waits until the one that has it lets go: the loop's share
+#: of a fetch is far shorter than Python's default of 5 ms.
+_SWITCH_INTERVAL_S = 0.0005
+
+
+class WorkerProcess:
+    """A process of a worker.
+
+    Args:
+        app: whose jobs are run.
+        spec: start parameters.
+    """
+
+    def __init__(self, app: FastJobs, spec: ProcessSpec) -> None:
+        self._app = app
+        self._spec = spec
+        self._config = app.config
+        self._board = Board(spec.board_fd, spec.threads, spec.slots)
+        self._control = ControlLine(socket.socket(fileno=spec.control_fd))
+        self._notify_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        choices = [QueueChoice(name, weight) for name, weight in spec.queues]
+        self._choices = choices or [QueueChoice(name, None) for name in app.queues]
+        self._queues = [choice.name for choice in self._choices]
+        if not self._queues:
+            raise errors.ConfigError("the app has no job types, so there is no queue to work on")
+        self._store = Store(Client(app.url, self._config.socket_timeout_s), self._config)
+        wake_keys = [self._store.keys(queue).wake for queue in self._queues]
+        self._waker = Waker(Client(app.url, self._config.socket_timeout_s + WAIT_S), wake_keys)
+        outcomes = Outcomes(app.job_types, spec.worker, self._board.times)
+        self._backlog = Backlog(self._board, outcomes.on_unusual, self._notify_fd)
+        self._executors = Executors(self._backlog, spec.threads)
+        self._leases = HeldLeases(self._board)
+        self._acker = Acker(
+            self._board,
+            self._leases,
+            spec.session,
+            spec.worker,
+            self._lose_session,
+            keep_records=self._config.finished_keep > 0,
+        )
+        self._prefetcher = Prefetcher(
+            self._config,
+            app.job_types,
+            self._board,
+            self._backlog,
+            self._leases,
+            self._choices,
+            spec.batch_size,
+            spec.worker,
+        )
+        self._request = 0
+        self._to_try: list[str] = []
+        self._look_at = 0.0
+        self._reported = 0
+        self._report_at: float | None = None
+        self._audit_at = 0.0
+        self._fenced = False
+        self._failing = False
+        #: True while a job is run that killed a process before.
+        self._alone = False
+        #: When to end at the latest, on the monotonic clock; None while not stopping.
+        self._end_at: float | None = None
+
+    def run(self) -> int:
+        """Works until told to stop; returns the exit code."""
+        self._beat()
+        self._open_sessions()
+        self._control.send(
+            hello={
+                "queues": self._queues,
+                "types": sorted(self._app.job_types),
+                "url": self._app.url,
+                "namespace": self._config.namespace,
+            }
+        )
+        self._audit_at = time.monotonic() + self._config.lease_ms / 1000
+        self._executors.start()
+        while not self._done():
+            self._turn()
+        return self._end()
+
+    # The loop's turn, in the order of its steps.
+
+    def _turn(self) -> None:
+        self._beat()
+        self._read_control()
+        batch = self._store.batch()
+        receipts = self._reports(batch)
+        receipts += self._keep_alive(batch)
+        queue = self._next_fetch(batch)
+        if not len(batch):
+            self._wait()
+            return
+        replies = self._exchange(batch)
+        if replies is None:
+            return
+        for receipt, reply in zip(receipts, replies, strict=False):
+            receipt(reply)
+        if queue is not None:
+            self._take(queue, replies[-1])
+        self._executors.feed()
+
+    def _beat(self) -> None:
+        now_ns = boot_time_ns()
+        offset_us = (time.time_ns() - now_ns) // 1000
+        busy = self._backlog.unstarted or self._executors.idle < self._spec.threads
+        self._board.beat(offset_us, self._backlog.unstarted, not busy and not len(self._leases))
+
+    def _reports(self, batch: Batch) -> list[Receipt]:
+        """Adds acks, and releases of what this process cannot or should not start."""
+        receipts: list[Receipt] = []
+        if self._report_due():
+            self._reported = self._backlog.executed
+            self._report_at = None
+            receipts += self._acker.add_acks(batch)
+        quarantined = self._prefetcher.suspects and not self._alone
+        if self._end_at is not None or self._stalled() or quarantined:
+            receipts += self._acker.add_releases(batch, self._backlog.withdraw())
+        for span in self._prefetcher.too_new:
+            receipts.append(self._acker.add_postponed(batch, span, _TOO_NEW_DELAY_MS))
+        self._prefetcher.too_new.clear()
+        self._run_suspect()
+        return receipts
+
+    def _report_due(self) -> bool:
+        """Whether results should be reported now rather than together with later ones."""
+        if self._reported == self._backlog.executed and not self._unusual():
+            return False
+        idle = self._executors.idle
+        if self._unusual() or idle == self._spec.threads or self._refill_due():
+            return True
+        now = time.monotonic()
+        if self._report_at is None:
+            self._report_at = now + (_REPORT_IDLE_S if idle else _REPORT_BUSY_S)
+        return now >= self._report_at
+
+    def _unusual(self) -> bool:
+        return any(lease.outcomes for lease in self._leases)
+
+    def _refill_due(self) -> bool:
+        return self._backlog.unstarted <= self._prefetcher.target() // 2
+
+    def _stalled(self) -> bool:
+        """Whether unstarted jobs wait behind threads that are all busy with slow ones."""
+        if not self._backlog.unstarted or self._executors.idle:
+            return False
+        runs_s = longest_runs_s(self._board)
+        return len(runs_s) == self._spec.threads and min(runs_s) > _STALLED_S
+
+    def _run_suspect(self) -> None:
+        """A job that killed a process before is run with nothing beside it, so nothing else is blamed."""
+        if self._executors.idle < self._spec.threads or self._backlog.unstarted:
+            return
+        self._alone = bool(self._prefetcher.suspects) and self._end_at is None
+        if self._alone:
+            self._backlog.push(self._prefetcher.suspects.pop(0))
+            self._executors.feed()
+
+    def _keep_alive(self, batch: Batch) -> list[Receipt]:
+        """Adds the audit, and the renewals that the supervisor should have made but did not."""
+        receipts: list[Receipt] = []
+        now = time.monotonic()
+        if now >= self._audit_at:
+            self._audit_at = now + self._config.lease_ms / 1000
+            for queue in self._queues:
+                fences = [lease.fence for lease in self._leases if lease.queue == queue]
+                batch.audit(queue, self._spec.session, fences)
+                receipts.append(self._check_fence)
+        left_ns = self._board.valid_until_ns - boot_time_ns()
+        if left_ns < self._config.lease_ms * 1_000_000 // 3:
+            valid_until_ns = self._valid_from_now()
+            for queue in self._queues:
+                batch.renew(queue, [self._spec.session])
+                receipts.append(self._renewed(valid_until_ns))
+        return receipts
+
+    def _next_fetch(self, batch: Batch) -> str | None:
+        """Adds a fetch from the next queue to try, if jobs are wanted; returns the queue."""
+        if self._end_at is not None or self._prefetcher.suspects or self._alone:
+            return None
+        want = self._prefetcher.want(self._executors.idle, self._prefetcher.target())
+        if not want:
+            return None
+        if not self._to_try:
+            if time.monotonic() < self._look_at:
+                return None
+            self._to_try = self._prefetcher.order()
+        queue = self._to_try[0]
+        self._request += 1
+        batch.fetch(queue, self._spec.session, self._request, want, self._prefetcher.held_chunks())
+        return queue
+
+    def _exchange(self, batch: Batch) -> list[Any] | None:
+        """Sends a batch until it is answered; None when the process has to end before that."""
+        try:
+            replies = batch.run(WORKER_RETRIES, None, self._gives_up)
+        except errors.StoreError as error:
+            event(log, logging.ERROR, "gave up reporting, the lease will run out", reason=error)
+            self._end_at = time.monotonic()
+            self._fenced = True
+            return None
+        if self._failing:
+            self._failing = False
+            event(log, logging.INFO, "the server answers again")
+        return replies
+
+    def _gives_up(self, failure: errors.StoreError) -> bool:
+        if not self._failing:
+            self._failing = True
+            event(log, logging.WARNING, "the server does not serve, trying on", reason=failure)
+        self._beat()
+        self._read_control()
+        return self._end_at is not None and time.monotonic() >= self._end_at
+
+    def _take(self, queue: str, lease: Lease) -> None:
+        """Takes the reply to a fetch in."""
+        if lease.fence < 0:
+            self._lose_session(0)
+        elif lease.fence == 0:
+            self._to_try.pop(0)
+            wait_s = WAIT_S if lease.next_due_ms < 0 else min(WAIT_S, lease.next_due_ms / 1000)
+            look_at = time.monotonic() + wait_s
+            # The first queue of a round sets the time, the others can only bring it forward.
+            passed = self._look_at <= time.monotonic()
+            self._look_at = look_at if passed else min(self._look_at, look_at)
+        else:
+            self._to_try = []
+            self._look_at = 0.0
+            self._prefetcher.accept(queue, lease)
+
+    # Waiting.
+
+    def _wait(self) -> None:
+        """Sleeps until there is something to do."""
+        target = self._prefetcher.target()
+        wants = self._prefetcher.want(self._executors.idle, target) > 0 and self._end_at is None
+        looking = not wants and self._end_at is None
+        self._backlog.low_water = target // 2 if looking else -1
+        self._backlog.waiting = True
+        if self._something_new(looking):
+            self._backlog.waiting = False
+            return
+        poll = select.poll()
+        poll.register(self._notify_fd, select.POLLIN)
+        if not self._control.closed:
+            poll.register(self._control, select.POLLIN)
+        if wants:
+            self._waker.arm()
+            if self._waker.fileno() >= 0:
+                poll.register(self._waker.fileno(), select.POLLIN)
+        poll.poll(max(0.0, self._wait_s(wants)) * 1000)
+        self._backlog.waiting = False
+        try:
+            os.eventfd_read(self._notify_fd)
+        except BlockingIOError:
+            pass
+        if wants and self._waker.hint() is not None:
+            self._look_at = 0.0
+
+    def _something_new(self, looking: bool) -> bool:
+        """What an executor did between the last look and `waiting`, of which it gave no notice."""
+        if self._backlog.executed == self._reported:
+            return False
+        idle = self._executors.idle == self._spec.threads
+        return idle or (looking and self._backlog.unstarted <= self._backlog.low_water)
+
+    def _wait_s(self, wants: bool) -> float:
+        """How long to sleep at most, in seconds."""
+        now = time.monotonic()
+        times = [WAIT_S]
+        if self._report_at is not None:
+            times.append(self._report_at - now)
+        if wants:
+            times.append(self._look_at - now)
+        if self._backlog.unstarted or self._prefetcher.suspects:
+            times.append(_STALL_CHECK_S)
+        if self._end_at is not None:
+            times.append(self._end_at - now)
+        times.append(self._config.lease_ms / 6000)
+        return min(times)
+
+    # Sessions.
+
+    def _open_sessions(self) -> None:
+        valid_until_ns = self._valid_from_now()
+        batch = self._store.batch()
+        for queue in self._queues:
+            batch.open(queue, self._spec.session)
+        replies = self._exchange(batch)
+        if replies is not None and all(replies):
+            self._board.valid_until_ns = valid_until_ns
+        else:
+            self._lose_session(0)
+
+    def _valid_from_now(self) -> int:
+        """Until when jobs may be started if a renewal sent now succeeds: well within the lease."""
+        return boot_time_ns() + self._config.lease_ms * 1_000_000 * 2 // 3
+
+    def _renewed(self, valid_until_ns: int) -> Callable[[list[bool]], None]:
+        def receipt(alive: list[bool]) -> None:
+            if alive[0]:
+                self._board.valid_until_ns = max(self._board.valid_until_ns, valid_until_ns)
+            else:
+                self._lose_session(0)
+
+        return receipt
+
+    def _check_fence(self, reply: int) -> None:
+        if reply < 0:
+            self._lose_session(0)
+        elif reply > 0:
+            event(log, logging.WARNING, "gave back jobs that this process did not know of", jobs=reply)
+
+    def _lose_session(self, jobs: int) -> None:
+        """The session's jobs belong to others now: start nothing more, let running jobs end, end."""
+        if jobs:
+            event(log, logging.ERROR, "ack refused: possible duplicates", jobs=jobs)
+        if not self._fenced:
+            self._fenced = True
+            event(log, logging.ERROR, "the lease was lost, its jobs run elsewhere")
+            self._stop(self._spec.shutdown_timeout_s)
+
+    # Stopping.
+
+    def _read_control(self) -> None:
+        for message in self._control.receive():
+            if "stop" in message:
+                self._stop(message["stop"])
+        if self._control.closed and self._end_at is None:
+            event(log, logging.WARNING, "the supervisor is gone, ending")
+            self._stop(self._spec.shutdown_timeout_s)
+
+    def _stop(self, timeout_s: float) -> None:
+        """Starts nothing more; ends when the running jobs have, in `timeout_s` seconds at the latest."""
+        self._executors.stop()
+        end_at = time.monotonic() + timeout_s
+        self._end_at = end_at if self._end_at is None else min(self._end_at, end_at)
+
+    def _done(self) -> bool:
+        if self._end_at is None:
+            return False
+        return self._executors.idle == self._spec.threads or time.monotonic() >= self._end_at
+
+    def _end(self) -> int:
+        """Reports what is done, gives back the rest and closes the session."""
+        if self._fenced:
+            return EXIT_FENCED
+        running = self._spec.threads - self._executors.idle
+        if running:
+            event(log, logging.WARNING, "out of time: running jobs are given back", jobs=running)
+        self._end_at = time.monotonic() + self._config.socket_timeout_s
+        batch = self._store.batch()
+        self._acker.add_releases(batch, self._backlog.withdraw())
+        self._acker.add_acks(batch)
+        self._exchange(batch)
+        for queue in self._queues:
+            while not self._fenced:
+                replies = self._exchange(self._store.batch().close(queue, self._spec.session))
+                if replies is None or replies[0][1]:
+                    break
+        return EXIT_FENCED if self._fenced else EXIT_DONE
+
+
+def main() -> None:
+    """Entry point of a worker process; its one argument is the encoded `ProcessSpec`."""
+    spec = ProcessSpec.decode(sys.argv[1])
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    # The terminal's signals go to the whole group; what a process does is decided by its supervisor.
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    configure(spec.log_level, spec.log_format)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    try:
+        _, app = load_app(spec.target, FastJobs)
+        process = WorkerProcess(app, spec)
+    except errors.ConfigError as error:
+        event(log, logging.CRITICAL, str(error))
+        os._exit(EXIT_UNUSABLE)
+    # What was made so far lives as long as the process: collections need not look at it again.
+    gc.collect()
+    gc.freeze()
+    code = process.run()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not `exit`: a handler that never returns would keep the interpreter from ending.
+    os._exit(code)

@@ -1,0 +1,133 @@
+"""Settles what a process left behind when it died: acks what it earned, blames the jobs it was running, gives back the rest."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from fastjobs import errors
+from fastjobs._core import JOB_FINISHED, JOB_REPORTED, JOB_STARTED, Board, Chunk
+from fastjobs.logs import event
+from fastjobs.record import JobError, JobRecord
+from fastjobs.store import Outcome, Run, Store
+from fastjobs.worker.leases import HeldLease, HeldSpan
+from fastjobs.worker.outcomes import chunk_record
+
+log = logging.getLogger("fastjobs.worker")
+
+#: Delay before a job runs again whose process died, by how often that has happened.
+_CRASH_DELAYS_MS = (0, 1_000, 5_000, 30_000)
+
+
+class Recovered(NamedTuple):
+    """What was found."""
+
+    finished: int
+    blamed: int
+    given_back: int
+
+
+def died_of(returncode: int) -> str:
+    """Returns how a process ended, in words: `killed by SIGKILL` or `exited with code 3`."""
+    if returncode < 0:
+        return f"killed by {signal.Signals(-returncode).name}"
+    return f"exited with code {returncode}"
+
+
+class Recovery:
+    """Settles the leases of one dead process.
+
+    Args:
+        store: the supervisor's.
+        queues: the worker's queues, as the board numbers them.
+        session: the dead process's session.
+        worker: the worker's name.
+        cause: how the process died.
+    """
+
+    def __init__(
+        self, store: Store, queues: Sequence[str], session: str, worker: str, cause: str
+    ) -> None:
+        self._store = store
+        self._queues = queues
+        self._session = session
+        self._worker = worker
+        self._cause = cause
+
+    def run(self, board: Board) -> Recovered:
+        """Reports what the board tells and closes the session.
+
+        Raises:
+            StoreError: the server does not serve; calling again later is safe, and so is never calling again.
+        """
+        finished = blamed = given_back = 0
+        for slot, fence, queue_index in board.held():
+            queue = self._queues[queue_index]
+            runs = [Run(*run) for run in board.finished_runs(slot, self._worker.encode(), True)]
+            outcomes = self._outcomes(board, HeldLease(queue, fence, slot, 0))
+            if runs or outcomes:
+                self._store.batch().ack(queue, self._session, fence, runs, outcomes).run()
+            finished += sum(run.count for run in runs)
+            blamed += len(outcomes)
+        for queue in self._queues:
+            closed = False
+            while not closed:
+                ((jobs, closed),) = self._store.batch().close(queue, self._session).run()
+                given_back += jobs
+        return Recovered(finished, blamed, given_back)
+
+    def _outcomes(self, board: Board, lease: HeldLease) -> list[Outcome]:
+        """Outcomes of the jobs that were being run, and of detached jobs that had finished."""
+        outcomes = []
+        for ref, n, first, column, states in board.spans(lease.slot):
+            for position, state in enumerate(states):
+                span = HeldSpan(lease, ref, n, first, len(states), 0, column=column)
+                finished = n == 0 and state in (JOB_FINISHED, JOB_REPORTED)
+                if state != JOB_STARTED and not finished:
+                    continue
+                record = self._record(span, first + position)
+                record.started_at_ms, record.run_s = board.times(lease.slot, column + position)
+                record.worker = self._worker
+                span.priority = record.priority
+                if finished:
+                    outcomes.append(span.outcome(first, "finished", record.encode()))
+                else:
+                    outcomes.append(self._blame(span, first + position, record))
+        return outcomes
+
+    def _record(self, span: HeldSpan, index: int) -> JobRecord:
+        keys = self._store.keys(span.lease.queue)
+        source, field = (keys.chunks, span.ref) if span.n else (keys.jobs, span.ref)
+        (payload,) = self._store.batch().command("HGET", source, field).run()
+        try:
+            if payload is None:
+                raise errors.CorruptChunk("its payload is missing")
+            if span.n == 0:
+                return JobRecord.decode(payload)
+            span.chunk = Chunk.decode(payload)
+            return chunk_record(span, index)
+        except errors.ChunkError:
+            return JobRecord(type="", payload=None)
+
+    def _blame(self, span: HeldSpan, index: int, record: JobRecord) -> Outcome:
+        """A job during which its process died: run again, alone, until it has done so too often."""
+        record.crashes += 1
+        record.add_error(
+            JobError(
+                type="WorkerCrashed",
+                message=f"the process that ran the job was {self._cause}",
+                attempt=record.attempts + record.crashes,
+                at_ms=time.time_ns() // 1_000_000,
+                worker=self._worker,
+            )
+        )
+        fields = {"job": span.job_id(index), "type": record.type, "crashes": record.crashes}
+        if record.crashes >= self._store.config.max_crashes:
+            event(log, logging.ERROR, f"job failed, its process was {self._cause}", **fields)
+            return span.outcome(index, "failed", record.encode())
+        delay_ms = _CRASH_DELAYS_MS[min(record.crashes, len(_CRASH_DELAYS_MS)) - 1]
+        event(log, logging.WARNING, f"job runs again, its process was {self._cause}", **fields)
+        return span.outcome(index, "retrying", record.encode(), delay_ms)

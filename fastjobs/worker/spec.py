@@ -1,0 +1,47 @@
+"""What a supervisor tells a new process: everything but the app, which the process imports itself."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import orjson
+
+#: Exit codes of a process.
+EXIT_DONE = 0
+EXIT_UNUSABLE = 2
+EXIT_FENCED = 76
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProcessSpec:
+    """The start parameters of one worker process."""
+
+    #: Where the app is: "module:variable" or "path/to/file.py:variable".
+    target: str
+    #: The incarnation's id; it holds the leases.
+    session: str
+    #: Name of the worker, stored with run times and errors: "host:pid of the supervisor".
+    worker: str
+    #: Inherited descriptors: the progress board and the process's end of the control line.
+    board_fd: int
+    control_fd: int
+    threads: int
+    #: Leases the process can hold at a time.
+    slots: int
+    #: (queue, weight or None) in order; empty = all queues of the app's job types.
+    queues: list[tuple[str, int | None]]
+    batch_size: int
+    shutdown_timeout_s: float
+    log_level: str
+    log_format: str
+
+    def encode(self) -> str:
+        """Returns the parameters as one command line argument."""
+        return orjson.dumps(asdict(self)).decode()
+
+    @staticmethod
+    def decode(text: str) -> ProcessSpec:
+        """Reads what `encode` made."""
+        values = orjson.loads(text)
+        values["queues"] = [(name, weight) for name, weight in values["queues"]]
+        return ProcessSpec(**values)
