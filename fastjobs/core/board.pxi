@@ -54,6 +54,7 @@ cdef struct SpanEntry:
     #: Jobs in the whole chunk; 0 for a detached job.
     uint16_t n
     uint16_t column
+    int32_t priority
     uint8_t ref_size
     char ref[MAX_REF_SIZE]
 
@@ -196,7 +197,7 @@ cdef class Board:
         Args:
             fence: the lease's fence.
             queue: index of its queue in the worker's list of queues.
-            spans: (chunk id or detached ref, n, first, count) each; n = 0 marks a detached job.
+            spans: (chunk id or detached ref, n, first, count, priority) each; n = 0 marks a detached job.
 
         Returns:
             The slot taken, or -1 when none is free or the lease is too large for one.
@@ -205,7 +206,7 @@ cdef class Board:
         cdef Slot* slot
         cdef SpanEntry* span
         cdef bytes packed
-        if len(spans) > MAX_LEASE_SPANS or sum([count for _, _, _, count in spans]) > MAX_LEASE_JOBS:
+        if len(spans) > MAX_LEASE_SPANS or sum([count for _, _, _, count, _ in spans]) > MAX_LEASE_JOBS:
             return -1
         for index in range(self.slots):
             if self._slot[index].fence == 0:
@@ -213,7 +214,7 @@ cdef class Board:
         else:
             return -1
         slot = &self._slot[index]
-        for ref, n, first, count in spans:
+        for ref, n, first, count, priority in spans:
             packed = ref.encode()
             if len(packed) > MAX_REF_SIZE:
                 return -1
@@ -222,6 +223,7 @@ cdef class Board:
             span.count = count
             span.n = n
             span.column = column
+            span.priority = priority
             span.ref_size = len(packed)
             memcpy(span.ref, PyBytes_AS_STRING(packed), len(packed))
             column += count
@@ -247,7 +249,7 @@ cdef class Board:
         ]
 
     def spans(self, int slot_index):
-        """Returns (chunk id or detached ref, n, first, column, states) of each span, one state byte per job."""
+        """Returns (chunk id or detached ref, n, first, column, priority, states) of each span, one state byte per job."""
         cdef Slot* slot = &self._slot[slot_index]
         cdef SpanEntry* span
         cdef int position
@@ -255,7 +257,7 @@ cdef class Board:
         for position in range(slot.spans):
             span = &slot.span[position]
             states = <bytes>(<char*>slot.state)[span.column:span.column + span.count]
-            found.append((_span_ref(span), span.n, span.first, span.column, states))
+            found.append((_span_ref(span), span.n, span.first, span.column, span.priority, states))
         return found
 
     def times(self, int slot_index, int column):

@@ -117,7 +117,7 @@ class Prefetcher:
         lease.slot = self._board.lease(
             leased.fence,
             self._indexes[queue],
-            [(span.ref, span.n, span.first, span.count) for span in lease.spans],
+            [(span.ref, span.n, span.first, span.count, span.priority) for span in lease.spans],
         )
         if lease.slot < 0:
             raise errors.InternalError(f"a lease of {lease.jobs} jobs does not fit on the board")

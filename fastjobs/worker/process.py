@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from fastjobs import errors
@@ -117,7 +118,7 @@ class WorkerProcess:
                 "queues": self._queues,
                 "types": sorted(self._app.job_types),
                 "url": self._app.url,
-                "namespace": self._config.namespace,
+                "config": asdict(self._config),
             }
         )
         self._audit_at = time.monotonic() + self._config.lease_ms / 1000

@@ -82,16 +82,15 @@ class Recovery:
     def _outcomes(self, board: Board, lease: HeldLease) -> list[Outcome]:
         """Outcomes of the jobs that were being run, and of detached jobs that had finished."""
         outcomes = []
-        for ref, n, first, column, states in board.spans(lease.slot):
+        for ref, n, first, column, priority, states in board.spans(lease.slot):
             for position, state in enumerate(states):
-                span = HeldSpan(lease, ref, n, first, len(states), 0, column=column)
+                span = HeldSpan(lease, ref, n, first, len(states), priority, column=column)
                 finished = n == 0 and state in (JOB_FINISHED, JOB_REPORTED)
                 if state != JOB_STARTED and not finished:
                     continue
                 record = self._record(span, first + position)
                 record.started_at_ms, record.run_s = board.times(lease.slot, column + position)
                 record.worker = self._worker
-                span.priority = record.priority
                 if finished:
                     outcomes.append(span.outcome(first, "finished", record.encode()))
                 else:

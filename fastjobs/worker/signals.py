@@ -1,0 +1,47 @@
+"""Signals as something to poll: a handler only leaves a note, the supervisor's loop acts on it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType
+
+#: TERM and INT stop the worker; HUP restarts its processes one after the other.
+WATCHED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class SignalNotes:
+    """Collects signals while it is installed."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._received: list[int] = []
+
+    def install(self) -> None:
+        """Takes over the watched signals."""
+        for number in WATCHED:
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self._received.append(number)
+        self.wake()
+
+    def wake(self) -> None:
+        """Makes the descriptor readable; a full pipe is readable already."""
+        try:
+            os.write(self._writer, b"!")
+        except BlockingIOError:
+            pass
+
+    def fileno(self) -> int:
+        """The descriptor to poll."""
+        return self._reader
+
+    def take(self) -> list[int]:
+        """Returns the signals received since the last call."""
+        try:
+            os.read(self._reader, 4096)
+        except BlockingIOError:
+            pass
+        received, self._received = self._received, []
+        return received

@@ -1,0 +1,414 @@
+"""The supervisor: starts the worker's processes, renews their leases, replaces and stops them.
+
+It imports no user code and runs no threads of its own, so nothing a job does can hold up a
+heartbeat. All it knows of the app is what a process says about it when it is ready.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from fastjobs import errors
+from fastjobs._core import boot_time_ns, new_id
+from fastjobs.backoff import Backoff
+from fastjobs.config import Config, WorkerConfig
+from fastjobs.connection import Client
+from fastjobs.keys import workers_key
+from fastjobs.logs import event
+from fastjobs.store import Batch, Store
+from fastjobs.worker.child import Child
+from fastjobs.worker.reclaimer import Reclaimer
+from fastjobs.worker.recovery import Recovery, died_of
+from fastjobs.worker.signals import SignalNotes
+from fastjobs.worker.spec import EXIT_DONE, EXIT_FENCED, EXIT_UNUSABLE, ProcessSpec
+
+log = logging.getLogger("fastjobs.supervisor")
+
+#: Exit codes of the worker.
+EXIT_OK = 0
+EXIT_FORCED = 1
+EXIT_USAGE = 2
+EXIT_CRASHING = 5
+
+#: Processes that die one after the other without having been ready: more cannot help.
+_MAX_FAILED_STARTS = 6
+#: A process that ran this long was fine; the next one is started at once.
+_STABLE_S = 10.0
+#: How often a burst worker with idle processes looks whether all is done.
+_BURST_CHECK_S = 0.05
+#: The supervisor waits less for the server than a process does: signals and children come first.
+_SERVER_TIMEOUT_S = 2.0
+#: A worker that has not renewed its entry for this many leases is dropped from the list.
+_FORGOTTEN_LEASES = 10
+
+
+class Supervisor:
+    """Runs a worker until it is told to stop.
+
+    Args:
+        target: where the app is.
+        config: the worker's settings.
+        on_ready: called once with what the first ready process said about the app.
+        lifeline: descriptor whose end-of-file means that whoever started the worker is gone; -1 = none.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        config: WorkerConfig,
+        on_ready: Callable[[dict[str, Any]], None] = lambda hello: None,
+        lifeline: int = -1,
+    ) -> None:
+        self._config = config
+        self._on_ready = on_ready
+        self._lifeline = lifeline
+        self._signals = SignalNotes()
+        self._worker_id = new_id()
+        self._worker = f"{socket.gethostname()}:{os.getpid()}"
+        self._template = ProcessSpec(
+            target=target,
+            session="",
+            worker=self._worker,
+            board_fd=-1,
+            control_fd=-1,
+            threads=config.concurrency,
+            slots=0,
+            queues=[(choice.name, choice.weight) for choice in config.queues],
+            batch_size=config.batch_size,
+            shutdown_timeout_s=config.shutdown_timeout_s,
+            log_level=config.log_level,
+            log_format=config.log_format,
+        )
+        self._children: list[Child] = []
+        self._queues: list[str] = []
+        self._types: list[str] = []
+        self._store: Store | None = None
+        self._reclaimer: Reclaimer | None = None
+        self._restart = Backoff(first_s=0.1, cap_s=30.0)
+        self._start_at = 0.0
+        self._beat_at = 0.0
+        self._burst_at = 0.0
+        self._failed_starts = 0
+        self._started_ms = time.time_ns() // 1_000_000
+        #: When stopping: the exit code so far, and when processes are killed.
+        self._exit_code: int | None = None
+        self._kill_at = float("inf")
+        self._unsettled: list[tuple[Child, str]] = []
+
+    def run(self) -> int:
+        """Starts everything, watches it, and returns the exit code when all has ended."""
+        self._signals.install()
+        stop_watching = self._watch_files() if self._config.reload else None
+        try:
+            while self._exit_code is None or self._children:
+                self._turn()
+        finally:
+            for child in self._children:
+                child.kill()
+            if stop_watching is not None:
+                stop_watching()
+        self._sign_off()
+        return EXIT_OK if self._exit_code is None else self._exit_code
+
+    def _turn(self) -> None:
+        self._fill_up()
+        self._poll()
+        self._obey_signals()
+        self._listen()
+        self._reap()
+        self._settle()
+        now = time.monotonic()
+        if now >= self._beat_at:
+            self._beat(now)
+        if self._reclaimer is not None and now >= self._reclaimer.due_at:
+            self._guarded(self._reclaimer.run)
+        if self._config.burst and now >= self._burst_at:
+            self._end_burst(now)
+        if now >= self._kill_at:
+            self._kill_all()
+
+    def _poll(self) -> None:
+        """Sleeps until a signal, a message, the end of a process, or the next thing due."""
+        poll = select.poll()
+        poll.register(self._signals, select.POLLIN)
+        if self._lifeline >= 0:
+            poll.register(self._lifeline, select.POLLIN | select.POLLHUP)
+        for child in self._children:
+            if not child.control.closed:
+                poll.register(child.control, select.POLLIN)
+        due = [self._beat_at, self._kill_at, time.monotonic() + 1.0]
+        if self._reclaimer is not None:
+            due.append(self._reclaimer.due_at)
+        if self._exit_code is None and len(self._children) < self._config.processes:
+            due.append(self._start_at)
+        if self._config.burst and self._store is not None:
+            due.append(self._burst_at)
+        if self._unsettled or any(child.control.closed for child in self._children):
+            due.append(time.monotonic() + 0.01)
+        timeout_s = max(0.0, min(due) - time.monotonic())
+        for descriptor, _ in poll.poll(timeout_s * 1000):
+            if descriptor == self._lifeline:
+                self._lifeline = -1
+                event(log, logging.WARNING, "whoever started this worker is gone, stopping")
+                self._stop()
+
+    # Processes.
+
+    def _fill_up(self) -> None:
+        """Starts processes until there are as many as there should be."""
+        while (
+            self._exit_code is None
+            and len(self._children) < self._config.processes
+            and time.monotonic() >= self._start_at
+        ):
+            child = Child(self._template)
+            self._children.append(child)
+            event(log, logging.DEBUG, "process started", pid=child.pid)
+
+    def _listen(self) -> None:
+        for child in self._children:
+            for message in child.control.receive():
+                if "hello" in message:
+                    self._greet(child, message["hello"])
+
+    def _greet(self, child: Child, hello: dict[str, Any]) -> None:
+        """Learns from a process that it is ready, and from the first one what the app is."""
+        child.hello = hello
+        self._failed_starts = 0
+        if self._store is None:
+            config = Config(**hello["config"])
+            self._queues, self._types = hello["queues"], hello["types"]
+            timeout_s = min(_SERVER_TIMEOUT_S, config.socket_timeout_s)
+            self._store = Store(Client(hello["url"], timeout_s), config)
+            self._reclaimer = Reclaimer(self._store, self._queues)
+            self._beat_at = 0.0
+            self._on_ready(hello)
+            self._guarded(self._check_server)
+        event(log, logging.INFO, "process ready", pid=child.pid)
+
+    def _reap(self) -> None:
+        """Looks after processes that have ended."""
+        for child in list(self._children):
+            code = child.process.poll()
+            if code is None:
+                continue
+            self._children.remove(child)
+            if code == EXIT_DONE and child.stopping:
+                child.release()
+                continue
+            if child.hello is not None:
+                self._unsettled.append((child, died_of(code)))
+            self._replace(child, code)
+
+    def _replace(self, child: Child, code: int) -> None:
+        """Decides when, and whether, a process that ended is replaced."""
+        if self._exit_code is not None:
+            return
+        if child.hello is None:
+            self._failed_starts += 1
+            child.release()
+            if code == EXIT_UNUSABLE and self._store is None:
+                self._stop(EXIT_USAGE)
+                return
+            if self._failed_starts >= _MAX_FAILED_STARTS:
+                event(log, logging.CRITICAL, "processes keep dying before they are ready, giving up")
+                self._stop(EXIT_CRASHING)
+                return
+        if time.monotonic() - child.started_at >= _STABLE_S:
+            self._restart.reset()
+        wait_s = 0.0 if code == EXIT_FENCED else self._restart.next_s()
+        self._start_at = time.monotonic() + wait_s
+        event(
+            log,
+            logging.ERROR,
+            f"process {died_of(code)}, a new one starts",
+            pid=child.pid,
+            in_s=round(wait_s, 2),
+        )
+
+    def _settle(self) -> None:
+        """Settles what dead processes left; what the server cannot take now is tried again."""
+        for child, cause in list(self._unsettled):
+            assert self._store is not None
+            recovery = Recovery(self._store, self._queues, child.session, self._worker, cause)
+            try:
+                found = recovery.run(child.board)
+            except errors.StoreError as error:
+                event(log, logging.WARNING, "cannot settle a dead process yet", reason=error)
+                return
+            self._unsettled.remove((child, cause))
+            child.release()
+            event(
+                log,
+                logging.INFO,
+                "settled the jobs of a dead process",
+                pid=child.pid,
+                finished=found.finished,
+                running=found.blamed,
+                given_back=found.given_back,
+            )
+
+    # Heartbeat.
+
+    def _beat(self, now: float) -> None:
+        """Renews the processes' sessions and the worker's entry, and looks at their size."""
+        store = self._store
+        if store is None:
+            self._beat_at = now + 1.0
+            return
+        self._beat_at = now + store.config.beat_ms / 1000
+        children = [child for child in self._children if child.hello is not None]
+        self._recycle(children)
+        valid_until_ns = boot_time_ns() + store.config.lease_ms * 1_000_000 * 2 // 3
+        batch = store.batch()
+        if children:
+            for queue in self._queues:
+                batch.renew(queue, [child.session for child in children])
+        renewals = len(batch)
+        self._describe(batch)
+        replies = self._guarded(batch.run)
+        if replies is None:
+            return
+        for position, child in enumerate(children):
+            if all(alive[position] for alive in replies[:renewals]):
+                child.board.valid_until_ns = max(child.board.valid_until_ns, valid_until_ns)
+
+    def _describe(self, batch: Batch) -> None:
+        """Adds the worker's entry in the list of workers, for people and programs to read."""
+        assert self._store is not None
+        entry = {
+            "worker": self._worker,
+            "processes": len(self._children),
+            "threads": self._config.concurrency,
+            "queues": self._queues,
+            "types": self._types,
+            "pids": [child.pid for child in self._children],
+            "executed": sum(child.board.executed for child in self._children),
+            "running": sum(len(child.board.running()) for child in self._children),
+            "started_ms": self._started_ms,
+            "beat_ms": time.time_ns() // 1_000_000,
+            "forgotten_ms": self._store.config.lease_ms * _FORGOTTEN_LEASES,
+        }
+        key = workers_key(self._store.config.namespace)
+        batch.command("HSET", key, self._worker_id, orjson.dumps(entry))
+
+    def _recycle(self, children: list[Child]) -> None:
+        """Ends processes that have run their number of jobs or grown too large; new ones follow."""
+        config = self._config
+        for child in children:
+            if child.stopping:
+                continue
+            if config.max_jobs_per_child and child.board.executed >= config.max_jobs_per_child:
+                reason = f"it ran {child.board.executed} jobs"
+            elif config.max_memory_per_child_mb and child.rss_mb() > config.max_memory_per_child_mb:
+                reason = f"it occupies {child.rss_mb():.0f} MiB"
+            else:
+                continue
+            event(log, logging.INFO, f"process is replaced, {reason}", pid=child.pid)
+            child.stop(config.shutdown_timeout_s)
+
+    def _check_server(self) -> None:
+        """Refuses a server that may throw jobs away."""
+        assert self._store is not None
+        (info,) = self._store.batch().command("INFO", "memory").run()
+        policy = dict(
+            line.split(":", 1) for line in info.decode().splitlines() if ":" in line
+        ).get("maxmemory_policy", "noeviction")
+        if policy != "noeviction":
+            event(
+                log,
+                logging.CRITICAL,
+                f"the server's maxmemory-policy is {policy}: it would drop jobs; set it to noeviction",
+            )
+            self._stop(EXIT_USAGE)
+
+    def _guarded(self, call: Callable[[], Any]) -> Any:
+        """Calls something that needs the server; without one it is put off to its next turn."""
+        try:
+            return call()
+        except errors.StoreError as error:
+            event(log, logging.WARNING, "the server does not serve", reason=error)
+            return None
+
+    # Stopping.
+
+    def _obey_signals(self) -> None:
+        for number in self._signals.take():
+            if number == signal.SIGHUP:
+                self._reload()
+            elif self._exit_code is None:
+                event(log, logging.INFO, "stopping: running jobs may end, the rest is given back")
+                self._stop()
+            else:
+                event(log, logging.WARNING, "stopping at once: running jobs are given back")
+                self._exit_code = self._exit_code or EXIT_FORCED
+                self._tell_to_stop(0.0)
+
+    def _stop(self, exit_code: int = EXIT_OK) -> None:
+        if self._exit_code is None:
+            self._exit_code = exit_code
+            self._tell_to_stop(self._config.shutdown_timeout_s)
+
+    def _tell_to_stop(self, timeout_s: float) -> None:
+        for child in self._children:
+            child.stop(timeout_s)
+        # Beyond their time, processes get as long again as a reply from the server may take.
+        self._kill_at = time.monotonic() + timeout_s + 2 * _SERVER_TIMEOUT_S + 5.0
+
+    def _kill_all(self) -> None:
+        for child in self._children:
+            event(log, logging.ERROR, "process does not end, killing it", pid=child.pid)
+            child.kill()
+        self._exit_code = self._exit_code or EXIT_FORCED
+        self._kill_at = float("inf")
+
+    def _reload(self) -> None:
+        """Replaces all processes; new ones import the app again."""
+        event(log, logging.INFO, "reloading")
+        for child in self._children:
+            child.stop(self._config.shutdown_timeout_s)
+
+    def _sign_off(self) -> None:
+        """Settles what is left and removes the worker from the list."""
+        if self._store is None:
+            return
+        self._settle()
+        key = workers_key(self._store.config.namespace)
+        self._guarded(self._store.batch().command("HDEL", key, self._worker_id).run)
+
+    # Burst.
+
+    def _end_burst(self, now: float) -> None:
+        """Stops when nothing is queued, executing or waiting for a retry in any of the queues."""
+        self._burst_at = now + _BURST_CHECK_S
+        store = self._store
+        if store is None or self._exit_code is not None or self._unsettled:
+            return
+        if not all(child.board.idle for child in self._children if child.hello is not None):
+            return
+        batch = store.batch()
+        for queue in self._queues:
+            batch.command("HMGET", store.keys(queue).stats, "queued", "executing", "retrying")
+        replies = self._guarded(batch.run)
+        if replies is not None and not any(int(count or 0) for reply in replies for count in reply):
+            event(log, logging.INFO, "all queues are drained")
+            self._stop()
+
+    # Reload.
+
+    def _watch_files(self) -> Callable[[], None]:
+        """Watches the directory for changed Python files; returns what ends that."""
+        from fastjobs.worker.reloader import FileWatcher  # noqa: PLC0415 - an optional dependency
+
+        watcher = FileWatcher(lambda: os.kill(os.getpid(), signal.SIGHUP))
+        watcher.start()
+        return watcher.stop
