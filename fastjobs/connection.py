@@ -87,6 +87,26 @@ def _make_connection(url: str, timeout_s: float) -> AbstractConnection:
     return connection
 
 
+def server_version(url: str, timeout_s: float = 5.0) -> str:
+    """Asks a server what it is, for example `valkey 9.1.2` or `redis 7.0.15`; `unknown` when it does not tell.
+
+    Raises:
+        Unavailable: no server answers.
+        AccessDenied: it refuses the credentials.
+    """
+    client = Client(url, timeout_s)
+    try:
+        client.send(b"*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n")
+        (reply,) = client.receive(1)
+    finally:
+        client.close()
+    if not isinstance(reply, bytes):
+        return "unknown"
+    fields = dict(line.split(":", 1) for line in reply.decode().splitlines() if ":" in line)
+    name = fields.get("server_name", "redis")
+    return f"{name} {fields.get(f'{name}_version', 'unknown')}"
+
+
 class Client:
     """One connection to the server, opened at the first use and again after it was lost.
 

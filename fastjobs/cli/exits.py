@@ -1,0 +1,14 @@
+"""The exit codes of the commands."""
+
+#: Done; a worker has drained and stopped.
+OK = 0
+#: A worker was stopped by force: jobs that were running have been given back.
+FORCED = 1
+#: Wrong usage, or an app or setting that cannot be used.
+USAGE = 2
+#: The server cannot be reached or does not serve.
+NO_SERVER = 3
+#: The worker's processes died again and again before they were ready.
+CRASHING = 5
+#: An error in fastjobs itself.
+INTERNAL = 70

@@ -1,0 +1,28 @@
+"""Turns errors into one line and a named exit code, for every command."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from fastjobs import errors
+from fastjobs.cli import exits
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Ends the program with a message instead of a traceback when a fastjobs error comes out."""
+    try:
+        yield
+    except (errors.ConfigError, errors.JobError) as error:
+        _fail(error, exits.USAGE)
+    except errors.StoreError as error:
+        _fail(error, exits.NO_SERVER)
+
+
+def _fail(error: errors.FastJobsError, code: int) -> None:
+    click.echo(f"fastjobs: {error}", err=True)
+    sys.exit(code)

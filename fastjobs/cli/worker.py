@@ -1,0 +1,97 @@
+"""The command `fastjobs-worker`: arguments and settings in, a supervisor out."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from typing import Any
+
+import click
+import orjson
+
+from fastjobs import __version__
+from fastjobs.cli.guard import guarded
+from fastjobs.config import WorkerConfig, load_worker_config, mask_url
+from fastjobs.connection import server_version
+from fastjobs.loader import resolve_target
+from fastjobs.logs import configure
+from fastjobs.worker.supervisor import Supervisor
+
+_HELP = """Run the jobs of an app.
+
+APP is "module:variable", "module" or "path/to/file.py"; without it FASTJOBS_APP, then `app` in
+[tool.fastjobs] of pyproject.toml, then jobs.py or app.py in this directory.
+
+Every option can also be set by environment (FASTJOBS_PROCESSES=8) or in [tool.fastjobs].
+"""
+
+_EPILOG = """\b
+Examples:
+  fastjobs-worker -p 8
+  fastjobs-worker shop.jobs:app -p 8 -c 4 -Q mail,default
+  fastjobs-worker -Q urgent:3,bulk:1 --burst
+
+\b
+Signals: TERM or INT stop gracefully, a second one at once; HUP restarts the processes.
+Exit codes: 0 stopped, 1 forced, 2 not usable, 3 no server, 5 processes keep dying.
+"""
+
+
+@click.command(help=_HELP, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("app", required=False)
+@click.option("-p", "--processes", type=int, help="Processes [default: number of CPUs].")
+@click.option("-c", "--concurrency", type=int, help="Threads per process that run jobs [default: 1].")
+@click.option("-Q", "--queues", help="Queues in strict order (a,b) or by weight (a:3,b:1) [default: all].")
+@click.option("--batch-size", type=int, help="Most jobs a process holds unstarted; 1 = strict priority.")
+@click.option("--burst/--no-burst", default=None, help="End when all queues are drained.")
+@click.option("--shutdown-timeout", type=float, help="Seconds running jobs have to end [default: 25].")
+@click.option("--max-jobs-per-child", type=int, help="Replace a process after so many jobs [default: never].")
+@click.option("--max-memory-per-child", type=int, help="Replace a process above so many MiB [default: never].")
+@click.option("--reload/--no-reload", default=None, help="Restart the processes when Python files change.")
+@click.option("--log-level", help="debug, info, warning or error [default: info].")
+@click.option("--log-format", help="text or json [default: text].")
+@click.version_option(__version__, prog_name="fastjobs-worker")
+def command(app: str | None, **options: Any) -> None:
+    given = {name: value for name, value in options.items() if value is not None}
+    renamed = {"shutdown_timeout": "shutdown_timeout_s", "max_memory_per_child": "max_memory_per_child_mb"}
+    settings = {renamed.get(name, name): value for name, value in given.items()}
+    sys.exit(_run(resolve_target(app), load_worker_config(**settings)))
+
+
+def _run(target: str, config: WorkerConfig, lifeline: int = -1) -> int:
+    configure(config.log_level, config.log_format)
+
+    def banner(hello: dict[str, Any]) -> None:
+        if config.log_format == "text":
+            click.echo(_banner(target, config, hello), err=True)
+
+    return Supervisor(target, config, banner, lifeline).run()
+
+
+def _banner(target: str, config: WorkerConfig, hello: dict[str, Any]) -> str:
+    types = ", ".join(hello["types"][:10]) + (" ..." if len(hello["types"]) > 10 else "")
+    lines = [
+        f"fastjobs {__version__} (compiled) on Python {platform.python_version()}, pid {os.getpid()}",
+        f"  server     {server_version(hello['url'])} at {mask_url(hello['url'])}",
+        f"  app        {target}",
+        f"  queues     {', '.join(hello['queues'])}",
+        f"  processes  {config.processes} x {config.concurrency} thread(s)",
+        f"  job types  {types}",
+    ]
+    return "\n".join(lines)
+
+
+def run_pool() -> None:
+    """Entry point of the worker behind `app.pool`."""
+    target, settings, lifeline = orjson.loads(sys.argv[1])
+    with guarded():
+        sys.exit(_run(target, load_worker_config(**settings), lifeline))
+
+
+def main() -> None:
+    """Entry point of the command."""
+    with guarded():
+        command()
+
+
