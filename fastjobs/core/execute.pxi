@@ -7,7 +7,6 @@ cdef enum:
 
 cdef extern from "Python.h":
     PyObject* PyObject_VectorcallDict(object, PyObject**, size_t, PyObject*)
-    PyObject** PySequence_Fast_ITEMS(object)
 
 
 @cython.final

@@ -1,0 +1,55 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+"""The compiled hot path: bytes in, bytes out. Sockets and policy live above it.
+
+Bounds checks are off; each function that indexes memory proves its bounds where it does so.
+"""
+
+cimport cython
+from cpython.buffer cimport Py_buffer, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_Size
+from cpython.float cimport PyFloat_AS_DOUBLE
+from cpython.list cimport PyList_GET_SIZE
+from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_AsUnsignedLongLong
+from cpython.mem cimport PyMem_Free
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF
+from cpython.sequence cimport PySequence_Fast_GET_SIZE
+from cpython.tuple cimport PyTuple_GET_SIZE
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeASCII
+from libc.math cimport isfinite
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdio cimport snprintf
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memchr, memcpy, memset, strlen
+from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
+from posix.unistd cimport write
+
+import mmap
+import os
+import struct
+import zlib
+from collections import deque
+
+import zstandard
+from orjson import loads as json_loads
+
+from fastjobs.errors import CorruptChunk, InternalError, NewerFormat, PayloadTooLarge
+from fastjobs.payload import explain
+
+cdef extern from "<time.h>":
+    int CLOCK_BOOTTIME
+
+cdef extern from "Python.h":
+    PyObject** PySequence_Fast_ITEMS(object)
+
+# From bytes to jobs.
+include "core/buffer.pxi"
+include "core/ids.pxi"
+include "core/payload.pxi"
+include "core/chunk.pxi"
+# To the server and back.
+include "core/resp.pxi"
+# Running them.
+include "core/board.pxi"
+include "core/execute.pxi"
