@@ -1,0 +1,331 @@
+"""The settings of apps and workers: where arguments, environment and pyproject.toml meet.
+
+For each field the first of these counts: the explicit argument, the environment variable
+`FASTJOBS_<FIELD>`, the key in `[tool.fastjobs]` of the nearest pyproject.toml, the default.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
+
+from fastjobs.errors import ConfigError
+from fastjobs.names import check_name
+
+DURABILITIES = ("fire", "fsync", "replicated")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("text", "json")
+_DAY_S = 86_400.0
+
+
+class QueueChoice(NamedTuple):
+    """A queue to work on, and its weight if queues are weighted."""
+
+    name: str
+    weight: int | None
+
+
+def mask_url(url: str) -> str:
+    """Returns the URL with its password replaced, fit for logs."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    user, _, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))
+
+
+def parse_queues(text: str) -> tuple[QueueChoice, ...]:
+    """Reads `a,b` (strict order) or `a:3,b:1` (weights 1 to 1000); all or none are weighted.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    choices = []
+    for item in text.split(","):
+        name, colon, weight = item.strip().rpartition(":")
+        if colon and weight.isdecimal():
+            if not 1 <= int(weight) <= 1000:
+                raise ConfigError(f"queue {item.strip()!r}: a weight is 1 to 1000")
+            choices.append(QueueChoice(check_name("queue", name), int(weight)))
+        else:
+            choices.append(QueueChoice(check_name("queue", item.strip()), None))
+    if len({choice.weight is None for choice in choices}) > 1:
+        raise ConfigError(f"queues {text!r}: give all of them a weight, or none")
+    if len({choice.name for choice in choices}) < len(choices):
+        raise ConfigError(f"queues {text!r}: a queue is named twice")
+    return tuple(choices)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The settings of an app. Producers, workers and tools of one namespace should share them.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    #: Where the server is; None = an embedded server for this project.
+    url: str | None = field(default=None, repr=False)
+    #: Prefix of all keys; apps in different namespaces do not see each other.
+    namespace: str = "default"
+    #: How long a process's jobs stay its own without a heartbeat, in milliseconds.
+    lease_ms: int = 30_000
+    #: Limit of one job's encoded arguments.
+    max_payload_bytes: int = 1 << 20
+    #: Jobs, and bytes of payload, that make a chunk full.
+    chunk_jobs: int = 1000
+    chunk_bytes: int = 256 << 10
+    #: Smaller chunks are stored uncompressed.
+    compress_min_bytes: int = 1024
+    #: How long a producer tries to store a chunk while the server does not serve, in seconds.
+    retry_budget_s: float = 30.0
+    #: When an enqueue returns: `fire` once the server has replied, `fsync` once it is on its disk,
+    #: `replicated` once it is on `replicas` replicas.
+    durability: str = "fire"
+    replicas: int = 1
+    #: History of finished jobs per queue: how many, and for how many seconds.
+    finished_keep: int = 10_000
+    finished_keep_s: float = _DAY_S
+    #: The same for failed jobs.
+    failed_keep: int = 100_000
+    failed_keep_s: float = 90 * _DAY_S
+    #: Processes a job may take down before it is failed.
+    max_crashes: int = 3
+    #: Times a job may come back from workers that died as a whole before it is failed.
+    max_redeliveries: int = 50
+    #: Further runs of a job that raised, unless its type or call says otherwise.
+    retries: int = 3
+    #: How long to wait for a connection or a reply, in seconds.
+    socket_timeout_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        check_name("namespace", self.namespace)
+        if self.durability not in DURABILITIES:
+            raise ConfigError(f"durability={self.durability!r}: use one of {', '.join(DURABILITIES)}")
+        _check_ranges(self, _CONFIG_RANGES)
+
+    @property
+    def beat_ms(self) -> float:
+        """How often leases are renewed: five heartbeats may get lost."""
+        return self.lease_ms / 6
+
+    @property
+    def reclaim_ms(self) -> float:
+        """How often each worker looks for dead sessions, on average."""
+        return self.lease_ms / 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerConfig:
+    """The settings of one worker.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    #: Processes that run jobs.
+    processes: int = field(default_factory=lambda: os.cpu_count() or 1)
+    #: Threads per process that run jobs.
+    concurrency: int = 1
+    #: Queues to work on, in order or by weight; empty = all queues of the app's job types.
+    queues: tuple[QueueChoice, ...] = ()
+    #: Most jobs a process holds unstarted; 1 = strictly by priority.
+    batch_size: int = 2000
+    #: End when all queues are drained.
+    burst: bool = False
+    #: How long running jobs have to end when the worker stops, in seconds.
+    shutdown_timeout_s: float = 25.0
+    #: Replace a process after so many jobs, or above so many MiB; 0 = never.
+    max_jobs_per_child: int = 0
+    max_memory_per_child_mb: int = 0
+    #: Restart the processes when Python files change.
+    reload: bool = False
+    log_level: str = "info"
+    log_format: str = "text"
+
+    def __post_init__(self) -> None:
+        if self.log_level not in LOG_LEVELS:
+            raise ConfigError(f"log_level={self.log_level!r}: use one of {', '.join(LOG_LEVELS)}")
+        if self.log_format not in LOG_FORMATS:
+            raise ConfigError(f"log_format={self.log_format!r}: use one of {', '.join(LOG_FORMATS)}")
+        _check_ranges(self, _WORKER_RANGES)
+
+
+_BIG = 2**53
+_CONFIG_RANGES: dict[str, tuple[float, float]] = {
+    "lease_ms": (100, 86_400_000),
+    "max_payload_bytes": (16, 32 << 20),
+    "chunk_jobs": (1, 1000),
+    "chunk_bytes": (1, 16 << 20),
+    "compress_min_bytes": (0, _BIG),
+    "retry_budget_s": (0, 86_400),
+    "replicas": (1, 100),
+    "finished_keep": (0, _BIG),
+    "finished_keep_s": (0, 1e10),
+    "failed_keep": (0, _BIG),
+    "failed_keep_s": (0, 1e10),
+    "max_crashes": (1, 1000),
+    "max_redeliveries": (1, 1_000_000),
+    "retries": (0, 1_000_000),
+    "socket_timeout_s": (0.01, 3600),
+}
+_WORKER_RANGES: dict[str, tuple[float, float]] = {
+    "processes": (1, 1024),
+    "concurrency": (1, 1024),
+    "batch_size": (1, 2048),
+    "shutdown_timeout_s": (0, 86_400),
+    "max_jobs_per_child": (0, _BIG),
+    "max_memory_per_child_mb": (0, _BIG),
+}
+
+#: Settings whose environment variable and pyproject key is the name of their option.
+_OUTER_NAMES = {
+    "shutdown_timeout_s": "shutdown_timeout",
+    "max_memory_per_child_mb": "max_memory_per_child",
+}
+
+
+def _check_ranges(config: object, ranges: Mapping[str, tuple[float, float]]) -> None:
+    for name, (low, high) in ranges.items():
+        value = getattr(config, name)
+        if not low <= value <= high:
+            raise ConfigError(f"{name}={value!r} is out of range: {low:g} to {high:g}")
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError
+    return int(value)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    known = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    if str(value).lower() not in known:
+        raise ValueError
+    return known[str(value).lower()]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    return value
+
+
+def _queues(value: Any) -> tuple[QueueChoice, ...]:
+    if isinstance(value, str):
+        return parse_queues(value)
+    names = [item if isinstance(item, str) else ":".join(map(str, item)) for item in value]
+    return parse_queues(",".join(names)) if names else ()
+
+
+#: Annotation of a field -> how to read it, and what to call that in an error.
+_READERS: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "int": (_integer, "an integer"),
+    "float": (_number, "a number"),
+    "bool": (_flag, "true or false"),
+    "str": (_text, "text"),
+    "str | None": (_text, "text"),
+    "tuple[QueueChoice, ...]": (_queues, "queues such as a,b or a:3,b:1"),
+}
+
+
+def pyproject_settings() -> tuple[Path | None, dict[str, Any]]:
+    """Returns the nearest pyproject.toml, from here upwards, and its [tool.fastjobs].
+
+    Raises:
+        ConfigError: the file is not TOML.
+    """
+    here = Path.cwd()
+    for directory in (here, *here.parents):
+        path = directory / "pyproject.toml"
+        if path.is_file():
+            try:
+                tool = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+                raise ConfigError(f"{path} cannot be read: {error}") from error
+            settings = tool.get("fastjobs", {})
+            return path, {key.replace("-", "_"): value for key, value in settings.items()}
+    return None, {}
+
+
+def _outer_name(name: str) -> str:
+    return _OUTER_NAMES.get(name, name)
+
+
+def _known_names() -> set[str]:
+    names = {item.name for kind in (Config, WorkerConfig) for item in fields(kind)}
+    return {_outer_name(name) for name in names} | {"app"}
+
+
+def _resolve(kind: type[Any], explicit: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values of a dataclass that are set anywhere, read as their fields demand."""
+    unknown = sorted(set(explicit) - {item.name for item in fields(kind)})
+    if unknown:
+        raise ConfigError(f"there is no setting {unknown[0]!r}")
+    path, project = pyproject_settings()
+    unknown = sorted(set(project) - _known_names())
+    if unknown:
+        raise ConfigError(f"{path}: [tool.fastjobs] has no setting {unknown[0]!r}")
+    values = {}
+    for item in fields(kind):
+        outer = _outer_name(item.name)
+        variable = f"FASTJOBS_{outer.upper()}"
+        if explicit.get(item.name) is not None:
+            source, value = item.name, explicit[item.name]
+        elif os.environ.get(variable):
+            source, value = variable, os.environ[variable]
+        elif outer in project:
+            source, value = f"{path}: {outer}", project[outer]
+        else:
+            continue
+        read, expected = _READERS[str(item.type)]
+        try:
+            values[item.name] = read(value)
+        except (ValueError, TypeError):
+            shown = "***" if item.name == "url" else repr(value)
+            raise ConfigError(f"{source}={shown}: expected {expected}") from None
+    return values
+
+
+def load_config(**explicit: Any) -> Config:
+    """Returns an app's settings; see the module for where they come from.
+
+    Args:
+        explicit: values for fields of `Config`; None = not given.
+
+    Raises:
+        ConfigError: an unknown setting, or a value that cannot be used; names its source.
+    """
+    values = _resolve(Config, explicit)
+    if "url" not in values:
+        values["url"] = os.environ.get("REDIS_URL") or os.environ.get("VALKEY_URL") or None
+    return Config(**values)
+
+
+def load_worker_config(**explicit: Any) -> WorkerConfig:
+    """Returns a worker's settings; see the module for where they come from.
+
+    Args:
+        explicit: values for fields of `WorkerConfig`; None = not given.
+
+    Raises:
+        ConfigError: an unknown setting, or a value that cannot be used; names its source.
+    """
+    return WorkerConfig(**_resolve(WorkerConfig, explicit))

@@ -1,0 +1,90 @@
+"""Log lines of the commands: one per event, for people (`text`) or programs (`json`).
+
+Only our commands call `configure`; importing fastjobs touches no logger but its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from typing import Any
+
+import orjson
+
+_COLOURS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[1;31m"}
+
+
+def event(logger: logging.Logger, level: int, message: str, **fields: Any) -> None:
+    """Logs an event with named facts.
+
+    Args:
+        logger: where to.
+        level: as in `logging`.
+        message: what happened, and what happens next.
+        fields: facts; rendered as key=value, or as keys of their own in JSON.
+    """
+    if logger.isEnabledFor(level):
+        logger.log(level, message, extra={"fastjobs_fields": fields})
+
+
+def escape(text: str) -> str:
+    """Makes control characters visible, so that no job can forge a line or steer a terminal."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+class TextFormatter(logging.Formatter):
+    """`12:00:00.000 warning message key=value`."""
+
+    def __init__(self, *, colour: bool) -> None:
+        super().__init__()
+        self._colour = colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Returns the line."""
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        fields = getattr(record, "fastjobs_fields", {})
+        facts = "".join(f" {key}={escape(str(value))}" for key, value in fields.items())
+        level = f"{record.levelname.lower():8}"
+        if self._colour and record.levelname in _COLOURS:
+            level = f"{_COLOURS[record.levelname]}{level}\x1b[0m"
+        line = f"{clock}.{int(record.msecs):03d} {level} {escape(record.getMessage())}{facts}"
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Returns the line."""
+        values: dict[str, Any] = {
+            "time": record.created,
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "fastjobs_fields", {}),
+        }
+        if record.exc_info:
+            values["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(values, default=str).decode()
+
+
+def configure(level: str, log_format: str) -> None:
+    """Sends the log of fastjobs to standard error.
+
+    Args:
+        level: debug, info, warning or error.
+        log_format: text or json.
+    """
+    colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter(colour=colour))
+    logger = logging.getLogger("fastjobs")
+    logger.handlers[:] = [handler]
+    logger.setLevel(level.upper())
+    logger.propagate = False
