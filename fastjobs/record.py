@@ -38,6 +38,8 @@ class JobError:
 class JobRecord:
     """A detached job."""
 
+    #: The job's public id.
+    id: str
     type: str
     #: `[*args, kwargs]`; None when the payload could not be read.
     payload: list[Any] | None

@@ -26,6 +26,8 @@ local id, n, priority = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local delay_ms, wake_cap, blob = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 -- The bytes of a chunk before this offset (checksum, creation time) differ each time it is packed.
 local CONTENT_OFFSET = 17
+-- An idle worker looks again after this long; what is due before that has to tell it.
+local IDLE_WAIT_MS = 1000
 
 local stored = redis.call('HGET', chunks, id)
 if stored then
@@ -47,6 +49,9 @@ local ref = n == 1 and id or string.format('%s~000+%d', id, n)
 if delay_ms > 0 then
   redis.call('ZADD', scheduled, string.format('%.0f', now_ms + delay_ms), 's' .. ARGV[3] .. ',' .. ref)
   move_count(stats, nil, 'scheduled', n)
+  if delay_ms < IDLE_WAIT_MS then
+    wake_one(wake, wake_cap)
+  end
 else
   redis.call('ZADD', ready, 0 - priority, next_sequence(stats, now_us) .. ref)
   move_count(stats, nil, 'queued', n)

@@ -44,20 +44,25 @@ class Acker:
         self._worker = worker
         self._on_fenced = on_fenced
         self._keep_records = keep_records
+        #: Seconds until the first retry among what was reported last; None without one.
+        self.retry_in_s: float | None = None
 
     def add_acks(self, batch: Batch) -> list[Receipt]:
         """Adds one ack for each lease of which something is to be reported."""
         receipts = []
+        delays_ms = []
         for lease in self._leases:
             runs = self._board.finished_runs(lease.slot, self._worker.encode(), False)
             outcomes, lease.outcomes = lease.outcomes, []
             outcomes += self._finished_records(lease)
+            delays_ms += [outcome.delay_ms for outcome in outcomes if outcome.state == "retrying"]
             if runs or outcomes:
                 number = sum(run[3] for run in runs) + len(outcomes)
                 batch.ack(
                     lease.queue, self._session, lease.fence, [Run(*run) for run in runs], outcomes
                 )
                 receipts.append(self._receipt(lease, number))
+        self.retry_in_s = min(delays_ms) / 1000 if delays_ms else None
         return receipts
 
     def add_releases(

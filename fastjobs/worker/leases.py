@@ -29,9 +29,9 @@ class HeldSpan:
 
     def job_id(self, index: int) -> str:
         """Returns the public id of the job at an index of the chunk."""
-        if self.n == 0:
-            return self.ref.removesuffix("~0")
-        return self.ref if self.n == 1 else f"{self.ref}~{index}"
+        if self.record is not None:
+            return self.record.id
+        return self.ref if self.n <= 1 else f"{self.ref}~{index}"
 
     def part(self, first: int, count: int) -> str:
         """Returns the ref of a part of the span, to give it back."""

@@ -34,6 +34,7 @@ def chunk_record(span: HeldSpan, index: int) -> JobRecord:
     assert chunk is not None
     name, options = chunk.types[chunk.type_index(index)]
     return JobRecord(
+        id=span.job_id(index),
         type=name,
         payload=orjson.loads(chunk.payload(index)),
         options=orjson.loads(options) if options else {},
@@ -44,7 +45,7 @@ def chunk_record(span: HeldSpan, index: int) -> JobRecord:
 
 def unreadable(span: HeldSpan, index: int, reason: str, worker: str) -> Outcome:
     """Fails a job whose payload cannot be read; the stored bytes are kept for inspection."""
-    record = JobRecord(type="", payload=None, priority=span.priority)
+    record = JobRecord(id=span.job_id(index), type="", payload=None, priority=span.priority)
     record.add_error(JobError(type="CorruptChunk", message=reason, at_ms=_now_ms(), worker=worker))
     event(log, logging.ERROR, "job failed, its payload cannot be read", job=span.job_id(index))
     return span.outcome(index, "failed", record.encode(), readable=False)

@@ -161,6 +161,8 @@ class WorkerProcess:
             self._reported = self._backlog.executed
             self._report_at = None
             receipts += self._acker.add_acks(batch)
+            if self._acker.retry_in_s is not None:
+                self._look_at = min(self._look_at, time.monotonic() + self._acker.retry_in_s)
         quarantined = self._prefetcher.suspects and not self._alone
         if self._end_at is not None or self._stalled() or quarantined:
             receipts += self._acker.add_releases(batch, self._backlog.withdraw())

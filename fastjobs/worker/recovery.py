@@ -109,7 +109,7 @@ class Recovery:
             span.chunk = Chunk.decode(payload)
             return chunk_record(span, index)
         except errors.ChunkError:
-            return JobRecord(type="", payload=None)
+            return JobRecord(id=span.job_id(index), type="", payload=None)
 
     def _blame(self, span: HeldSpan, index: int, record: JobRecord) -> Outcome:
         """A job during which its process died: run again, alone, until it has done so too often."""
@@ -123,7 +123,7 @@ class Recovery:
                 worker=self._worker,
             )
         )
-        fields = {"job": span.job_id(index), "type": record.type, "crashes": record.crashes}
+        fields = {"job": record.id, "type": record.type, "crashes": record.crashes}
         if record.crashes >= self._store.config.max_crashes:
             event(log, logging.ERROR, f"job failed, its process was {self._cause}", **fields)
             return span.outcome(index, "failed", record.encode())
