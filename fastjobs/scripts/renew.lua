@@ -7,6 +7,7 @@
 -- Returns one number per session: 1 renewed, 0 gone (its jobs were given to others).
 -- O(sessions given). Keeps: an expired session may renew until it is reclaimed, never afterwards.
 
+-- @include lib/types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/tick
@@ -14,6 +15,8 @@
 
 local sessions, stats = KEYS[1], KEYS[2]
 local lease_ms = tonumber(ARGV[1])
+check_type('ZCARD', sessions)
+check_type('HLEN', stats)
 local now_ms = server_clock()
 local deadline = string.format('%.0f', now_ms + lease_ms)
 
