@@ -20,7 +20,7 @@ from fastjobs.config import Config, QueueChoice
 from fastjobs.endpoint import Endpoint
 from fastjobs.logs import event
 from fastjobs.registry import Registry
-from fastjobs.store import WORKER_RETRIES, Batch, Lease, Store
+from fastjobs.store import WORKER_RETRIES, Batch, Lease, Renewed, Store
 from fastjobs.worker.acker import Acker, Receipt
 from fastjobs.worker.control import ControlLine
 from fastjobs.worker.executor import Executors
@@ -344,9 +344,9 @@ class WorkerProcess:
         """Until when jobs may be started if a renewal sent now succeeds: well within the lease."""
         return boot_time_ns() + self._config.lease_ms * 1_000_000 * 2 // 3
 
-    def _renewed(self, valid_until_ns: int) -> Callable[[list[bool]], None]:
-        def receipt(alive: list[bool]) -> None:
-            if alive[0]:
+    def _renewed(self, valid_until_ns: int) -> Callable[[Renewed], None]:
+        def receipt(renewed: Renewed) -> None:
+            if renewed.alive[0]:
                 self._board.valid_until_ns = max(self._board.valid_until_ns, valid_until_ns)
             else:
                 self._lose_session(0)
