@@ -189,11 +189,13 @@ cdef class ChunkWriter:
             The packed chunk.
 
         Raises:
-            ValueError: nothing was added.
+            ValueError: nothing was added, or the time does not fit its field.
         """
         cdef int flags = FLAG_TYPE_COLUMN if len(self._entries) > 1 else 0
         if self.count == 0:
             raise ValueError("a chunk needs at least one job")
+        if not 0 <= created_at_ms < <int64_t>1 << 48:
+            raise ValueError(f"{created_at_ms} ms is not a time since 1970")
         self._write_body(flags)
         body = self._body.tobytes()
         raw_size = len(body)
