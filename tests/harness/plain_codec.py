@@ -1,4 +1,4 @@
-"""A slow, obvious chunk codec, written from the layout in `core/chunk.pxi`; what the core is tested against."""
+"""A slow, obvious chunk codec, after the layout in `core/chunk.pxi`; the core is tested against it."""
 
 from __future__ import annotations
 
