@@ -1,1 +1,56 @@
-"""fastjobs: persistent background jobs on Redis or Valkey."""
+"""fastjobs: persistent background jobs on Redis or Valkey, enqueued and executed in chunks."""
+
+try:
+    from fastjobs import _core as _core
+except ModuleNotFoundError as _error:
+    if _error.name != "fastjobs._core":
+        raise
+    raise ImportError(
+        "fastjobs is not compiled here: install it with `pip install .`, or in a checkout run"
+        " `pip install -e .`; it has no slow fallback"
+    ) from None
+
+from fastjobs.app import FastJobs
+from fastjobs.errors import (
+    ConfigError,
+    Discard,
+    EnqueueUnknown,
+    FastJobsError,
+    JobError,
+    JobIdConflict,
+    JobNotFound,
+    NotEnqueued,
+    PayloadError,
+    PayloadTooLarge,
+    Retry,
+    StoreError,
+)
+from fastjobs.job import Job, JobIds, Status
+from fastjobs.jobtypes import JobType
+from fastjobs.worker.pool import Pool
+
+__version__ = "0.1.0"
+
+__all__ = [  # noqa: RUF022 - grouped by what they are for
+    # The app and its jobs
+    "FastJobs",
+    "JobType",
+    "Job",
+    "JobIds",
+    "Status",
+    "Pool",
+    # For handlers to raise
+    "Retry",
+    "Discard",
+    # Errors
+    "FastJobsError",
+    "ConfigError",
+    "JobError",
+    "PayloadError",
+    "PayloadTooLarge",
+    "JobIdConflict",
+    "JobNotFound",
+    "StoreError",
+    "NotEnqueued",
+    "EnqueueUnknown",
+]

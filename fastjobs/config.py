@@ -92,7 +92,7 @@ class Config:
     #: History of finished jobs per queue: how many, and for how many seconds.
     finished_keep: int = 10_000
     finished_keep_s: float = _DAY_S
-    #: The same for failed jobs.
+    #: The same for failed jobs, and for cancelled ones.
     failed_keep: int = 100_000
     failed_keep_s: float = 90 * _DAY_S
     #: Processes a job may take down before it is failed.
@@ -109,6 +109,11 @@ class Config:
         if self.durability not in DURABILITIES:
             raise ConfigError(f"durability={self.durability!r}: use one of {', '.join(DURABILITIES)}")
         _check_ranges(self, _CONFIG_RANGES)
+
+    @property
+    def finished_keep_ms(self) -> int:
+        """How long finished jobs are kept, in milliseconds; 0 = not at all."""
+        return int(self.finished_keep_s * 1000) if self.finished_keep else 0
 
     @property
     def beat_ms(self) -> float:

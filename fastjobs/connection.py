@@ -10,6 +10,7 @@ import os
 import select
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -66,8 +67,7 @@ def _connection_url(url: str) -> str:
     scheme = {"valkey": "redis", "valkeys": "rediss"}.get(parts.scheme, parts.scheme)
     if scheme not in {"redis", "rediss", "unix"}:
         raise errors.ConfigError(
-            f"server URL scheme {parts.scheme!r} is not supported;"
-            " use redis://, rediss://, valkey:// or unix://"
+            f"server URL scheme {parts.scheme!r} is not supported; use redis://, rediss://, valkey:// or unix://"
         )
     return urlunsplit(parts._replace(scheme=scheme)) if scheme != parts.scheme else url
 
@@ -116,11 +116,13 @@ class Client:
     Args:
         url: `redis://`, `rediss://`, `valkey://` or `unix://`.
         timeout_s: seconds until a connect or a reply is given up.
+        revive: called before connecting again when the server does not answer; None = nothing can be done.
     """
 
-    def __init__(self, url: str, timeout_s: float = 5.0) -> None:
+    def __init__(self, url: str, timeout_s: float = 5.0, revive: Callable[[], object] | None = None) -> None:
         self._url = url
         self._timeout_s = timeout_s
+        self._revive = revive
         self._connection = _make_connection(url, timeout_s)
         self._socket: socket.socket | None = None
         self._reader = ReplyReader()
@@ -139,7 +141,7 @@ class Client:
             return
         self._forget()
         try:
-            self._connection.connect()
+            self._connect()
         except redis.exceptions.AuthenticationError as error:
             raise errors.AccessDenied(str(error)) from error
         except (redis.exceptions.RedisError, OSError) as error:
@@ -149,6 +151,15 @@ class Client:
         self._pid = os.getpid()
         self.generation += 1
         self._load_scripts()
+
+    def _connect(self) -> None:
+        try:
+            self._connection.connect()
+        except (redis.exceptions.ConnectionError, OSError):
+            if self._revive is None:
+                raise
+            self._revive()
+            self._connection.connect()
 
     def _load_scripts(self) -> None:
         """Makes sure the server knows every script; a pipelined EVALSHA has no fallback of its own."""

@@ -14,25 +14,29 @@ class QueueKeys:
     """The keys of one partition of one queue."""
 
     chunks: bytes
-    """hash: chunk id -> packed chunk; also of ended chunks while their history is kept."""
+    """hash: chunk id -> "<score> <sequence> <n> <packed chunk>"; also of ended chunks while their history is kept."""
     ready: bytes
     """zset: 13 hex digits of sequence + ref, score = -priority: priority first, then FIFO."""
     scheduled: bytes
-    """zset: "s<priority>,<ref>" delayed, "r<priority>,<ref>" retrying -> due (ms)."""
+    """zset: "s<score>,<member of ready>" delayed, "r..." retrying -> due (ms)."""
     marks: bytes
-    """hash: chunk id or detached ref -> "<done> <redeliveries> <finished>"."""
+    """hash: chunk id or detached ref -> "<done> <redeliveries> <finished> <keep ms> <detached>"."""
     jobs: bytes
-    """hash: ref of a detached job -> its record (JSON made by the client, opaque to Lua)."""
+    """hash: ref of a detached job -> a line for scripts, then its record (JSON, opaque to Lua)."""
     leases: bytes
     """hash: "<session>:<fence>" -> leased entries; "<session>" -> last request and fences."""
     sessions: bytes
     """zset: session -> deadline (ms); 0 while it is being reclaimed."""
     failed: bytes
     """zset: ref of a failed job -> when it failed (ms)."""
+    cancelled: bytes
+    """zset: ref of a cancelled job -> when it was cancelled (ms)."""
+    cancelling: bytes
+    """zset: ref of an executing job that is to be cancelled -> when that was asked (ms)."""
     finished: bytes
     """hash: chunk id -> segments of start and run times of its finished jobs."""
     finished_log: bytes
-    """list: "<jobs> <ended ms> <chunk id or ref>", oldest first: what to trim next."""
+    """zset: "<jobs> <chunk id or ref>" of what ended whole -> when to forget it (ms)."""
     stats: bytes
     """hash: exact counters per status, totals, sequence, fence, tick, grace_until."""
     wake: bytes

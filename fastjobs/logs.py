@@ -31,9 +31,7 @@ def event(logger: logging.Logger, level: int, message: str, **fields: Any) -> No
 
 def escape(text: str) -> str:
     """Makes control characters visible, so that no job can forge a line or steer a terminal."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 class TextFormatter(logging.Formatter):

@@ -21,7 +21,7 @@ MAX_TRACEBACK = 16_000
 
 
 @dataclass(kw_only=True, slots=True)
-class JobError:
+class ErrorRecord:
     """Why one attempt did not succeed; text only, exceptions are never rebuilt."""
 
     type: str
@@ -53,7 +53,7 @@ class JobRecord:
     crashes: int = 0
     #: How often it was put back because no worker knew its type.
     unknown: int = 0
-    errors: list[JobError] = field(default_factory=list)
+    errors: list[ErrorRecord] = field(default_factory=list)
     #: The last run.
     started_at_ms: int | None = None
     run_s: float | None = None
@@ -61,7 +61,7 @@ class JobRecord:
     #: Fields of newer releases, kept as they are.
     extra: dict[str, Any] = field(default_factory=dict)
 
-    def add_error(self, error: JobError) -> None:
+    def add_error(self, error: ErrorRecord) -> None:
         """Appends an error; beyond `MAX_ERRORS` the second oldest goes."""
         error.message = _storable(error.message[:MAX_MESSAGE])
         error.traceback = _storable(error.traceback[-MAX_TRACEBACK:])
@@ -84,7 +84,7 @@ class JobRecord:
         try:
             values = orjson.loads(data)
             values.pop("v")
-            kept_errors = [JobError(**error) for error in values.pop("errors")]
+            kept_errors = [ErrorRecord(**error) for error in values.pop("errors")]
             extra = {name: values.pop(name) for name in list(values) if name not in _FIELDS}
             return JobRecord(errors=kept_errors, extra=extra, **values)
         except (TypeError, KeyError, AttributeError, ValueError) as error:

@@ -36,6 +36,24 @@ _GIVE_BACK_LIMIT = 500
 MAX_LEASE_REFS = 256
 MAX_LEASE_BYTES = 4 << 20
 
+#: Hexadecimal digits of a sequence, which begin a member of `ready`.
+_SEQUENCE_DIGITS = 13
+
+#: The keys of the scripts that give leased jobs back.
+_GIVE_BACK_KEYS = (
+    "ready",
+    "leases",
+    "sessions",
+    "chunks",
+    "jobs",
+    "marks",
+    "cancelling",
+    "cancelled",
+    "finished",
+    "finished_log",
+    "stats",
+    "wake",
+)
 #: The keys each script declares, in its order.
 _SCRIPT_KEYS: dict[str, tuple[str, ...]] = {
     "enqueue": ("chunks", "ready", "scheduled", "jobs", "stats", "wake"),
@@ -60,17 +78,20 @@ _SCRIPT_KEYS: dict[str, tuple[str, ...]] = {
         "leases",
         "sessions",
         "failed",
+        "cancelled",
+        "cancelling",
         "finished",
         "finished_log",
         "stats",
         "wake",
     ),
-    "release": ("ready", "leases", "sessions", "stats", "wake"),
+    "release": _GIVE_BACK_KEYS,
     "postpone": ("scheduled", "leases", "sessions", "stats"),
     "renew": ("sessions", "stats"),
-    "reclaim": ("ready", "marks", "leases", "sessions", "stats", "wake"),
-    "audit": ("ready", "leases", "sessions", "stats", "wake"),
-    "close": ("ready", "leases", "sessions", "stats", "wake"),
+    "reclaim": _GIVE_BACK_KEYS,
+    "audit": _GIVE_BACK_KEYS,
+    "close": _GIVE_BACK_KEYS,
+    "find": ("chunks", "ready", "scheduled", "marks", "jobs", "finished"),
 }
 
 
@@ -80,16 +101,20 @@ class Stored(IntEnum):
     CREATED = 1
     EXISTING = 2
     CONFLICT = 3
+    #: The job left its chunk: only its record can tell whether it is the same.
+    DETACHED = 4
 
 
 class LeasedSpan(NamedTuple):
     """Jobs of one chunk, or one detached job, in a lease."""
 
     ref: str
+    #: Its place in line: microseconds by the server's clock, when it was enqueued or became due.
+    sequence: int
     priority: int
     #: How often jobs of the chunk came back from dead sessions.
     redeliveries: int
-    #: Packed chunk or record; b"" for a chunk the caller holds already; None when it is missing.
+    #: Packed chunk or stored record; b"" for a chunk the caller holds already; None when it is missing.
     payload: bytes | None
 
 
@@ -112,11 +137,13 @@ class Run(NamedTuple):
     #: Number of jobs in the whole chunk.
     n: int
     first: int
-    count: int
-    #: When and where they ran, as `history` packs it.
+    count: int  # type: ignore[assignment] - hides tuple.count, which nobody calls
+    #: When and where they ran, as `Board.finished_runs` packs it.
     head: bytes
     #: Eight bytes of times per job.
     columns: bytes
+    #: How long they are kept in the history, in milliseconds; 0 = not at all.
+    keep_ms: int
 
 
 class Outcome(NamedTuple):
@@ -126,12 +153,30 @@ class Outcome(NamedTuple):
     ref: str
     #: Number of jobs in the chunk; 0 when the chunk cannot be read, or for a detached job.
     n: int
-    index: int
-    #: finished | retrying | scheduled | failed
+    index: int  # type: ignore[assignment] - hides tuple.index, which nobody calls
+    #: finished | retrying | scheduled | failed | cancelled
     state: str
     delay_ms: int
     priority: int
+    #: How long it is kept if it finished, in milliseconds; 0 = not at all.
+    keep_ms: int
+    type: str
     record: bytes
+
+
+class FoundJob(NamedTuple):
+    """What the server knows about one job."""
+
+    status: str
+    #: When it is due (ms since 1970) if it waits for its time, else 0.
+    due_at_ms: int
+    #: What is stored of it, or of its chunk; b"" for the other.
+    record: bytes
+    chunk: bytes
+    #: Of a job that finished in its chunk: see `Board.finished_runs`; else b"".
+    head: bytes
+    first_times: bytes
+    times: bytes
 
 
 class Reclaimed(NamedTuple):
@@ -147,9 +192,33 @@ def _parse_lease(reply: list[Any]) -> Lease:
     return Lease(fence, now_ms, next_due_ms, [_parse_span(*span) for span in spans])
 
 
-def _parse_span(ref: bytes, score: bytes, marks: bytes | None, payload: bytes | None) -> LeasedSpan:
-    redeliveries = int(marks.split()[1]) if marks else 0
-    return LeasedSpan(ref.decode(), -int(float(score)), redeliveries, payload)
+def _parse_span(member: bytes, score: bytes, marks: bytes | None, payload: bytes | None) -> LeasedSpan:
+    sequence, ref = int(member[:_SEQUENCE_DIGITS], 16), member[_SEQUENCE_DIGITS:].decode()
+    redeliveries = int(marks.split(None, 2)[1]) if marks else 0
+    if payload:
+        payload = record_body(payload) if is_detached(ref) else packed_chunk(payload)
+    return LeasedSpan(ref, sequence, -int(float(score)), redeliveries, payload)
+
+
+def packed_chunk(stored: bytes) -> bytes:
+    """Returns the packed chunk in what is stored: its place in line stands before it."""
+    return stored.split(b" ", 3)[-1]
+
+
+def record_body(stored: bytes) -> bytes:
+    """Returns the record in what is stored: a line for the scripts stands before it."""
+    return stored.partition(b"\n")[2]
+
+
+def is_detached(ref: str) -> bool:
+    """Whether a ref names a detached job."""
+    return "~" in ref and "+" not in ref
+
+
+def _parse_found(reply: list[bytes] | None) -> FoundJob | None:
+    if reply is None:
+        return None
+    return FoundJob(reply[0].decode(), int(reply[1]), *reply[2:])
 
 
 def _parse_reclaimed(reply: list[int]) -> Reclaimed:
@@ -193,9 +262,7 @@ class Store:
         if head is None:
             keys = self.keys(queue)
             names = _SCRIPT_KEYS[script]
-            head = pack_head(
-                "EVALSHA", load(script).sha, len(names), *(getattr(keys, name) for name in names)
-            )
+            head = pack_head("EVALSHA", load(script).sha, len(names), *(getattr(keys, name) for name in names))
             self._heads[script, queue] = head
         return head
 
@@ -221,7 +288,11 @@ class Batch:
         return len(self._parsers)
 
     def _script(
-        self, script: str, queue: str, args: Sequence[bytes | str | int], parser: Callable[[Any], Any]
+        self,
+        script: str,
+        queue: str,
+        args: Sequence[bytes | str | int],
+        parser: Callable[[Any], Any],
     ) -> Batch:
         self._buffer.extend(self._store.head(script, queue), args)
         self._parsers.append(parser)
@@ -234,19 +305,25 @@ class Batch:
         return self
 
     def enqueue(
-        self, queue: str, chunk_id: str, n: int, priority: int, delay_ms: int, blob: bytes
+        self,
+        queue: str,
+        chunk_id: str,
+        n: int,
+        priority: int,
+        blob: bytes,
+        *,
+        delay_ms: int = 0,
+        due_at_ms: int = 0,
     ) -> Batch:
-        """Stores a chunk of `n` jobs; result `Stored`."""
-        args = (chunk_id, n, priority, delay_ms, _WAKE_CAP, blob)
+        """Stores a chunk of `n` jobs; result `Stored`. Due after a delay, or at a time, or at once."""
+        args = (chunk_id, n, priority, delay_ms, due_at_ms, _WAKE_CAP, blob)
         return self._script("enqueue", queue, args, Stored)
 
     def open(self, queue: str, session: str) -> Batch:
         """Opens a session; result True, or False when it was fenced before."""
         return self._script("open", queue, (session, self._store.config.lease_ms), bool)
 
-    def fetch(
-        self, queue: str, session: str, request: int, want: int, held: Iterable[str] = ()
-    ) -> Batch:
+    def fetch(self, queue: str, session: str, request: int, want: int, held: Iterable[str] = ()) -> Batch:
         """Leases about `want` jobs; result `Lease`. The same request id returns the same lease."""
         lease_ms = self._store.config.lease_ms
         args = (session, request, want, MAX_LEASE_REFS, MAX_LEASE_BYTES, lease_ms, *held)
@@ -266,7 +343,6 @@ class Batch:
             session,
             fence,
             config.finished_keep,
-            int(config.finished_keep_s * 1000),
             config.failed_keep,
             int(config.failed_keep_s * 1000),
             len(runs),
@@ -278,12 +354,10 @@ class Batch:
         return self._script("ack", queue, args, int)
 
     def release(self, queue: str, session: str, fence: int, refs: Iterable[str]) -> Batch:
-        """Gives unstarted jobs back to their place; result: jobs given back, or -1 when fenced."""
+        """Gives unstarted jobs back to their place; result: jobs taken off the lease, or -1 when fenced."""
         return self._script("release", queue, (session, fence, *refs), int)
 
-    def postpone(
-        self, queue: str, session: str, fence: int, delay_ms: int, refs: Iterable[str]
-    ) -> Batch:
+    def postpone(self, queue: str, session: str, fence: int, delay_ms: int, refs: Iterable[str]) -> Batch:
         """Moves unstarted spans into the schedule; result: jobs moved, or -1 when fenced."""
         return self._script("postpone", queue, (session, fence, delay_ms, *refs), int)
 
@@ -304,6 +378,10 @@ class Batch:
     def close(self, queue: str, session: str) -> Batch:
         """One bounded step of ending a session; result: [jobs given back, 1 when it is closed]."""
         return self._script("close", queue, (session, _GIVE_BACK_LIMIT), _as_is)
+
+    def find(self, queue: str, chunk_id: str, index: int, *, alone: bool) -> Batch:
+        """Tells all about one job; result `FoundJob` or None. Alone: it has to be its chunk's only one."""
+        return self._script("find", queue, (chunk_id, index, int(alone)), _parse_found)
 
     def send(self) -> None:
         """Writes the calls; a failure is left to `result`, which sends again."""
@@ -353,10 +431,7 @@ class Batch:
         while True:
             failure = exchange.step()
             if failure is None:
-                return [
-                    parser(reply)
-                    for parser, reply in zip(self._parsers, exchange.replies, strict=True)
-                ]
+                return [parser(reply) for parser, reply in zip(self._parsers, exchange.replies, strict=True)]
             if exchange.scripts_were_missing:
                 continue
             wait_s = backoff.next_s()
@@ -372,9 +447,7 @@ class _Exchange:
     #: A server that forgets scripts faster than they can be called is not usable.
     _MAX_SCRIPT_LOADS = 100
 
-    def __init__(
-        self, client: Client, buffer: CommandBuffer, generation: int, in_doubt: bool
-    ) -> None:
+    def __init__(self, client: Client, buffer: CommandBuffer, generation: int, in_doubt: bool) -> None:
         self._client = client
         self._buffer = buffer
         #: The connection the open calls were sent in; 0 = they have to be sent (again).

@@ -12,8 +12,9 @@ import orjson
 
 from fastjobs import __version__
 from fastjobs.cli.guard import guarded
-from fastjobs.config import WorkerConfig, load_worker_config, mask_url
+from fastjobs.config import Config, WorkerConfig, load_worker_config, mask_url
 from fastjobs.connection import server_version
+from fastjobs.endpoint import Endpoint
 from fastjobs.loader import resolve_target
 from fastjobs.logs import configure
 from fastjobs.worker.supervisor import Supervisor
@@ -54,7 +55,10 @@ Exit codes: 0 stopped, 1 forced, 2 not usable, 3 no server, 5 processes keep dyi
 @click.version_option(__version__, prog_name="fastjobs-worker")
 def command(app: str | None, **options: Any) -> None:
     given = {name: value for name, value in options.items() if value is not None}
-    renamed = {"shutdown_timeout": "shutdown_timeout_s", "max_memory_per_child": "max_memory_per_child_mb"}
+    renamed = {
+        "shutdown_timeout": "shutdown_timeout_s",
+        "max_memory_per_child": "max_memory_per_child_mb",
+    }
     settings = {renamed.get(name, name): value for name, value in given.items()}
     sys.exit(_run(resolve_target(app), load_worker_config(**settings)))
 
@@ -71,9 +75,10 @@ def _run(target: str, config: WorkerConfig, lifeline: int = -1) -> int:
 
 def _banner(target: str, config: WorkerConfig, hello: dict[str, Any]) -> str:
     types = ", ".join(hello["types"][:10]) + (" ..." if len(hello["types"]) > 10 else "")
+    url = Endpoint(Config(**hello["config"])).url
     lines = [
         f"fastjobs {__version__} (compiled) on Python {platform.python_version()}, pid {os.getpid()}",
-        f"  server     {server_version(hello['url'])} at {mask_url(hello['url'])}",
+        f"  server     {server_version(url)} at {mask_url(url)}",
         f"  app        {target}",
         f"  queues     {', '.join(hello['queues'])}",
         f"  processes  {config.processes} x {config.concurrency} thread(s)",
@@ -93,5 +98,3 @@ def main() -> None:
     """Entry point of the command."""
     with guarded():
         command()
-
-

@@ -245,9 +245,7 @@ def _announce(server: ServerInfo) -> None:
 
 
 def _unavailable(files: ServerFiles, error: redis.RedisError) -> Unavailable:
-    return Unavailable(
-        f"the embedded server in {files.directory} runs but is not ready ({error}); see {files.log}"
-    )
+    return Unavailable(f"the embedded server in {files.directory} runs but is not ready ({error}); see {files.log}")
 
 
 def _size(log: Path) -> int:

@@ -52,6 +52,7 @@ NAMES = (
     "reclaim",
     "audit",
     "close",
+    "find",
 )
 
 

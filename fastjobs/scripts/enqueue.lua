@@ -1,8 +1,8 @@
 -- Stores one chunk of jobs and puts it in line, or into the schedule when it is due later.
 --
--- KEYS[1] chunks     {..}:chunks     hash  chunk id -> packed chunk
+-- KEYS[1] chunks     {..}:chunks     hash  chunk id -> place and packed chunk
 -- KEYS[2] ready      {..}:ready      zset  sequence + ref, score = -priority
--- KEYS[3] scheduled  {..}:scheduled  zset  "s<priority>,<ref>" -> due (ms)
+-- KEYS[3] scheduled  {..}:scheduled  zset  "s<score>,<member of ready>" -> due (ms)
 -- KEYS[4] jobs       {..}:jobs       hash  records of detached jobs
 -- KEYS[5] stats      {..}:stats      hash
 -- KEYS[6] wake       {..}:wake       list  hints
@@ -10,50 +10,58 @@
 -- ARGV[2] n          number of jobs in it
 -- ARGV[3] priority   higher runs first
 -- ARGV[4] delay_ms   from the server's now; 0 = at once
--- ARGV[5] wake_cap   most hints to keep
--- ARGV[6] blob       the packed chunk
--- Returns 1 created, 2 existing (same content: sent before), 3 conflict (the id has other content).
+-- ARGV[5] due_at_ms  when it is due, ms since 1970, if delay_ms is 0; in the past = at once
+-- ARGV[6] wake_cap   most hints to keep
+-- ARGV[7] blob       the packed chunk
+-- Returns 1 created, 2 existing (same content: sent before), 3 conflict (the id has other content), 4 the job left its
+-- chunk, so that only its record can tell whether it is the same.
 -- O(log queue). Keeps: one id is stored once, however often it is sent. The first write is one that the
 -- server refuses when it is out of memory, so nothing is ever half-written.
 
 -- @include lib/clock
--- @include lib/sequence
+-- @include lib/place
+-- @include lib/chunk
 -- @include lib/counters
 -- @include lib/wake
 
 local chunks, ready, scheduled, jobs, stats, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local id, n, priority = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local delay_ms, wake_cap, blob = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
--- The bytes of a chunk before this offset (checksum, creation time) differ each time it is packed.
+local id, n, score = ARGV[1], tonumber(ARGV[2]), string.format('%.0f', 0 - ARGV[3])
+local delay_ms, due_at_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
+local wake_cap, blob = tonumber(ARGV[6]), ARGV[7]
+-- The bytes of a packed chunk before this offset (checksum, creation time) differ each time it is packed.
 local CONTENT_OFFSET = 17
 -- An idle worker looks again after this long; what is due before that has to tell it.
 local IDLE_WAIT_MS = 1000
 
 local stored = redis.call('HGET', chunks, id)
 if stored then
-  local same = string.sub(stored, CONTENT_OFFSET) == string.sub(blob, CONTENT_OFFSET)
-  return same and 2 or 3
+  local _, _, _, offset = read_chunk(stored)
+  return string.sub(stored, offset + CONTENT_OFFSET - 1) == string.sub(blob, CONTENT_OFFSET) and 2 or 3
 end
 if n == 1 and redis.call('HEXISTS', jobs, id .. '~0') == 1 then
-  return 2
+  return 4
 end
 -- Reads that fail on a key of a foreign type, before anything is written.
 redis.call('ZCARD', ready)
 redis.call('ZCARD', scheduled)
 redis.call('LLEN', wake)
-redis.call('HLEN', stats)
+local last_sequence = redis.call('HGET', stats, 'sequence')
 
-redis.call('HSET', chunks, id, blob)
 local now_ms, now_us = server_clock()
+local due_ms = delay_ms > 0 and now_ms + delay_ms or due_at_ms
+local delayed = due_ms > now_ms
+local sequence = delayed and due_sequence(due_ms) or sequence_after(last_sequence, now_us)
+store_chunk(chunks, id, score, sequence, n, blob)
 local ref = n == 1 and id or string.format('%s~000+%d', id, n)
-if delay_ms > 0 then
-  redis.call('ZADD', scheduled, string.format('%.0f', now_ms + delay_ms), 's' .. ARGV[3] .. ',' .. ref)
+if delayed then
+  redis.call('ZADD', scheduled, string.format('%.0f', due_ms), scheduled_member('s', score, sequence .. ref))
   move_count(stats, nil, 'scheduled', n)
-  if delay_ms < IDLE_WAIT_MS then
+  if due_ms - now_ms < IDLE_WAIT_MS then
     wake_one(wake, wake_cap)
   end
 else
-  redis.call('ZADD', ready, 0 - priority, next_sequence(stats, now_us) .. ref)
+  redis.call('HSET', stats, 'sequence', sequence)
+  redis.call('ZADD', ready, score, sequence .. ref)
   move_count(stats, nil, 'queued', n)
   wake_one(wake, wake_cap)
 end

@@ -1,8 +1,8 @@
 -- Leases jobs to a session: promotes what is due, then takes spans from the head of the line.
 --
 -- KEYS[1] ready      {..}:ready      zset  sequence + ref, score = -priority
--- KEYS[2] scheduled  {..}:scheduled  zset  due members
--- KEYS[3] chunks     {..}:chunks     hash  chunk id -> packed chunk
+-- KEYS[2] scheduled  {..}:scheduled  zset  "<s or r><score>,<member of ready>" -> due (ms)
+-- KEYS[3] chunks     {..}:chunks     hash  chunk id -> place and packed chunk
 -- KEYS[4] jobs       {..}:jobs       hash  records of detached jobs
 -- KEYS[5] marks      {..}:marks      hash  progress and redeliveries
 -- KEYS[6] leases     {..}:leases     hash  "<session>:<fence>" -> entries; "<session>" -> request and fences
@@ -16,15 +16,15 @@
 -- ARGV[5] max_bytes  stop once this much payload is in the reply
 -- ARGV[6] lease_ms   lease length, for the outage grace
 -- ARGV[7..] ids of chunks the process holds already: their payload is not sent again
--- Returns {fence, now_ms, ms until the next scheduled job or -1, {ref, score, marks, payload}...}; payload is the
--- packed chunk or record, '' for a chunk held already, nil when it is missing. fence 0: nothing to do.
--- fence -1: the session is fenced. O((spans + due) log queue). Keeps: priority descending, then first in
+-- Returns {fence, now_ms, ms until the next scheduled job or -1, {member, score, marks, payload}...}; payload is
+-- the stored chunk or record, '' for a chunk held already, nil when it is missing. fence 0: nothing to do.
+-- fence -1: the session is fenced. A paused queue has nothing to do. O((spans + due) log queue). Keeps: priority descending, then first in
 -- first out; a job is in one lease at a time.
 
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
--- @include lib/sequence
+-- @include lib/place
 -- @include lib/counters
 -- @include lib/tick
 -- @include lib/session
@@ -36,9 +36,9 @@ local ready, scheduled, chunks, jobs, marks = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local leases, sessions, stats, wake = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local session, request, want = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local max_refs, max_bytes, lease_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local PROMOTE_LIMIT, PAGE = 100, 16
+local PROMOTE_LIMIT, PAGE = 256, 16
 
-local now_ms, now_us = server_clock()
+local now_ms = server_clock()
 if not is_open(sessions, session) then
   return {-1, now_ms, -1}
 end
@@ -47,8 +47,8 @@ for position = 7, #ARGV do
   known[ARGV[position]] = true
 end
 
--- Adds {ref, score, marks, payload} to the reply and returns the payload's length.
-local function describe(reply, ref, score, id, detached)
+-- Adds {member, score, marks, payload} to the reply and returns the payload's length.
+local function describe(reply, sequence, ref, score, id, detached)
   local payload
   if detached then
     payload = redis.call('HGET', jobs, ref)
@@ -58,7 +58,7 @@ local function describe(reply, ref, score, id, detached)
     payload = redis.call('HGET', chunks, id)
     known[id] = true
   end
-  reply[#reply + 1] = {ref, score, redis.call('HGET', marks, detached and ref or id), payload}
+  reply[#reply + 1] = {sequence .. ref, score, redis.call('HGET', marks, detached and ref or id), payload}
   return payload and #payload or 0
 end
 
@@ -67,19 +67,20 @@ local last_request, last_fence = string.match(held, '^(%S+):(%d+)')
 if last_request == request then
   local reply = {tonumber(last_fence), now_ms, -1}
   for _, entry in ipairs(read_lease(leases, session, last_fence) or {}) do
-    describe(reply, entry.ref, entry.score, entry.id, entry.detached)
+    describe(reply, entry.sequence, entry.ref, entry.score, entry.id, entry.detached)
   end
   return reply
 end
 
 run_when_full(ready)
 tick(stats, now_ms, lease_ms)
-promote_due(scheduled, ready, stats, now_ms, now_us, PROMOTE_LIMIT)
+promote_due(scheduled, ready, stats, now_ms, PROMOTE_LIMIT)
 
 local reply = {0, now_ms, -1}
+local paused = redis.call('HEXISTS', stats, 'paused') == 1
 local members, entries, rest = {}, {}, nil
 local taken, bytes, offset = 0, 0, 0
-while taken < want and #entries < max_refs and bytes < max_bytes and not rest do
+while not paused and taken < want and #entries < max_refs and bytes < max_bytes and not rest do
   local page = redis.call('ZRANGE', ready, offset, offset + PAGE - 1, 'WITHSCORES')
   if #page == 0 then
     break
@@ -97,7 +98,7 @@ while taken < want and #entries < max_refs and bytes < max_bytes and not rest do
       rest = {score, sequence .. span_ref(ref, id, first + room, count - room)}
       ref, count = span_ref(ref, id, first, room), room
     end
-    bytes = bytes + describe(reply, ref, score, id, detached)
+    bytes = bytes + describe(reply, sequence, ref, score, id, detached)
     entries[#entries + 1] = score .. ' ' .. sequence .. ref
     taken = taken + count
     if rest then
@@ -109,7 +110,7 @@ end
 
 if taken == 0 then
   local next_due = redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')
-  if next_due[2] then
+  if next_due[2] and not paused then
     reply[3] = math.max(0, tonumber(next_due[2]) - now_ms)
   end
   redis.call('DEL', wake)

@@ -1,6 +1,6 @@
 -- Moves leased, unstarted spans into the schedule as they are: jobs this process cannot run, another may.
 --
--- KEYS[1] scheduled  {..}:scheduled  zset  "s<priority>,<ref>" -> due (ms)
+-- KEYS[1] scheduled  {..}:scheduled  zset  "s<score>,<member of ready>" -> due (ms)
 -- KEYS[2] leases     {..}:leases     hash
 -- KEYS[3] sessions   {..}:sessions   zset
 -- KEYS[4] stats      {..}:stats      hash
@@ -9,11 +9,12 @@
 -- ARGV[3] delay_ms   from the server's now
 -- ARGV[4..] refs to postpone
 -- Returns the number of jobs postponed, or -1 when the session is fenced. O(refs * lease).
--- Keeps: a job that nobody can run now is neither lost nor fetched over and over.
+-- Keeps: a job that nobody can run now is neither lost nor fetched over and over; it keeps its place.
 
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
+-- @include lib/place
 -- @include lib/counters
 -- @include lib/session
 -- @include lib/lease
@@ -34,8 +35,8 @@ local postponed = 0
 for position = 4, #ARGV do
   local id, first, count, detached = parse_ref(ARGV[position])
   postponed = postponed + take_from_lease(entries, id, first, count, detached, function(entry, from, number)
-    local member = string.format('s%.0f,%s', 0 - entry.score, span_ref(entry.ref, id, from, number))
-    redis.call('ZADD', scheduled, due, member)
+    local member = entry.sequence .. span_ref(entry.ref, id, from, number)
+    redis.call('ZADD', scheduled, due, scheduled_member('s', entry.score, member))
   end)
 end
 write_lease(leases, session, fence, entries)

@@ -1,11 +1,17 @@
 -- Takes the jobs of sessions past their deadline and puts them back to their place; any worker runs it.
 --
--- KEYS[1] ready     {..}:ready     zset  sequence + ref, score = -priority
--- KEYS[2] marks     {..}:marks     hash  counts redeliveries
--- KEYS[3] leases    {..}:leases    hash
--- KEYS[4] sessions  {..}:sessions  zset  session -> deadline (ms)
--- KEYS[5] stats     {..}:stats     hash  grace_until
--- KEYS[6] wake      {..}:wake      list  hints
+-- KEYS[1]  ready         {..}:ready         zset  sequence + ref, score = -priority
+-- KEYS[2]  leases        {..}:leases        hash
+-- KEYS[3]  sessions      {..}:sessions      zset
+-- KEYS[4]  chunks        {..}:chunks        hash
+-- KEYS[5]  jobs          {..}:jobs          hash
+-- KEYS[6]  marks         {..}:marks         hash
+-- KEYS[7]  cancelling    {..}:cancelling    zset  refs of executing jobs to be cancelled
+-- KEYS[8]  cancelled     {..}:cancelled     zset
+-- KEYS[9]  finished      {..}:finished      hash
+-- KEYS[10] finished_log  {..}:finished_log  zset
+-- KEYS[11] stats         {..}:stats         hash
+-- KEYS[12] wake          {..}:wake          list  hints
 -- ARGV[1] limit     most refs to give back in this call
 -- ARGV[2] lease_ms  lease length, for the outage grace
 -- Returns {sessions ended, jobs given back, 1 when more is waiting else 0}.
@@ -15,40 +21,50 @@
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
+-- @include lib/place
+-- @include lib/chunk
 -- @include lib/counters
 -- @include lib/tick
 -- @include lib/lease
--- @include lib/give_back
+-- @include lib/record
 -- @include lib/marks
+-- @include lib/history
+-- @include lib/progress
 -- @include lib/wake
+-- @include lib/settle
+-- @include lib/give_back
 
-local ready, marks, leases, sessions, stats, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local keys = {
+  ready = KEYS[1], leases = KEYS[2], sessions = KEYS[3], chunks = KEYS[4], jobs = KEYS[5], marks = KEYS[6],
+  cancelling = KEYS[7], cancelled = KEYS[8], finished = KEYS[9], finished_log = KEYS[10], stats = KEYS[11],
+  wake = KEYS[12],
+}
 local limit, lease_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
 
 local now_ms = server_clock()
-run_when_full(sessions)
-tick(stats, now_ms, lease_ms)
-if now_ms < tonumber(redis.call('HGET', stats, 'grace_until') or 0) then
+run_when_full(keys.sessions)
+tick(keys.stats, now_ms, lease_ms)
+if now_ms < tonumber(redis.call('HGET', keys.stats, 'grace_until') or 0) then
   return {0, 0, 0}
 end
-local expired = redis.call('ZRANGEBYSCORE', sessions, '-inf', string.format('%.0f', now_ms), 'LIMIT', 0, 1)
+local expired = redis.call('ZRANGEBYSCORE', keys.sessions, '-inf', string.format('%.0f', now_ms), 'LIMIT', 0, 1)
 if #expired == 0 then
   return {0, 0, 0}
 end
 
 local session = expired[1]
-redis.call('ZADD', sessions, 0, session)
-local jobs, empty = give_back_session(ready, leases, session, limit, function(entry)
+redis.call('ZADD', keys.sessions, 0, session)
+local returned, empty = give_back_session(keys, session, limit, now_ms, function(entry)
   local marked = entry.detached and entry.ref or entry.id
-  local done, redeliveries, finished = read_marks(marks, marked)
-  write_marks(marks, marked, done, redeliveries + 1, finished)
+  local mark = read_marks(keys.marks, marked)
+  mark.redeliveries = mark.redeliveries + 1
+  write_marks(keys.marks, marked, mark)
 end)
-move_count(stats, 'executing', 'queued', jobs)
-move_count(stats, nil, 'redelivered_total', jobs)
-if jobs > 0 then
-  wake_one(wake, 1)
+move_count(keys.stats, nil, 'redelivered_total', returned)
+if returned > 0 then
+  wake_one(keys.wake, 1)
 end
 if empty then
-  redis.call('ZREM', sessions, session)
+  redis.call('ZREM', keys.sessions, session)
 end
-return {empty and 1 or 0, jobs, 1}
+return {empty and 1 or 0, returned, 1}

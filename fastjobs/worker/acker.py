@@ -25,7 +25,6 @@ class Acker:
         session: the session they belong to.
         worker: the worker's name, stored with run times.
         on_fenced: called when the server says that the session's jobs belong to others.
-        keep_records: whether records of finished jobs are kept as history.
     """
 
     def __init__(
@@ -35,15 +34,12 @@ class Acker:
         session: str,
         worker: str,
         on_fenced: Callable[[int], None],
-        *,
-        keep_records: bool,
     ) -> None:
         self._board = board
         self._leases = leases
         self._session = session
         self._worker = worker
         self._on_fenced = on_fenced
-        self._keep_records = keep_records
         #: Seconds until the first retry among what was reported last; None without one.
         self.retry_in_s: float | None = None
 
@@ -52,22 +48,18 @@ class Acker:
         receipts = []
         delays_ms = []
         for lease in self._leases:
-            runs = self._board.finished_runs(lease.slot, self._worker.encode(), False)
+            runs = self._finished_runs(lease)
             outcomes, lease.outcomes = lease.outcomes, []
             outcomes += self._finished_records(lease)
             delays_ms += [outcome.delay_ms for outcome in outcomes if outcome.state == "retrying"]
             if runs or outcomes:
-                number = sum(run[3] for run in runs) + len(outcomes)
-                batch.ack(
-                    lease.queue, self._session, lease.fence, [Run(*run) for run in runs], outcomes
-                )
+                number = sum(run.count for run in runs) + len(outcomes)
+                batch.ack(lease.queue, self._session, lease.fence, runs, outcomes)
                 receipts.append(self._receipt(lease, number))
         self.retry_in_s = min(delays_ms) / 1000 if delays_ms else None
         return receipts
 
-    def add_releases(
-        self, batch: Batch, withdrawn: list[tuple[LeasedJobs, int, int]]
-    ) -> list[Receipt]:
+    def add_releases(self, batch: Batch, withdrawn: list[tuple[LeasedJobs, int, int]]) -> list[Receipt]:
         """Adds what gives jobs back that the backlog no longer holds."""
         refs: dict[HeldLease, tuple[list[str], int]] = {}
         for jobs, first, count in withdrawn:
@@ -80,9 +72,7 @@ class Acker:
             receipts.append(self._receipt(lease, number))
         return receipts
 
-    def add_postponed(
-        self, batch: Batch, span: HeldSpan, delay_ms: int
-    ) -> Receipt:
+    def add_postponed(self, batch: Batch, span: HeldSpan, delay_ms: int) -> Receipt:
         """Adds what puts a whole span off that this release cannot read."""
         ref = span.part(span.first, span.count)
         batch.postpone(span.lease.queue, self._session, span.lease.fence, delay_ms, [ref])
@@ -97,6 +87,14 @@ class Acker:
 
         return settle
 
+    def _finished_runs(self, lease: HeldLease) -> list[Run]:
+        """Runs of jobs that finished in their chunks."""
+        runs = self._board.finished_runs(lease.slot, self._worker.encode(), False)
+        if not runs:
+            return []
+        keep_ms = {span.ref: span.keep_ms for span in lease.spans}
+        return [Run(*run, keep_ms[run[0]]) for run in runs]
+
     def _finished_records(self, lease: HeldLease) -> list[Outcome]:
         """Outcomes of detached jobs that finished."""
         outcomes = []
@@ -104,9 +102,6 @@ class Acker:
             if span.record is None or not self._board.report(lease.slot, span.column):
                 continue
             span.record.worker = self._worker
-            span.record.started_at_ms, span.record.run_s = self._board.times(
-                lease.slot, span.column
-            )
-            record = span.record.encode() if self._keep_records else b""
-            outcomes.append(span.outcome(span.first, "finished", record))
+            span.record.started_at_ms, span.record.run_s = self._board.times(lease.slot, span.column)
+            outcomes.append(span.outcome(span.first, "finished", span.record))
         return outcomes

@@ -41,7 +41,7 @@ class Child:
             control_fd=theirs.fileno(),
         )
         self.process = subprocess.Popen(
-            [sys.executable, "-c", "from fastjobs.worker.process import main; main()", spec.encode()],
+            [sys.executable, "-c", "from fastjobs.cli.process import main; main()", spec.encode()],
             stdin=subprocess.DEVNULL,
             pass_fds=(self.board.fd, theirs.fileno()),
         )

@@ -22,6 +22,10 @@ class HeldSpan:
     first: int
     count: int
     priority: int
+    #: How long its jobs are kept when they have finished, in milliseconds; 0 = not at all.
+    keep_ms: int = 0
+    #: Its place in line: microseconds by the server's clock.
+    sequence: int = 0
     chunk: Chunk | None = None
     record: JobRecord | None = None
     #: First column on the board.
@@ -38,11 +42,21 @@ class HeldSpan:
         return self.ref if self.n <= 1 else f"{self.ref}~{first:03d}+{count}"
 
     def outcome(
-        self, index: int, state: str, record: bytes, delay_ms: int = 0, *, readable: bool = True
+        self, index: int, state: str, record: JobRecord, delay_ms: int = 0, *, readable: bool = True
     ) -> Outcome:
         """Returns what to report about the job at an index; not readable: its chunk stays stored."""
         n = self.n if readable else 0
-        return Outcome(self.ref, n, index, state, delay_ms, self.priority, record)
+        return Outcome(
+            self.ref,
+            n,
+            index,
+            state,
+            delay_ms,
+            self.priority,
+            self.keep_ms,
+            record.type,
+            record.encode(),
+        )
 
 
 @dataclass(slots=True, eq=False)

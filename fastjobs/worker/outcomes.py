@@ -7,15 +7,15 @@ import random
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any
+from types import TracebackType
 
 import orjson
 
 from fastjobs import errors
 from fastjobs._core import LeasedJobs
-from fastjobs.jobtypes import JobType
 from fastjobs.logs import event
-from fastjobs.record import JobError, JobRecord
+from fastjobs.record import ErrorRecord, JobRecord
+from fastjobs.registry import RegisteredType
 from fastjobs.retry import RetryPolicy
 from fastjobs.store import Outcome
 from fastjobs.worker.leases import HeldSpan
@@ -46,20 +46,18 @@ def chunk_record(span: HeldSpan, index: int) -> JobRecord:
 def unreadable(span: HeldSpan, index: int, reason: str, worker: str) -> Outcome:
     """Fails a job whose payload cannot be read; the stored bytes are kept for inspection."""
     record = JobRecord(id=span.job_id(index), type="", payload=None, priority=span.priority)
-    record.add_error(JobError(type="CorruptChunk", message=reason, at_ms=_now_ms(), worker=worker))
+    record.add_error(ErrorRecord(type="CorruptChunk", message=reason, at_ms=_now_ms(), worker=worker))
     event(log, logging.ERROR, "job failed, its payload cannot be read", job=span.job_id(index))
-    return span.outcome(index, "failed", record.encode(), readable=False)
+    return span.outcome(index, "failed", record, readable=False)
 
 
 def exhausted(span: HeldSpan, index: int, redeliveries: int, worker: str) -> Outcome:
     """Fails a job that came back from dead workers too often."""
     record = span.record or chunk_record(span, index)
     message = f"came back {redeliveries} times from workers that died"
-    record.add_error(
-        JobError(type="TooManyRedeliveries", message=message, at_ms=_now_ms(), worker=worker)
-    )
+    record.add_error(ErrorRecord(type="TooManyRedeliveries", message=message, at_ms=_now_ms(), worker=worker))
     event(log, logging.ERROR, f"job failed, it {message}", job=span.job_id(index))
-    return span.outcome(index, "failed", record.encode())
+    return span.outcome(index, "failed", record)
 
 
 class Outcomes:
@@ -73,7 +71,7 @@ class Outcomes:
 
     def __init__(
         self,
-        job_types: Mapping[str, JobType[Any, Any]],
+        job_types: Mapping[str, RegisteredType],
         worker: str,
         times: Callable[[int, int], tuple[int, float]],
     ) -> None:
@@ -92,9 +90,7 @@ class Outcomes:
             outcome = unreadable(span, index, f"its outcome could not be recorded: {error!r}", self._worker)
         span.lease.outcomes.append(outcome)
 
-    def _outcome(
-        self, span: HeldSpan, jobs: LeasedJobs, index: int, raised: BaseException | None
-    ) -> Outcome:
+    def _outcome(self, span: HeldSpan, jobs: LeasedJobs, index: int, raised: BaseException | None) -> Outcome:
         record = span.record or chunk_record(span, index)
         record.worker = self._worker
         if raised is None:
@@ -108,9 +104,9 @@ class Outcomes:
         cause = record.errors[-1].type
         if delay_ms is None:
             event(log, logging.ERROR, f"job failed with {cause}, its error is kept", **fields)
-            return span.outcome(index, "failed", record.encode())
+            return span.outcome(index, "failed", record)
         event(log, logging.WARNING, f"job raised {cause}, runs again in {delay_ms} ms", **fields)
-        return span.outcome(index, "retrying", record.encode(), delay_ms)
+        return span.outcome(index, "retrying", record, delay_ms)
 
     def _retry_delay_ms(self, record: JobRecord, raised: BaseException) -> int | None:
         """Milliseconds until the next run, or None when there is none."""
@@ -138,29 +134,35 @@ class Outcomes:
         fields = {"job": span.job_id(index), "type": record.type}
         if record.unknown > _UNKNOWN_LIMIT:
             message = f"no worker knows the job type {record.type!r}"
-            record.add_error(
-                JobError(type="UnknownType", message=message, at_ms=_now_ms(), worker=self._worker)
-            )
+            record.add_error(ErrorRecord(type="UnknownType", message=message, at_ms=_now_ms(), worker=self._worker))
             event(log, logging.ERROR, f"job failed, {message}", **fields)
-            return span.outcome(index, "failed", record.encode())
+            return span.outcome(index, "failed", record)
         delay_s = min(_UNKNOWN_DELAY_CAP_S, 2 ** (record.unknown - 1))
         event(log, logging.WARNING, f"unknown job type, put back for {delay_s} s", **fields)
-        return span.outcome(index, "scheduled", record.encode(), delay_s * 1000)
+        return span.outcome(index, "scheduled", record, delay_s * 1000)
 
 
-def _job_error(raised: BaseException, attempt: int, worker: str) -> JobError:
+def _job_error(raised: BaseException, attempt: int, worker: str) -> ErrorRecord:
     try:
         message = str(raised)
     except Exception as error:
         message = f"(its text cannot be made: {type(error).__name__})"
-    return JobError(
+    return ErrorRecord(
         type=type(raised).__name__,
         message=message,
-        traceback="".join(traceback.format_exception(raised)),
+        traceback="".join(traceback.format_exception(raised.with_traceback(_own_frames(raised)))),
         attempt=attempt,
         at_ms=_now_ms(),
         worker=worker,
     )
+
+
+def _own_frames(raised: BaseException) -> TracebackType | None:
+    """The traceback from the handler on: the frame of the execute loop tells nobody anything."""
+    frames = raised.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename.endswith("core/execute.pxi"):
+        frames = frames.tb_next
+    return frames
 
 
 def _does_not_fit(raised: BaseException) -> bool:
@@ -168,7 +170,7 @@ def _does_not_fit(raised: BaseException) -> bool:
 
     Such a TypeError comes from the call itself, so no frame of the handler is in its traceback.
     """
-    return isinstance(raised, TypeError) and raised.__traceback__ is None
+    return isinstance(raised, TypeError) and _own_frames(raised) is None
 
 
 def _now_ms() -> int:

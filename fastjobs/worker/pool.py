@@ -47,7 +47,12 @@ class Pool:
         theirs, self._lifeline = os.pipe()
         arguments = orjson.dumps([self._target, self._settings, theirs]).decode()
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from fastjobs.cli.worker import run_pool; run_pool()", arguments],
+            [
+                sys.executable,
+                "-c",
+                "from fastjobs.cli.worker import run_pool; run_pool()",
+                arguments,
+            ],
             pass_fds=(theirs,),
         )
         os.close(theirs)

@@ -12,10 +12,10 @@ from typing import Any
 from fastjobs import errors
 from fastjobs._core import MAX_FETCH_JOBS, Backlog, Board, Chunk, LeasedJobs, boot_time_ns
 from fastjobs.config import Config, QueueChoice
-from fastjobs.jobtypes import JobType
 from fastjobs.logs import event
 from fastjobs.record import JobRecord
-from fastjobs.store import Lease, LeasedSpan
+from fastjobs.registry import RegisteredType
+from fastjobs.store import Lease, LeasedSpan, is_detached
 from fastjobs.worker import outcomes
 from fastjobs.worker.leases import HeldLease, HeldLeases, HeldSpan
 
@@ -51,7 +51,7 @@ class Prefetcher:
     def __init__(
         self,
         config: Config,
-        job_types: Mapping[str, JobType[Any, Any]],
+        job_types: Mapping[str, RegisteredType],
         board: Board,
         backlog: Backlog,
         leases: HeldLeases,
@@ -114,6 +114,7 @@ class Prefetcher:
         lease = HeldLease(queue, leased.fence, -1, sum(count for *_, count in spans))
         for item, ref, first, count in spans:
             lease.spans.append(self._hold(lease, item, ref, first, count))
+        self._forget_chunks()
         lease.slot = self._board.lease(
             leased.fence,
             self._indexes[queue],
@@ -131,26 +132,28 @@ class Prefetcher:
 
     def _hold(self, lease: HeldLease, item: LeasedSpan, ref: str, first: int, count: int) -> HeldSpan:
         """Reads the payload of a leased span, as far as it can be read."""
-        detached = "~" in ref
+        detached = is_detached(item.ref)
         span = HeldSpan(lease, ref, 0 if detached else first + count, first, count, item.priority)
+        span.sequence = item.sequence
         try:
             if item.payload is None:
                 raise errors.CorruptChunk("its payload is missing")
             if detached:
                 span.record = JobRecord.decode(item.payload)
+                span.keep_ms = self._keep_ms([span.record.type])
             else:
                 span.chunk = self._chunk(ref, item.payload)
                 span.n = span.chunk.n
                 if first + count > span.n:
                     span.chunk = None
                     raise errors.CorruptChunk(f"it has {span.n} jobs, not {first + count}")
+                span.keep_ms = self._keep_ms([name for name, _ in span.chunk.types])
         except errors.NewerFormat as error:
             event(log, logging.WARNING, "chunk put off for a newer worker", chunk=ref, reason=error)
             self.too_new.append(span)
         except errors.CorruptChunk as error:
             lease.outcomes += [
-                outcomes.unreadable(span, index, str(error), self._worker)
-                for index in range(first, first + count)
+                outcomes.unreadable(span, index, str(error), self._worker) for index in range(first, first + count)
             ]
         return span
 
@@ -184,16 +187,28 @@ class Prefetcher:
         job_type = self._job_types.get(name)
         return job_type.handler if job_type else None
 
+    def _keep_ms(self, types: list[str]) -> int:
+        """How long jobs of these types, in one chunk, are kept when they have finished."""
+        default = self._config.finished_keep_ms
+        known = [self._job_types[name] for name in types if name in self._job_types]
+        return max(
+            (default if job_type.keep_ms is None else job_type.keep_ms for job_type in known),
+            default=default,
+        )
+
     def _chunk(self, chunk_id: str, payload: bytes) -> Chunk:
-        """Decodes a chunk, or finds it decoded; keeps the latest ones."""
+        """Decodes a chunk, or finds it decoded."""
         chunk = self._chunks.pop(chunk_id, None)
         if chunk is None or payload:
             chunk = Chunk.decode(payload)
         if chunk.n > 1:
             self._chunks[chunk_id] = chunk
-            if len(self._chunks) > _KEPT_CHUNKS:
-                self._chunks.popitem(last=False)
         return chunk
+
+    def _forget_chunks(self) -> None:
+        """Keeps the latest chunks only; not in the middle of a lease, whose spans may share one."""
+        while len(self._chunks) > _KEPT_CHUNKS:
+            self._chunks.popitem(last=False)
 
     def _measure(self) -> None:
         """Follows what jobs cost: the average of finished ones, or of running ones that take longer."""

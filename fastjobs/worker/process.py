@@ -5,14 +5,10 @@ The loop alone talks to the server: each turn sends what there is to report and 
 
 from __future__ import annotations
 
-import faulthandler
-import gc
 import logging
 import os
 import select
-import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -20,11 +16,10 @@ from typing import Any
 
 from fastjobs import errors
 from fastjobs._core import Backlog, Board, boot_time_ns
-from fastjobs.app import FastJobs
-from fastjobs.config import QueueChoice
-from fastjobs.connection import Client
-from fastjobs.loader import load_app
-from fastjobs.logs import configure, event
+from fastjobs.config import Config, QueueChoice
+from fastjobs.endpoint import Endpoint
+from fastjobs.logs import event
+from fastjobs.registry import Registry
 from fastjobs.store import WORKER_RETRIES, Batch, Lease, Store
 from fastjobs.worker.acker import Acker, Receipt
 from fastjobs.worker.control import ControlLine
@@ -32,7 +27,7 @@ from fastjobs.worker.executor import Executors
 from fastjobs.worker.leases import HeldLeases
 from fastjobs.worker.outcomes import Outcomes
 from fastjobs.worker.prefetcher import Prefetcher, longest_runs_s
-from fastjobs.worker.spec import EXIT_DONE, EXIT_FENCED, EXIT_UNUSABLE, ProcessSpec
+from fastjobs.worker.spec import EXIT_DONE, EXIT_FENCED, ProcessSpec
 from fastjobs.worker.waker import WAIT_S, Waker
 
 log = logging.getLogger("fastjobs.worker")
@@ -46,35 +41,40 @@ _STALLED_S = 0.1
 _STALL_CHECK_S = 0.05
 #: Delay before a chunk of a newer format is offered again.
 _TOO_NEW_DELAY_MS = 30_000
-#: How long a thread that wants the interpreter waits until the one that has it lets go: the loop's share
-#: of a fetch is far shorter than Python's default of 5 ms.
-_SWITCH_INTERVAL_S = 0.0005
 
 
 class WorkerProcess:
     """A process of a worker.
 
     Args:
-        app: whose jobs are run.
+        registry: the app's job types.
+        config: the app's settings.
+        endpoint: where the server is.
         spec: start parameters.
     """
 
-    def __init__(self, app: FastJobs, spec: ProcessSpec) -> None:
-        self._app = app
+    def __init__(
+        self,
+        registry: Registry,
+        config: Config,
+        endpoint: Endpoint,
+        spec: ProcessSpec,
+    ) -> None:
+        self._registry = registry
         self._spec = spec
-        self._config = app.config
+        self._config = config
         self._board = Board(spec.board_fd, spec.threads, spec.slots)
         self._control = ControlLine(socket.socket(fileno=spec.control_fd))
         self._notify_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         choices = [QueueChoice(name, weight) for name, weight in spec.queues]
-        self._choices = choices or [QueueChoice(name, None) for name in app.queues]
+        self._choices = choices or [QueueChoice(name, None) for name in registry.queues]
         self._queues = [choice.name for choice in self._choices]
         if not self._queues:
             raise errors.ConfigError("the app has no job types, so there is no queue to work on")
-        self._store = Store(Client(app.url, self._config.socket_timeout_s), self._config)
+        self._store = Store(endpoint.connect(), config)
         wake_keys = [self._store.keys(queue).wake for queue in self._queues]
-        self._waker = Waker(Client(app.url, self._config.socket_timeout_s + WAIT_S), wake_keys)
-        outcomes = Outcomes(app.job_types, spec.worker, self._board.times)
+        self._waker = Waker(endpoint.connect(config.socket_timeout_s + WAIT_S), wake_keys)
+        outcomes = Outcomes(registry, spec.worker, self._board.times)
         self._backlog = Backlog(self._board, outcomes.on_unusual, self._notify_fd)
         self._executors = Executors(self._backlog, spec.threads)
         self._leases = HeldLeases(self._board)
@@ -84,11 +84,10 @@ class WorkerProcess:
             spec.session,
             spec.worker,
             self._lose_session,
-            keep_records=self._config.finished_keep > 0,
         )
         self._prefetcher = Prefetcher(
             self._config,
-            app.job_types,
+            registry,
             self._board,
             self._backlog,
             self._leases,
@@ -116,8 +115,7 @@ class WorkerProcess:
         self._control.send(
             hello={
                 "queues": self._queues,
-                "types": sorted(self._app.job_types),
-                "url": self._app.url,
+                "types": sorted(self._registry),
                 "config": asdict(self._config),
             }
         )
@@ -409,30 +407,3 @@ class WorkerProcess:
                 if replies is None or replies[0][1]:
                     break
         return EXIT_FENCED if self._fenced else EXIT_DONE
-
-
-def main() -> None:
-    """Entry point of a worker process; its one argument is the encoded `ProcessSpec`."""
-    spec = ProcessSpec.decode(sys.argv[1])
-    faulthandler.enable()
-    faulthandler.register(signal.SIGUSR1, all_threads=True)
-    # The terminal's signals go to the whole group; what a process does is decided by its supervisor.
-    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    configure(spec.log_level, spec.log_format)
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    try:
-        _, app = load_app(spec.target, FastJobs)
-        process = WorkerProcess(app, spec)
-    except errors.ConfigError as error:
-        event(log, logging.CRITICAL, str(error))
-        os._exit(EXIT_UNUSABLE)
-    # What was made so far lives as long as the process: collections need not look at it again.
-    gc.collect()
-    gc.freeze()
-    code = process.run()
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # Not `exit`: a handler that never returns would keep the interpreter from ending.
-    os._exit(code)

@@ -45,5 +45,11 @@ class Reclaimer:
                 (step,) = self._store.batch().reclaim(queue).run()
                 jobs, more = jobs + step.jobs, step.more
                 if step.sessions:
-                    event(log, logging.WARNING, "reclaimed the jobs of a dead process", queue=queue, jobs=step.jobs)
+                    event(
+                        log,
+                        logging.WARNING,
+                        "reclaimed the jobs of a dead process",
+                        queue=queue,
+                        jobs=step.jobs,
+                    )
         return jobs

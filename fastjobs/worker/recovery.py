@@ -11,8 +11,8 @@ from typing import NamedTuple
 from fastjobs import errors
 from fastjobs._core import JOB_FINISHED, JOB_REPORTED, JOB_STARTED, Board, Chunk
 from fastjobs.logs import event
-from fastjobs.record import JobError, JobRecord
-from fastjobs.store import Outcome, Run, Store
+from fastjobs.record import ErrorRecord, JobRecord
+from fastjobs.store import Outcome, Run, Store, packed_chunk, record_body
 from fastjobs.worker.leases import HeldLease, HeldSpan
 from fastjobs.worker.outcomes import chunk_record
 
@@ -48,9 +48,7 @@ class Recovery:
         cause: how the process died.
     """
 
-    def __init__(
-        self, store: Store, queues: Sequence[str], session: str, worker: str, cause: str
-    ) -> None:
+    def __init__(self, store: Store, queues: Sequence[str], session: str, worker: str, cause: str) -> None:
         self._store = store
         self._queues = queues
         self._session = session
@@ -66,7 +64,9 @@ class Recovery:
         finished = blamed = given_back = 0
         for slot, fence, queue_index in board.held():
             queue = self._queues[queue_index]
-            runs = [Run(*run) for run in board.finished_runs(slot, self._worker.encode(), True)]
+            keep_ms = self._store.config.finished_keep_ms
+            finished_runs = board.finished_runs(slot, self._worker.encode(), True)
+            runs = [Run(*run, keep_ms) for run in finished_runs]
             outcomes = self._outcomes(board, HeldLease(queue, fence, slot, 0))
             if runs or outcomes:
                 self._store.batch().ack(queue, self._session, fence, runs, outcomes).run()
@@ -85,6 +85,7 @@ class Recovery:
         for ref, n, first, column, priority, states in board.spans(lease.slot):
             for position, state in enumerate(states):
                 span = HeldSpan(lease, ref, n, first, len(states), priority, column=column)
+                span.keep_ms = self._store.config.finished_keep_ms
                 finished = n == 0 and state in (JOB_FINISHED, JOB_REPORTED)
                 if state != JOB_STARTED and not finished:
                     continue
@@ -92,7 +93,7 @@ class Recovery:
                 record.started_at_ms, record.run_s = board.times(lease.slot, column + position)
                 record.worker = self._worker
                 if finished:
-                    outcomes.append(span.outcome(first, "finished", record.encode()))
+                    outcomes.append(span.outcome(first, "finished", record))
                 else:
                     outcomes.append(self._blame(span, first + position, record))
         return outcomes
@@ -105,8 +106,8 @@ class Recovery:
             if payload is None:
                 raise errors.CorruptChunk("its payload is missing")
             if span.n == 0:
-                return JobRecord.decode(payload)
-            span.chunk = Chunk.decode(payload)
+                return JobRecord.decode(record_body(payload))
+            span.chunk = Chunk.decode(packed_chunk(payload))
             return chunk_record(span, index)
         except errors.ChunkError:
             return JobRecord(id=span.job_id(index), type="", payload=None)
@@ -115,7 +116,7 @@ class Recovery:
         """A job during which its process died: run again, alone, until it has done so too often."""
         record.crashes += 1
         record.add_error(
-            JobError(
+            ErrorRecord(
                 type="WorkerCrashed",
                 message=f"the process that ran the job was {self._cause}",
                 attempt=record.attempts + record.crashes,
@@ -126,7 +127,7 @@ class Recovery:
         fields = {"job": record.id, "type": record.type, "crashes": record.crashes}
         if record.crashes >= self._store.config.max_crashes:
             event(log, logging.ERROR, f"job failed, its process was {self._cause}", **fields)
-            return span.outcome(index, "failed", record.encode())
+            return span.outcome(index, "failed", record)
         delay_ms = _CRASH_DELAYS_MS[min(record.crashes, len(_CRASH_DELAYS_MS)) - 1]
         event(log, logging.WARNING, f"job runs again, its process was {self._cause}", **fields)
-        return span.outcome(index, "retrying", record.encode(), delay_ms)
+        return span.outcome(index, "retrying", record, delay_ms)

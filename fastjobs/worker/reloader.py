@@ -38,8 +38,6 @@ class FileWatcher:
         self._stopping.set()
 
     def _main(self) -> None:
-        changes = self._watch(
-            Path.cwd(), watch_filter=self._filter, stop_event=self._stopping, raise_interrupt=False
-        )
+        changes = self._watch(Path.cwd(), watch_filter=self._filter, stop_event=self._stopping, raise_interrupt=False)
         for _ in changes:
             self._on_change()

@@ -21,7 +21,7 @@ from fastjobs import errors
 from fastjobs._core import boot_time_ns, new_id
 from fastjobs.backoff import Backoff
 from fastjobs.config import Config, WorkerConfig
-from fastjobs.connection import Client
+from fastjobs.endpoint import Endpoint
 from fastjobs.keys import workers_key
 from fastjobs.logs import event
 from fastjobs.store import Batch, Store
@@ -188,7 +188,7 @@ class Supervisor:
             config = Config(**hello["config"])
             self._queues, self._types = hello["queues"], hello["types"]
             timeout_s = min(_SERVER_TIMEOUT_S, config.socket_timeout_s)
-            self._store = Store(Client(hello["url"], timeout_s), config)
+            self._store = Store(Endpoint(config).connect(timeout_s), config)
             self._reclaimer = Reclaimer(self._store, self._queues)
             self._beat_at = 0.0
             self._on_ready(hello)
@@ -320,9 +320,9 @@ class Supervisor:
         """Refuses a server that may throw jobs away."""
         assert self._store is not None
         (info,) = self._store.batch().command("INFO", "memory").run()
-        policy = dict(
-            line.split(":", 1) for line in info.decode().splitlines() if ":" in line
-        ).get("maxmemory_policy", "noeviction")
+        policy = dict(line.split(":", 1) for line in info.decode().splitlines() if ":" in line).get(
+            "maxmemory_policy", "noeviction"
+        )
         if policy != "noeviction":
             event(
                 log,

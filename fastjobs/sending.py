@@ -1,0 +1,180 @@
+"""Chunks on their way to the server: several in flight, three outcomes, durability.
+
+The outcomes: it returns (stored), raises `NotEnqueued` (certainly not stored) or `EnqueueUnknown` (send the
+same ids again to be sure).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from fastjobs import errors
+from fastjobs.job import JobIds
+from fastjobs.keys import queues_key
+from fastjobs.options import now_ms
+from fastjobs.store import PRODUCER_RETRIES, Batch, Store, Stored
+
+#: Chunks sent and not yet answered: the server works on one while the next ones are made.
+_IN_FLIGHT = 8
+
+#: Called with the number of jobs that were stored.
+Progress = Callable[[int], None]
+
+
+class Line(NamedTuple):
+    """Where a chunk goes: jobs that share it can share a chunk."""
+
+    queue: str
+    priority: int
+    delay_ms: int
+    due_at_ms: int
+
+
+class _Sent(NamedTuple):
+    chunk_id: str
+    n: int
+    batch: Batch
+
+
+class Sending:
+    """The chunks of one call. Send them, then `finish`, or `abandon` when the caller's input ends in an error.
+
+    Args:
+        store: over a connection that nothing else uses meanwhile.
+        known_queues: queues that are listed as such already; those that are not get listed and added.
+        progress: told about stored jobs.
+    """
+
+    def __init__(self, store: Store, known_queues: set[str], progress: Progress | None = None) -> None:
+        self._store = store
+        self._known_queues = known_queues
+        self._progress = progress
+        self._in_flight: deque[_Sent] = deque()
+        self._last_queue = ""
+        self._last = Stored.CREATED
+        #: Ids of the jobs that are certainly stored.
+        self.stored = JobIds()
+
+    def send(self, line: Line, chunk_id: str, n: int, blob: bytes) -> None:
+        """Sends a chunk; waits for an earlier one when enough are on their way.
+
+        Raises:
+            JobIdConflict, NotEnqueued, EnqueueUnknown: what became of an earlier one.
+        """
+        batch = self._store.batch()
+        batch.enqueue(
+            line.queue,
+            chunk_id,
+            n,
+            line.priority,
+            blob,
+            delay_ms=line.delay_ms,
+            due_at_ms=line.due_at_ms,
+        )
+        if line.queue not in self._known_queues:
+            batch.command("SADD", queues_key(self._store.config.namespace), line.queue)
+            self._known_queues.add(line.queue)
+        batch.send()
+        self._last_queue = line.queue
+        self._in_flight.append(_Sent(chunk_id, n, batch))
+        if len(self._in_flight) > _IN_FLIGHT:
+            self._take_one()
+
+    def finish(self) -> Stored:
+        """Waits until all is stored, as durably as was asked for; returns what became of the last chunk.
+
+        Raises:
+            JobIdConflict, NotEnqueued, EnqueueUnknown: something is not.
+        """
+        while self._in_flight:
+            self._take_one()
+        if self._last_queue:
+            self._make_durable()
+        return self._last
+
+    def abandon(self, error: BaseException) -> None:
+        """Waits for what was sent before the caller's own error and lets the error tell what is stored.
+
+        Raises:
+            NotEnqueued, EnqueueUnknown: worse than the caller's error: it is not certain what is stored.
+        """
+        self.finish()
+        if isinstance(error, errors.PayloadError):
+            error.enqueued = self.stored
+        error.add_note(f"fastjobs: {len(self.stored)} jobs were enqueued before this")
+
+    def _take_one(self) -> None:
+        """Takes in the result of the oldest chunk on its way."""
+        sent = self._in_flight.popleft()
+        try:
+            result = sent.batch.result(PRODUCER_RETRIES, self._store.config.retry_budget_s)[0]
+        except errors.StoreError as error:
+            raise self._failure(sent, error) from error
+        if result is Stored.CONFLICT:
+            raise errors.JobIdConflict(sent.chunk_id)
+        self._last = result
+        self._note_stored(sent)
+
+    def _note_stored(self, sent: _Sent) -> None:
+        self.stored.add_chunk(sent.chunk_id, sent.n)
+        if self._progress is not None:
+            self._progress(sent.n)
+
+    def _failure(self, failed: _Sent, error: errors.StoreError) -> errors.StoreError:
+        """What to raise: in doubt as soon as one chunk is; the others on their way are asked about once."""
+        unknown = JobIds()
+        refused = 0
+        outcomes = [(failed, error), *((sent, _outcome(sent)) for sent in self._in_flight)]
+        self._in_flight.clear()
+        for sent, reason in outcomes:
+            if reason is None:
+                self._note_stored(sent)
+            elif isinstance(reason, errors.ConnectionLost):
+                unknown.add_chunk(sent.chunk_id, sent.n)
+            else:
+                refused += sent.n
+        if unknown:
+            message = f"the outcome of {len(unknown)} jobs is unknown: {error}"
+            return errors.EnqueueUnknown(message, unknown, self.stored)
+        return errors.NotEnqueued(f"{refused} jobs were not stored: {error}", self.stored)
+
+    def _make_durable(self) -> None:
+        """Waits once for all chunks: a wait covers every write of its connection before it."""
+        config = self._store.config
+        if config.durability == "fire":
+            return
+        timeout_ms = max(1, int(config.socket_timeout_s * 900))
+        batch = self._store.batch()
+        # A write of its own, should the connection that stored the chunks have been lost meanwhile.
+        batch.command("HSET", self._store.keys(self._last_queue).stats, "durable_at", now_ms())
+        if config.durability == "fsync":
+            batch.command("WAITAOF", 1, 0, timeout_ms)
+        else:
+            batch.command("WAIT", config.replicas, timeout_ms)
+        try:
+            _, reached = batch.run(PRODUCER_RETRIES, config.retry_budget_s)
+        except errors.StoreError as error:
+            if "unknown command" in str(error):
+                raise errors.ConfigError(
+                    "durability='fsync' needs WAITAOF (Redis 7.2 or Valkey);"
+                    " on this server set `appendfsync always` and use durability='fire'"
+                ) from error
+            message = f"stored, but it is not known how safely: {error}"
+            raise errors.EnqueueUnknown(message, self.stored, self.stored) from error
+        copies = reached[0] if config.durability == "fsync" else reached
+        needed = 1 if config.durability == "fsync" else config.replicas
+        if copies < needed:
+            place = "the server's disk" if config.durability == "fsync" else f"{needed} replicas, only {copies}"
+            message = f"stored, but not on {place} within {timeout_ms} ms"
+            raise errors.EnqueueUnknown(message, self.stored, self.stored)
+
+
+def _outcome(sent: _Sent) -> errors.StoreError | None:
+    """What became of a chunk when the one before it failed; one try."""
+    try:
+        sent.batch.result()
+    except errors.StoreError as error:
+        return error
+    return None
