@@ -1,4 +1,4 @@
-"""A slow, obvious chunk codec, after the layout in `core/chunk.pxi`; the core is tested against it."""
+"""A slow, obvious chunk codec, after the layout in `core/chunk.pxi`, to test the core against."""
 
 from __future__ import annotations
 

@@ -76,9 +76,7 @@ def test_a_lease_takes_the_first_free_slot(board):
 
 
 def test_spans_are_laid_out_side_by_side(board):
-    slot = board.lease(
-        2**53, 3, [("a", 1000, 990, 10, -5), ("b~7", 0, 7, 1, 2**31 - 1), ("c", 2, 0, 2, 0)]
-    )
+    slot = board.lease(2**53, 3, [("a", 1000, 990, 10, -5), ("b~7", 0, 7, 1, 2**31 - 1), ("c", 2, 0, 2, 0)])
     assert board.held() == [(slot, 2**53, 3)]
     assert board.spans(slot) == [
         ("a", 1000, 990, 0, -5, bytes(10)),
@@ -114,8 +112,7 @@ def test_a_lease_that_does_not_fit_is_not_noted(board, spans, fits):
     assert len(board.held()) == fits
     if fits:
         assert [
-            (ref, n, first, len(states), priority)
-            for ref, n, first, _, priority, states in board.spans(slot)
+            (ref, n, first, len(states), priority) for ref, n, first, _, priority, states in board.spans(slot)
         ] == spans
 
 
@@ -161,9 +158,7 @@ def test_columns_that_do_not_exist_are_an_index_error(bench, column):
         lambda: bench.board.times(0, column),
         lambda: bench.board.report(0, column),
         lambda: bench.backlog.push(LeasedJobs(numbered(2), [ignore], 0, column, 0, 2, None, None)),
-        lambda: bench.backlog.push(
-            LeasedJobs(numbered(2), [ignore], 0, MAX_LEASE_JOBS - 1, 0, 2, None, None)
-        ),
+        lambda: bench.backlog.push(LeasedJobs(numbered(2), [ignore], 0, MAX_LEASE_JOBS - 1, 0, 2, None, None)),
     ):
         with pytest.raises(IndexError):
             call()

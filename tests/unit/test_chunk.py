@@ -60,9 +60,7 @@ def test_written_chunks_are_what_the_plain_codec_reads(drawn, compress_min, crea
     assert read.types == table
     assert read.entries == [entry for entry, _ in jobs]
     assert read.created_at_ms == created_at_ms
-    assert [orjson.loads(item) for item in read.payloads] == [
-        [*args, keywords] for _, (args, keywords) in jobs
-    ]
+    assert [orjson.loads(item) for item in read.payloads] == [[*args, keywords] for _, (args, keywords) in jobs]
 
 
 @settings(max_examples=150)
@@ -79,9 +77,7 @@ def test_size_of_a_chunk_does_not_matter(number, compress_min):
     blob = one_type(number, compress_min)
     chunk = Chunk.decode(blob)
     assert chunk.n == number
-    assert [orjson.loads(chunk.payload(index)) for index in range(number)] == [
-        [index, {}] for index in range(number)
-    ]
+    assert [orjson.loads(chunk.payload(index)) for index in range(number)] == [[index, {}] for index in range(number)]
     assert plain_codec.decode(blob) == parts(chunk)
 
 
@@ -240,9 +236,7 @@ def test_a_compressed_body_without_a_size_is_corrupt():
         Chunk.decode(plain_codec.pack(stream, 1, flags=1))
 
 
-@pytest.mark.parametrize(
-    ("name", "options"), [("å", b""), ("n" * 256, b""), ("n", b"x" * 65536), ("n", None)]
-)
+@pytest.mark.parametrize(("name", "options"), [("å", b""), ("n" * 256, b""), ("n", b"x" * 65536), ("n", None)])
 def test_types_that_do_not_fit_their_fields_are_refused(name, options):
     writer = ChunkWriter()
     with pytest.raises(ValueError):
@@ -260,9 +254,7 @@ def test_a_full_type_table_says_so():
     for index in range(255):
         writer.add(index, (index,))
     chunk = Chunk.decode(writer.finish(0))
-    assert [chunk.types[chunk.type_index(index)][0] for index in range(255)] == [
-        f"t{index}" for index in range(255)
-    ]
+    assert [chunk.types[chunk.type_index(index)][0] for index in range(255)] == [f"t{index}" for index in range(255)]
 
 
 @pytest.mark.parametrize("entry", [-1, 1, 256, 2**31 - 1])

@@ -27,9 +27,7 @@ def bench() -> Iterator[Bench]:
 def foreign_chunk(*payloads: bytes) -> Chunk:
     """A chunk with a right checksum and whatever payloads: not written by fastjobs."""
     return Chunk.decode(
-        plain_codec.encode(
-            plain_codec.PlainChunk([("a", b"")], [0] * len(payloads), list(payloads), 0)
-        )
+        plain_codec.encode(plain_codec.PlainChunk([("a", b"")], [0] * len(payloads), list(payloads), 0))
     )
 
 
@@ -307,9 +305,7 @@ def test_nothing_starts_once_the_lease_may_be_lost(bench):
 
 
 def test_withdrawing_takes_back_what_was_not_started(bench):
-    first = bench.lease(
-        numbered(20), lambda number: setattr(bench.backlog, "stopped", number == 12), first=10
-    )
+    first = bench.lease(numbered(20), lambda number: setattr(bench.backlog, "stopped", number == 12), first=10)
     second = bench.lease(numbered(7), print)
     bench.backlog.execute(0)
     assert bench.backlog.withdraw() == [(first, 13, 7), (second, 0, 7)]
@@ -321,9 +317,7 @@ def test_withdrawing_takes_back_what_was_not_started(bench):
 
 def test_a_handler_may_withdraw_the_rest_of_its_own_span(bench):
     taken: list[object] = []
-    jobs = bench.lease(
-        numbered(5), lambda number: number == 1 and taken.extend(bench.backlog.withdraw())
-    )
+    jobs = bench.lease(numbered(5), lambda number: number == 1 and taken.extend(bench.backlog.withdraw()))
     assert bench.backlog.execute(0) == 2
     assert taken == [(jobs, 2, 3)]
     assert (bench.backlog.unstarted, bench.unusual) == (0, [])

@@ -232,9 +232,7 @@ def test_fill_keeps_what_came_before_the_refused_item(bad):
     assert chunk.payloads(0, 2) == b"[[1,{}],[2,{}]]"
 
 
-@pytest.mark.parametrize(
-    ("args", "keywords"), [(1, None), ("text", None), (iter(()), None), ((), []), (None, None)]
-)
+@pytest.mark.parametrize(("args", "keywords"), [(1, None), ("text", None), (iter(()), None), ((), []), (None, None)])
 def test_arguments_of_another_shape_are_a_type_error(args, keywords):
     writer = ChunkWriter()
     with pytest.raises(TypeError):

@@ -1,4 +1,4 @@
-"""RESP: commands as a plain encoder packs them, replies however they are cut, and bytes that are neither."""
+"""RESP: commands as a plain encoder packs them, replies however cut, and bytes that are neither."""
 
 from __future__ import annotations
 
@@ -15,10 +15,7 @@ arguments = st.lists(
 )  # fmt: skip
 lines = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=20)
 leaves = (
-    st.none()
-    | st.integers(-(2**63), 2**63 - 1)
-    | st.binary(max_size=30)
-    | lines.map(lambda text: ReplyError(text))
+    st.none() | st.integers(-(2**63), 2**63 - 1) | st.binary(max_size=30) | lines.map(lambda text: ReplyError(text))
 )
 replies = st.recursive(leaves, lambda inner: st.lists(inner, max_size=4), max_leaves=15)
 
@@ -196,7 +193,7 @@ def test_the_reader_keeps_up_when_every_portion_ends_inside_a_reply():
 
 
 def test_a_large_reply_is_read_in_many_portions():
-    """Reading an array anew with each portion, this would take minutes and run into the time limit."""
+    """Reading an array anew with each portion, this would run into the time limit."""
     reply = [b"%07d" % number for number in range(200_000)]
     stream = plain_reply(reply)
     assert read(*(stream[start : start + 128] for start in range(0, len(stream), 128))) == [reply]
@@ -267,11 +264,7 @@ def test_sizes_beyond_what_has_come_are_waited_for():
 
 
 @settings(max_examples=300)
-@given(
-    st.lists(
-        st.sampled_from([b"*", b"$", b":", b"-", b"+", b"\r\n", b"\r", b"\n", b"1", b"3", b"x"])
-    )
-)
+@given(st.lists(st.sampled_from([b"*", b"$", b":", b"-", b"+", b"\r\n", b"\r", b"\n", b"1", b"3", b"x"])))
 def test_any_bytes_give_replies_or_a_value_error(pieces):
     stream = b"".join(pieces)
     outcomes = []
