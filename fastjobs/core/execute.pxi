@@ -55,7 +55,8 @@ cdef class LeasedJobs:
         self.first = first
         self.count = count
         self.owner = owner
-        self._window = None if arguments is None else [arguments]
+        # A copy: what a handler does to its arguments must not end up in the job's record.
+        self._window = None if arguments is None else [json_loads(json_dumps(arguments))]
 
     cdef list arguments(self, int position):
         """The decoded `[*args, kwargs]` of the job at a position; decodes some of its neighbours as well.
@@ -264,9 +265,6 @@ cdef class Backlog:
                 _propagate()
             Py_DECREF(<object>result)
         except BaseException as exception:
-            # The first frame is this one. Without it a call that does not fit the signature has no traceback.
-            if exception.__traceback__ is not None:
-                exception.__traceback__ = exception.__traceback__.tb_next
             self._on_unusual(jobs, jobs.first + position, exception)
             return False
         return True

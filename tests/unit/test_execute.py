@@ -87,6 +87,20 @@ def test_a_detached_job_runs_with_its_own_arguments(bench):
     assert seen == [((1, 2), {"x": 3})]
 
 
+def test_what_a_handler_does_to_its_arguments_stays_out_of_the_record(bench):
+    payload = [["a"], {"x": {}}]
+
+    def handler(items: list[str], x: dict[str, int]) -> None:
+        items.clear()
+        x["y"] = 1
+
+    slot = bench.board.lease(1, 0, [("c~7", 0, 7, 1, 0)])
+    bench.backlog.push(LeasedJobs(None, [handler], slot, 0, 7, 1, payload, None))
+    bench.backlog.execute(0)
+    assert bench.unusual == []
+    assert payload == [["a"], {"x": {}}]
+
+
 def test_arguments_end_with_their_job(bench):
     class Witness:
         pass
@@ -153,24 +167,26 @@ def test_the_index_handed_over_is_the_one_in_the_chunk(bench):
     assert isinstance(raised, ZeroDivisionError)
 
 
-def test_tracebacks_begin_in_the_handler(bench):
+def test_tracebacks_lead_from_the_loop_to_the_handler(bench):
     def handler(number: int) -> None:
         raise TypeError(number)
 
     bench.lease(numbered(1), handler)
     bench.backlog.execute(0)
     trace = bench.unusual[0][2].__traceback__
-    assert trace.tb_frame.f_code is handler.__code__
-    assert trace.tb_next is None
+    assert trace.tb_frame.f_code.co_filename.endswith("core/execute.pxi")
+    assert trace.tb_next.tb_frame.f_code is handler.__code__
+    assert trace.tb_next.tb_next is None
 
 
-def test_a_call_that_does_not_fit_has_no_traceback(bench):
+def test_the_traceback_of_a_call_that_does_not_fit_ends_in_the_loop(bench):
     """So it can be told from a TypeError of the handler: running it again would not help."""
     bench.lease(numbered(1), lambda: None)
     bench.backlog.execute(0)
     ((_, _, raised),) = bench.unusual
     assert isinstance(raised, TypeError)
-    assert raised.__traceback__ is None
+    assert raised.__traceback__.tb_frame.f_code.co_filename.endswith("core/execute.pxi")
+    assert raised.__traceback__.tb_next is None
 
 
 def test_an_unknown_type_is_handed_over_without_an_exception(bench):
