@@ -27,9 +27,9 @@ cdef enum:
     MAX_TYPE_NAME = 255
     MAX_OPTIONS = 65535
     #: A larger body is not one of ours: at most 1000 payloads of a few KiB, or a few larger ones.
-    MAX_BODY_SIZE = 64 << 20
+    MAX_BODY_SIZE = 80 << 20
     #: Payloads of this size and a full type table are still a body that can be read back.
-    MAX_PAYLOADS_SIZE = 47 << 20
+    MAX_PAYLOADS_SIZE = 56 << 20
 
 
 @cython.final

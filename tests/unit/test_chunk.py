@@ -283,13 +283,15 @@ def test_an_empty_chunk_is_refused():
 def test_chunks_that_could_not_be_read_back_are_not_written():
     writer = ChunkWriter(max_payload_bytes=32 << 20)
     entry = writer.entry("mail")
-    large = "x" * (31 << 20)
+    # The most that the settings allow: a chunk just short of full, and one more of the largest jobs.
+    writer.add(entry, ("x" * ((16 << 20) - 100),))
+    large = "x" * ((32 << 20) - 100)
     writer.add(entry, (large,))
     with pytest.raises(ValueError, match="bytes of payload"):
         writer.add(entry, (large,))
     with pytest.raises(ValueError):
         ChunkWriter(max_payload_bytes=64 << 20)
-    assert Chunk.decode(writer.finish(0)).n == 1
+    assert Chunk.decode(writer.finish(0)).n == 2
 
 
 @pytest.mark.parametrize("created_at_ms", [-1, 2**48, 2**63 - 1])
