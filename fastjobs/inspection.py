@@ -68,7 +68,7 @@ class Jobs:
             for queue, reply in zip(names, batch.run(), strict=True)
         }
 
-    def count(self, status: Status, *, queue: str | None = None, type: str | None = None) -> int:  # noqa: A002
+    def count(self, status: Status, *, queue: str | None = None, type: str | None = None) -> int:
         """Returns how many jobs have a status; exact, and O(1) per queue.
 
         Args:
@@ -145,7 +145,7 @@ class Jobs:
         *,
         status: Status | None = None,
         queue: str | None = None,
-        type: str | None = None,  # noqa: A002
+        type: str | None = None,
         error: str | None = None,
     ) -> Selection:
         """Selects jobs to act on.

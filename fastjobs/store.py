@@ -159,7 +159,7 @@ class Run(NamedTuple):
     #: Number of jobs in the whole chunk.
     n: int
     first: int
-    count: int  # type: ignore[assignment] - hides tuple.count, which nobody calls
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody calls
     #: When and where they ran, as `Board.finished_runs` packs it.
     head: bytes
     #: Eight bytes of times per job.
@@ -175,7 +175,7 @@ class Outcome(NamedTuple):
     ref: str
     #: Number of jobs in the chunk; 0 when the chunk cannot be read, or for a detached job.
     n: int
-    index: int  # type: ignore[assignment] - hides tuple.index, which nobody calls
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls
     #: finished | retrying | scheduled | failed | cancelled
     state: str
     delay_ms: int
@@ -397,6 +397,7 @@ class Batch:
     def fetch(self, queue: str, session: str, request: int, want: int, held: Iterable[str] = ()) -> Batch:
         """Leases about `want` jobs; result `Lease`. The same request id returns the same lease."""
         lease_ms = self._store.config.lease_ms
+        args: tuple[bytes | str | int, ...]
         args = (session, request, want, MAX_LEASE_REFS, MAX_LEASE_BYTES, lease_ms, *held)
         return self._script("fetch", queue, args, _parse_lease)
 
@@ -434,7 +435,7 @@ class Batch:
 
     def renew(self, queue: str, sessions: Sequence[str]) -> Batch:
         """Heartbeat; result `Renewed`."""
-        args = (self._store.config.lease_ms, *sessions)
+        args: tuple[str | int, ...] = (self._store.config.lease_ms, *sessions)
         return self._script("renew", queue, args, _parse_renewed)
 
     def reclaim(self, queue: str) -> Batch:
@@ -508,9 +509,7 @@ class Batch:
         """One bounded step of dropping what waits; result: jobs dropped, 0 when nothing is left."""
         return self._script("clear", queue, (_GIVE_BACK_LIMIT,), int)
 
-    def page(
-        self, queue: str, key: str, after: tuple[str, str] | None, limit: int, *, reverse: bool = False
-    ) -> Batch:
+    def page(self, queue: str, key: str, after: tuple[str, str] | None, limit: int, *, reverse: bool = False) -> Batch:
         """Reads (member, score) pairs of one of the queue's sorted sets, on from a (score, member)."""
         head = pack_head("EVALSHA", load("page").sha, 1, getattr(self._store.keys(queue), key))
         score, member = after or ("", "")

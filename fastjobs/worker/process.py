@@ -11,6 +11,7 @@ import select
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -298,10 +299,8 @@ class WorkerProcess:
                 poll.register(self._waker.fileno(), select.POLLIN)
         poll.poll(max(0.0, self._wait_s(wants)) * 1000)
         self._backlog.waiting = False
-        try:
+        with suppress(BlockingIOError):
             os.eventfd_read(self._notify_fd)
-        except BlockingIOError:
-            pass
         if wants and self._waker.hint() is not None:
             self._look_at = 0.0
 
@@ -315,7 +314,7 @@ class WorkerProcess:
     def _wait_s(self, wants: bool) -> float:
         """How long to sleep at most, in seconds."""
         now = time.monotonic()
-        times = [WAIT_S]
+        times: list[float] = [WAIT_S]
         if self._report_at is not None:
             times.append(self._report_at - now)
         if wants:

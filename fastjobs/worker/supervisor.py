@@ -80,7 +80,7 @@ class Supervisor:
             worker=self._worker,
             board_fd=-1,
             control_fd=-1,
-            threads=config.concurrency,
+            threads=config.threads,
             slots=0,
             queues=[(choice.name, choice.weight) for choice in config.queues],
             batch_size=config.batch_size,
@@ -292,7 +292,7 @@ class Supervisor:
         entry = {
             "worker": self._worker,
             "processes": len(self._children),
-            "threads": self._config.concurrency,
+            "threads": self._config.threads,
             "queues": self._queues,
             "types": self._types,
             "pids": [child.pid for child in self._children],
