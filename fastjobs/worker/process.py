@@ -136,7 +136,9 @@ class WorkerProcess:
         receipts += self._keep_alive(batch)
         queue = self._next_fetch(batch)
         if not len(batch):
-            self._wait()
+            # What was just read can be the order to stop: nothing would come that ends the wait.
+            if not self._done():
+                self._wait()
             return
         replies = self._exchange(batch)
         if replies is None:
