@@ -90,8 +90,8 @@ local function finish_run(id, n, first, count, head, columns, keep_ms)
         redis.call('HDEL', keys.jobs, id .. '~' .. index)
       end
     end
-    chunk_finished(keys, id, n, number, keep_ms, now_ms)
-    move_count(keys.stats, 'executing', keep_ms > 0 and 'finished' or nil, number)
+    move_count(keys.stats, nil, 'finished', chunk_finished(keys, id, n, number, keep_ms, now_ms))
+    move_count(keys.stats, 'executing', nil, number)
     move_count(keys.stats, nil, 'finished_total', number)
   end)
 end
