@@ -15,7 +15,7 @@ from fastjobs.config import Config
 from fastjobs.connection import Client
 from fastjobs.keys import QueueKeys
 from fastjobs.record import JobRecord
-from fastjobs.store import FoundJob, Lease, Outcome, Reclaimed, Run, Store, Stored
+from fastjobs.store import FoundJob, JobAddress, Lease, Outcome, Reclaimed, Run, Store, Stored
 from tests.harness.snapshot import STATUSES, Snapshot, check_invariants, jobs_of, take_snapshot
 
 #: A head as `Board.finished_runs` packs it: a time and a worker's name.
@@ -202,7 +202,7 @@ class QueueUnderTest:
         return list(reply)
 
     def find(self, chunk_id: str, index: int = 0, *, alone: bool = False) -> FoundJob | None:
-        (found,) = self.store.batch().find(self.name, chunk_id, index, alone=alone).run()
+        (found,) = self.store.batch().find(self.name, JobAddress(chunk_id, index, alone)).run()
         return found
 
     def status(self, chunk_id: str, index: int = 0) -> str | None:

@@ -183,7 +183,7 @@ def _walk_records(snapshot: Snapshot, jobs: _Jobs) -> None:
 
 
 def _walk_chunks(snapshot: Snapshot, jobs: _Jobs) -> int:
-    """Chunks: each of their jobs is somewhere; returns how many finished jobs of them are kept and logged, or will be."""
+    """Chunks: each of their jobs is somewhere; returns how many finished jobs of them are kept."""
     marks = {name.decode(): value.decode() for name, value in snapshot["marks"].items()}
     logged = {}
     for name in snapshot["finished_log"]:
