@@ -9,7 +9,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from fastjobs.job import Job, JobIds
 from fastjobs.options import Options, seconds
-from fastjobs.producer import Call
+from fastjobs.producer import Call, line_of
 from fastjobs.registry import RegisteredType
 
 P = ParamSpec("P")
@@ -47,6 +47,7 @@ class JobType(Generic[P, R]):
         self._app = app
         self._registered = registered
         self._options = options or Options()
+        self._line = line_of(registered, self._options)
         update_wrapper(self, registered.handler)
 
     @property
@@ -57,7 +58,7 @@ class JobType(Generic[P, R]):
     @property
     def queue(self) -> str:
         """Where its jobs go."""
-        return self._options.queue or self._registered.queue
+        return self._line.queue
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Runs the handler here and now."""
@@ -105,7 +106,7 @@ class JobType(Generic[P, R]):
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call:
         """Returns a call, to be enqueued together with others by `app.enqueue_many`."""
-        return Call(self._registered, self._options, args, kwargs or None)
+        return Call(self._registered, self._options, self._line, args, kwargs or None)
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job:
         """Stores one job; when this returns, a worker will run it.
