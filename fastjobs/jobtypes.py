@@ -8,8 +8,8 @@ from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from fastjobs.job import Job, JobIds
-from fastjobs.options import Options
-from fastjobs.producer import Call
+from fastjobs.options import Options, seconds
+from fastjobs.producer import Call, line_of
 from fastjobs.registry import RegisteredType
 
 P = ParamSpec("P")
@@ -23,7 +23,13 @@ class Enqueuer(Protocol):
         """Stores one job."""
 
     def enqueue_items(
-        self, job_type: RegisteredType, options: Options, items: Iterable[Any], *, progress: bool
+        self,
+        job_type: RegisteredType,
+        options: Options,
+        items: Iterable[Any],
+        *,
+        progress: bool,
+        spread_ms: int = 0,
     ) -> JobIds:
         """Stores one job per item."""
 
@@ -41,6 +47,7 @@ class JobType(Generic[P, R]):
         self._app = app
         self._registered = registered
         self._options = options or Options()
+        self._line = line_of(registered, self._options)
         update_wrapper(self, registered.handler)
 
     @property
@@ -51,7 +58,7 @@ class JobType(Generic[P, R]):
     @property
     def queue(self) -> str:
         """Where its jobs go."""
-        return self._options.queue or self._registered.queue
+        return self._line.queue
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Runs the handler here and now."""
@@ -99,7 +106,7 @@ class JobType(Generic[P, R]):
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call:
         """Returns a call, to be enqueued together with others by `app.enqueue_many`."""
-        return Call(self._registered, self._options, args, kwargs or None)
+        return Call(self._registered, self._options, self._line, args, kwargs or None)
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job:
         """Stores one job; when this returns, a worker will run it.
@@ -120,13 +127,17 @@ class JobType(Generic[P, R]):
         """
         return self._app.enqueue_call(self.call(*args, **kwargs))
 
-    def enqueue_many(self, items: Iterable[Any], *, progress: bool = False) -> JobIds:
+    def enqueue_many(
+        self, items: Iterable[Any], *, progress: bool = False, spread: float | timedelta | None = None
+    ) -> JobIds:
         """Stores one job per item, in chunks: the fast way.
 
         Args:
             items: each a tuple (positional arguments), a dict (keyword arguments) or anything else (the one
                 argument). May be a generator, also an endless one: it is read as fast as jobs are stored.
             progress: show a bar, if standard error is a terminal.
+            spread: let them become due one after the other, evenly over so many seconds (or a timedelta) from now,
+                or from the type's `delay` or `at`; items without a length are read whole first.
 
         Returns:
             The ids, in the order of the items; empty for no items.
@@ -139,7 +150,8 @@ class JobType(Generic[P, R]):
         Example:
             ids = welcome.enqueue_many((user.id,) for user in users)
         """
-        return self._app.enqueue_items(self._registered, self._options, items, progress=progress)
+        spread_ms = 0 if spread is None else round(seconds("spread", spread) * 1000)
+        return self._app.enqueue_items(self._registered, self._options, items, progress=progress, spread_ms=spread_ms)
 
     def __repr__(self) -> str:
         return f"<JobType {self.name} queue={self.queue}>"
