@@ -256,7 +256,7 @@ def pyproject_settings() -> tuple[Path | None, dict[str, Any]]:
     """Returns the nearest pyproject.toml, from here upwards, and its [tool.fastjobs].
 
     Raises:
-        ConfigError: the file is not TOML.
+        ConfigError: the file is not TOML, or has something else in that place.
     """
     here = Path.cwd()
     for directory in (here, *here.parents):
@@ -266,7 +266,9 @@ def pyproject_settings() -> tuple[Path | None, dict[str, Any]]:
                 tool = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
             except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
                 raise ConfigError(f"{path} cannot be read: {error}") from error
-            settings = tool.get("fastjobs", {})
+            settings = tool.get("fastjobs", {}) if isinstance(tool, dict) else tool
+            if not isinstance(settings, dict):
+                raise ConfigError(f"{path}: [tool.fastjobs] is no table")
             return path, {key.replace("-", "_"): value for key, value in settings.items()}
     return None, {}
 
