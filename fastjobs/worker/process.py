@@ -28,7 +28,7 @@ from fastjobs.worker.executor import Executors
 from fastjobs.worker.leases import HeldLeases
 from fastjobs.worker.outcomes import Outcomes
 from fastjobs.worker.prefetcher import Prefetcher, longest_runs_s
-from fastjobs.worker.spec import EXIT_DONE, EXIT_FENCED, ProcessSpec
+from fastjobs.worker.spec import EXIT_DONE, EXIT_FENCED, EXIT_OUT_OF_TIME, ProcessSpec
 from fastjobs.worker.waker import WAIT_S, Waker
 
 log = logging.getLogger("fastjobs.worker")
@@ -421,4 +421,6 @@ class WorkerProcess:
                 replies = self._exchange(self._store.batch().close(queue, self._spec.session))
                 if replies is None or replies[0][1]:
                     break
-        return EXIT_FENCED if self._fenced else EXIT_DONE
+        if self._fenced:
+            return EXIT_FENCED
+        return EXIT_OUT_OF_TIME if running else EXIT_DONE
