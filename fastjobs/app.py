@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, overload
 
-from fastjobs.config import Config, load_config
+from fastjobs.config import Config, load_config, load_worker_config
 from fastjobs.endpoint import Endpoint
 from fastjobs.errors import ConfigError
 from fastjobs.inspection import Jobs
@@ -18,9 +18,11 @@ from fastjobs.names import check_name
 from fastjobs.options import Options, check_priority, seconds
 from fastjobs.producer import Call, Producer
 from fastjobs.progress import progress_bar
+from fastjobs.queues import Queue
 from fastjobs.registry import RegisteredType, Registry
 from fastjobs.retry import RetryDelay, RetryPolicy
 from fastjobs.worker.pool import Pool
+from fastjobs.workers import Workers
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -55,6 +57,8 @@ class FastJobs:
         self._producer = Producer(self.endpoint.connect, self.config)
         #: Looks jobs up.
         self.jobs = Jobs(self._producer.store, self.registry)
+        #: Looks workers up.
+        self.workers = Workers(self._producer.store)
 
     @property
     def url(self) -> str:
@@ -152,28 +156,43 @@ class FastJobs:
         return job
 
     def enqueue_items(
-        self, job_type: RegisteredType, options: Options, items: Iterable[Any], *, progress: bool
+        self,
+        job_type: RegisteredType,
+        options: Options,
+        items: Iterable[Any],
+        *,
+        progress: bool,
+        spread_ms: int = 0,
     ) -> JobIds:
         """Stores one job per item; see `JobType.enqueue_many`."""
         if options.job_id is not None:
             raise ConfigError("job_id is for one job; enqueue_many makes its own ids")
         with progress_bar(items, show=progress) as told:
-            return self._producer.enqueue_many(job_type, options, items, told)
+            return self._producer.enqueue_many(job_type, options, items, told, spread_ms)
+
+    def queue(self, name: str) -> Queue:
+        """Returns a queue, to pause, resume, clear, drain or measure it.
+
+        Raises:
+            ConfigError: no name for a queue.
+        """
+        return Queue(self._producer.store, name)
 
     def pool(self, *, app: str | None = None, **settings: Any) -> Pool:
         """Returns a worker for this app that runs in processes of its own.
 
         Args:
             app: where the processes find the app, "module:variable"; default: the module that made this call.
-            settings: fields of `WorkerConfig`: processes, concurrency, queues, batch_size, ...
+            settings: fields of `WorkerConfig`: processes, threads, queues, batch_size, ...
 
         Raises:
-            ConfigError: it cannot be told where the app is.
+            ConfigError: it cannot be told where the app is, or a setting cannot be used.
 
         Example:
             with app.pool(processes=8, batch_size=500):
                 ...
         """
+        load_worker_config(**settings)
         return Pool(app or self._target(), settings)
 
     def close(self) -> None:

@@ -53,6 +53,12 @@ NAMES = (
     "audit",
     "close",
     "find",
+    "page",
+    "cancel",
+    "reschedule",
+    "prioritize",
+    "destroy",
+    "clear",
 )
 
 

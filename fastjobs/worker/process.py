@@ -11,6 +11,7 @@ import select
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -20,7 +21,7 @@ from fastjobs.config import Config, QueueChoice
 from fastjobs.endpoint import Endpoint
 from fastjobs.logs import event
 from fastjobs.registry import Registry
-from fastjobs.store import WORKER_RETRIES, Batch, Lease, Store
+from fastjobs.store import WORKER_RETRIES, Batch, Lease, Renewed, Store
 from fastjobs.worker.acker import Acker, Receipt
 from fastjobs.worker.control import ControlLine
 from fastjobs.worker.executor import Executors
@@ -103,6 +104,8 @@ class WorkerProcess:
         self._audit_at = 0.0
         self._fenced = False
         self._failing = False
+        #: True once nothing more is to be started, though the process lives on.
+        self._quiet = False
         #: True while a job is run that killed a process before.
         self._alone = False
         #: When to end at the latest, on the monotonic clock; None while not stopping.
@@ -164,7 +167,7 @@ class WorkerProcess:
             if self._acker.retry_in_s is not None:
                 self._look_at = min(self._look_at, time.monotonic() + self._acker.retry_in_s)
         quarantined = self._prefetcher.suspects and not self._alone
-        if self._end_at is not None or self._stalled() or quarantined:
+        if self._end_at is not None or self._quiet or self._stalled() or quarantined:
             receipts += self._acker.add_releases(batch, self._backlog.withdraw())
         for span in self._prefetcher.too_new:
             receipts.append(self._acker.add_postponed(batch, span, _TOO_NEW_DELAY_MS))
@@ -226,7 +229,7 @@ class WorkerProcess:
 
     def _next_fetch(self, batch: Batch) -> str | None:
         """Adds a fetch from the next queue to try, if jobs are wanted; returns the queue."""
-        if self._end_at is not None or self._prefetcher.suspects or self._alone:
+        if self._end_at is not None or self._quiet or self._prefetcher.suspects or self._alone:
             return None
         want = self._prefetcher.want(self._executors.idle, self._prefetcher.target())
         if not want:
@@ -283,7 +286,7 @@ class WorkerProcess:
     def _wait(self) -> None:
         """Sleeps until there is something to do."""
         target = self._prefetcher.target()
-        wants = self._prefetcher.want(self._executors.idle, target) > 0 and self._end_at is None
+        wants = self._prefetcher.want(self._executors.idle, target) > 0 and self._end_at is None and not self._quiet
         looking = not wants and self._end_at is None
         self._backlog.low_water = target // 2 if looking else -1
         self._backlog.waiting = True
@@ -300,10 +303,8 @@ class WorkerProcess:
                 poll.register(self._waker.fileno(), select.POLLIN)
         poll.poll(max(0.0, self._wait_s(wants)) * 1000)
         self._backlog.waiting = False
-        try:
+        with suppress(BlockingIOError):
             os.eventfd_read(self._notify_fd)
-        except BlockingIOError:
-            pass
         if wants and self._waker.hint() is not None:
             self._look_at = 0.0
 
@@ -317,7 +318,7 @@ class WorkerProcess:
     def _wait_s(self, wants: bool) -> float:
         """How long to sleep at most, in seconds."""
         now = time.monotonic()
-        times = [WAIT_S]
+        times: list[float] = [WAIT_S]
         if self._report_at is not None:
             times.append(self._report_at - now)
         if wants:
@@ -346,9 +347,9 @@ class WorkerProcess:
         """Until when jobs may be started if a renewal sent now succeeds: well within the lease."""
         return boot_time_ns() + self._config.lease_ms * 1_000_000 * 2 // 3
 
-    def _renewed(self, valid_until_ns: int) -> Callable[[list[bool]], None]:
-        def receipt(alive: list[bool]) -> None:
-            if alive[0]:
+    def _renewed(self, valid_until_ns: int) -> Callable[[Renewed], None]:
+        def receipt(renewed: Renewed) -> None:
+            if renewed.alive[0]:
                 self._board.valid_until_ns = max(self._board.valid_until_ns, valid_until_ns)
             else:
                 self._lose_session(0)
@@ -376,6 +377,8 @@ class WorkerProcess:
         for message in self._control.receive():
             if "stop" in message:
                 self._stop(message["stop"])
+            if "quiet" in message:
+                self._quiet = True
         if self._control.closed and self._end_at is None:
             event(log, logging.WARNING, "the supervisor is gone, ending")
             self._stop(self._spec.shutdown_timeout_s)
