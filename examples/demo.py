@@ -60,7 +60,7 @@ def worker(home: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The command a user would run; its log goes to a file, the terminal is for the progress."""
     command = [SCRIPTS / "fastjobs-worker", HERE / "demo_jobs.py", "-p", "2", "--burst"]
     with (home / "worker.log").open("wb") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: S603 - ours
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         yield process
     finally:
@@ -86,7 +86,7 @@ def watch(app: FastJobs, process: subprocess.Popen[bytes], totals: dict[str, int
 def show_totals(took_s: float) -> dict[str, dict[str, int]]:
     """Prints what became of the jobs, as the command `fastjobs info` tells programs."""
     command = [SCRIPTS / "fastjobs", "info", "--json"]
-    info = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)  # noqa: S603 - ours
+    info = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     totals: dict[str, dict[str, int]] = {name: queue["totals"] for name, queue in info["queues"].items()}
     table = Table(title="jobs by status", title_justify="left")
     table.add_column("queue")

@@ -74,7 +74,8 @@ def seed_worker(server: ServerProcess, namespace: str, worker_id: str, **changes
         "types": ["welcome"],
         "pids": [2, 3],
         "executed": 1234,
-        "running": 5,
+        "running": [{"id": "job~7", "pid": 2, "seconds": 0.5}],
+        "quiet": False,
         "started_ms": now_ms - 60_000,
         "beat_ms": now_ms,
         "forgotten_ms": 300_000,
@@ -177,7 +178,7 @@ def test_info_tells_what_a_real_worker_is_doing_and_that_it_left(app: FastJobs, 
 
 
 def running_jobs(app: FastJobs, tmp_path: Path) -> int:
-    return sum(worker["running"] for worker in get_info(app, tmp_path)["workers"])
+    return sum(len(worker["running"]) for worker in get_info(app, tmp_path)["workers"])
 
 
 def test_workers_silent_for_longer_than_they_said_are_left_out(
