@@ -18,6 +18,8 @@ from fastjobs.names import check_name
 from fastjobs.options import Options, check_priority, seconds
 from fastjobs.producer import Call, Producer
 from fastjobs.progress import progress_bar
+from fastjobs.recurring import MISSED_LIMIT, Schedule
+from fastjobs.recurring_jobs import Recurring, RecurringJobs
 from fastjobs.registry import RegisteredType, Registry
 from fastjobs.retry import RetryDelay, RetryPolicy
 from fastjobs.worker.pool import Pool
@@ -55,6 +57,8 @@ class FastJobs:
         self._producer = Producer(self.endpoint.connect, self.config)
         #: Looks jobs up.
         self.jobs = Jobs(self._producer.store, self.registry)
+        #: Finds and lists recurring jobs.
+        self.recurring = RecurringJobs(self._producer.store, self.jobs)
 
     @property
     def url(self) -> str:
@@ -159,6 +163,28 @@ class FastJobs:
             raise ConfigError("job_id is for one job; enqueue_many makes its own ids")
         with progress_bar(items, show=progress) as told:
             return self._producer.enqueue_many(job_type, options, items, told)
+
+    def define_recurring(
+        self,
+        call: Call,
+        schedule: Schedule,
+        definition_id: str,
+        *,
+        version: int = 0,
+        missed: str = "latest",
+        missed_limit: int = MISSED_LIMIT,
+        overlap: str = "skip",
+    ) -> Recurring:
+        """Defines or changes a recurring job; see `JobType.every`."""
+        return self.recurring.define(
+            call,
+            schedule,
+            definition_id,
+            version=version,
+            missed=missed,
+            missed_limit=missed_limit,
+            overlap=overlap,
+        )
 
     def pool(self, *, app: str | None = None, **settings: Any) -> Pool:
         """Returns a worker for this app that runs in processes of its own.

@@ -53,6 +53,12 @@ NAMES = (
     "audit",
     "close",
     "find",
+    "define_recurring",
+    "recur",
+    "run_recurring",
+    "pause_recurring",
+    "resume_recurring",
+    "cancel_recurring",
 )
 
 
