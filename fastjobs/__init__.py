@@ -1,7 +1,7 @@
 """fastjobs: persistent background jobs on Redis or Valkey, enqueued and executed in chunks."""
 
 try:
-    from fastjobs import _core as _core
+    import fastjobs._core as _core  # noqa: F401, PLR0402 - `from` would not tell what is missing
 except ModuleNotFoundError as _error:
     if _error.name != "fastjobs._core":
         raise
@@ -19,6 +19,7 @@ from fastjobs.errors import (
     JobError,
     JobIdConflict,
     JobNotFound,
+    JobStateError,
     NotEnqueued,
     PayloadError,
     PayloadTooLarge,
@@ -53,6 +54,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "PayloadTooLarge",
     "JobIdConflict",
     "JobNotFound",
+    "JobStateError",
     "RecurringNotFound",
     "StoreError",
     "NotEnqueued",

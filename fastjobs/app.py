@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, overload
 
-from fastjobs.config import Config, load_config
+from fastjobs.config import Config, load_config, load_worker_config
 from fastjobs.endpoint import Endpoint
 from fastjobs.errors import ConfigError
 from fastjobs.inspection import Jobs
@@ -191,15 +191,16 @@ class FastJobs:
 
         Args:
             app: where the processes find the app, "module:variable"; default: the module that made this call.
-            settings: fields of `WorkerConfig`: processes, concurrency, queues, batch_size, ...
+            settings: fields of `WorkerConfig`: processes, threads, queues, batch_size, ...
 
         Raises:
-            ConfigError: it cannot be told where the app is.
+            ConfigError: it cannot be told where the app is, or a setting cannot be used.
 
         Example:
             with app.pool(processes=8, batch_size=500):
                 ...
         """
+        load_worker_config(**settings)
         return Pool(app or self._target(), settings)
 
     def close(self) -> None:

@@ -146,8 +146,10 @@ class Client:
             raise errors.AccessDenied(str(error)) from error
         except (redis.exceptions.RedisError, OSError) as error:
             raise errors.Unavailable(f"no connection to the server: {error}") from error
-        self._socket = self._connection._sock
-        self._socket.settimeout(self._timeout_s)
+        connected = self._connection._sock
+        assert isinstance(connected, socket.socket)
+        connected.settimeout(self._timeout_s)
+        self._socket = connected
         self._pid = os.getpid()
         self.generation += 1
         self._load_scripts()

@@ -65,6 +65,20 @@ class JobNotFound(JobError):
         self.job_id = job_id
 
 
+class JobStateError(JobError):
+    """The job's status does not allow the operation.
+
+    Attributes:
+        job_id: the job.
+        status: the status it has.
+    """
+
+    def __init__(self, job_id: str, status: str, operation: str) -> None:
+        super().__init__(f"job {job_id!r} is {status}: {operation} is not possible")
+        self.job_id = job_id
+        self.status = status
+
+
 class RecurringNotFound(JobError):
     """No recurring job with this id is defined.
 

@@ -85,6 +85,21 @@ class JobActions(Protocol):
     def load(self, job: Job) -> None:
         """Fills the handle with what is stored."""
 
+    def cancel(self, job: Job) -> None:
+        """Cancels the job."""
+
+    def reschedule(self, job: Job, at: datetime | None, delay: float | timedelta | None) -> None:
+        """Puts the job in line again."""
+
+    def retry(self, job: Job) -> None:
+        """Lets the failed job run again."""
+
+    def set_priority(self, job: Job, priority: int) -> None:
+        """Changes the waiting job's priority."""
+
+    def destroy(self, job: Job) -> None:
+        """Removes every trace of the job."""
+
 
 class Job:
     """A handle of one job: what was known of it when it was enqueued, found or last refreshed.
@@ -145,6 +160,61 @@ class Job:
         """
         self._actions.load(self)
         return self
+
+    def cancel(self) -> Job:
+        """Cancels the job; `status` then tells what became of it.
+
+        One that waits is `cancelled` and never runs. One that is being executed is asked to end with the worker's
+        next heartbeat: `JobCancelled` is raised in its handler; it ends `cancelled`, or `finished` if it was
+        quicker, and is not run again. One that has ended stays as it is. Cancelling twice is cancelling once.
+
+        Raises:
+            JobNotFound: it is gone.
+        """
+        self._actions.cancel(self)
+        return self
+
+    def reschedule(self, at: datetime | None = None, *, delay: float | timedelta | None = None) -> Job:
+        """Puts the job in line again, at a time or after a delay, or at once, with all its retries.
+
+        Also for one that has finished, failed or was cancelled, while it is kept.
+
+        Args:
+            at: an aware datetime; in the past = at once.
+            delay: or seconds or a timedelta from the server's now.
+
+        Raises:
+            JobStateError: it is being executed: it would run twice at once.
+            JobNotFound: it is gone.
+            ConfigError: a naive datetime, or both at and delay.
+        """
+        self._actions.reschedule(self, at, delay)
+        return self
+
+    def retry(self) -> Job:
+        """Lets a failed job run again at once, with all its retries; one that will run anyway stays as it is.
+
+        Raises:
+            JobStateError: it has finished or was cancelled; `reschedule` runs it again.
+            JobNotFound: it is gone.
+        """
+        self._actions.retry(self)
+        return self
+
+    def set_priority(self, priority: int) -> Job:
+        """Changes the priority of a job that waits; among its new equals it stands where it was enqueued or is due.
+
+        Raises:
+            JobStateError: it does not wait.
+            JobNotFound: it is gone.
+            ConfigError: no integer from -2^31 to 2^31.
+        """
+        self._actions.set_priority(self, priority)
+        return self
+
+    def destroy(self) -> None:
+        """Removes every trace of the job; safe to repeat. If it is being executed it may run to its end, unseen."""
+        self._actions.destroy(self)
 
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.type or '?'} {self.status} queue={self.queue}>"

@@ -69,6 +69,7 @@ class JobType(Generic[P, R]):
         return self._options.queue or self._registered.queue
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Runs the handler here and now."""
         result: R = self._registered.handler(*args, **kwargs)
         return result
 

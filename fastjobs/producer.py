@@ -30,7 +30,7 @@ class Call(NamedTuple):
 
     job_type: RegisteredType
     options: Options
-    args: Sequence[Any]
+    args: tuple[Any, ...]
     kwargs: dict[str, Any] | None
 
     @property

@@ -6,6 +6,7 @@ sent again as they are when the connection or the server failed.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
@@ -55,6 +56,22 @@ _GIVE_BACK_KEYS = (
     "stats",
     "wake",
 )
+#: The keys of the scripts that act on one job.
+_OPERATION_KEYS = (
+    "chunks",
+    "ready",
+    "scheduled",
+    "marks",
+    "jobs",
+    "leases",
+    "failed",
+    "cancelled",
+    "cancelling",
+    "finished",
+    "finished_log",
+    "stats",
+    "wake",
+)
 #: The keys each script declares, in its order.
 _SCRIPT_KEYS: dict[str, tuple[str, ...]] = {
     "enqueue": ("chunks", "ready", "scheduled", "jobs", "stats", "wake"),
@@ -88,11 +105,16 @@ _SCRIPT_KEYS: dict[str, tuple[str, ...]] = {
     ),
     "release": _GIVE_BACK_KEYS,
     "postpone": ("scheduled", "leases", "sessions", "stats"),
-    "renew": ("sessions", "stats"),
+    "renew": ("sessions", "stats", "cancelling"),
     "reclaim": _GIVE_BACK_KEYS,
     "audit": _GIVE_BACK_KEYS,
     "close": _GIVE_BACK_KEYS,
     "find": ("chunks", "ready", "scheduled", "marks", "jobs", "finished"),
+    "cancel": _OPERATION_KEYS,
+    "reschedule": _OPERATION_KEYS,
+    "prioritize": _OPERATION_KEYS,
+    "destroy": _OPERATION_KEYS,
+    "clear": ("chunks", "ready", "scheduled", "marks", "jobs", "finished", "finished_log", "stats"),
     "define_recurring": ("recurring", "recurring_due", "stats"),
     "recur": ("recurring", "recurring_due", "chunks", "ready", "jobs", "finished", "stats", "wake"),
     "run_recurring": ("recurring", "chunks", "ready", "jobs", "finished", "stats", "wake"),
@@ -153,7 +175,7 @@ class Run(NamedTuple):
     #: Number of jobs in the whole chunk.
     n: int
     first: int
-    count: int  # type: ignore[assignment] - hides tuple.count, which nobody calls
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody calls
     #: When and where they ran, as `Board.finished_runs` packs it.
     head: bytes
     #: Eight bytes of times per job.
@@ -169,7 +191,7 @@ class Outcome(NamedTuple):
     ref: str
     #: Number of jobs in the chunk; 0 when the chunk cannot be read, or for a detached job.
     n: int
-    index: int  # type: ignore[assignment] - hides tuple.index, which nobody calls
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls
     #: finished | retrying | scheduled | failed | cancelled
     state: str
     delay_ms: int
@@ -178,6 +200,38 @@ class Outcome(NamedTuple):
     keep_ms: int
     type: str
     record: bytes
+
+
+class JobAddress(NamedTuple):
+    """Which job is meant."""
+
+    chunk_id: str
+    #: Its place in the chunk.
+    position: int
+    #: It has to be the only one of its chunk.
+    alone: bool
+
+    @property
+    def ref(self) -> str:
+        """What it is called once it is detached."""
+        return f"{self.chunk_id}~{self.position}"
+
+
+class Answer(NamedTuple):
+    """What became of an operation."""
+
+    #: done | refused (its status does not allow it) | again (its record has changed meanwhile)
+    what: str
+    status: str
+
+
+class Renewed(NamedTuple):
+    """What a heartbeat found."""
+
+    #: For each session whether it lives.
+    alive: list[bool]
+    #: Refs of executing jobs that are to be cancelled.
+    cancelling: list[str]
 
 
 class FoundJob(NamedTuple):
@@ -249,8 +303,25 @@ def _parse_reclaimed(reply: list[int]) -> Reclaimed:
     return Reclaimed(reply[0], reply[1], bool(reply[2]))
 
 
-def _parse_renewed(reply: list[int]) -> list[bool]:
-    return [bool(alive) for alive in reply]
+def _parse_renewed(reply: list[Any]) -> Renewed:
+    return Renewed([bool(alive) for alive in reply[0]], [ref.decode() for ref in reply[1]])
+
+
+def _parse_status(reply: bytes | None) -> str | None:
+    return None if reply is None else reply.decode()
+
+
+def _parse_answer(reply: list[bytes] | None) -> Answer | None:
+    return None if reply is None else Answer(reply[0].decode(), reply[1].decode())
+
+
+def _parse_page(reply: list[bytes]) -> list[tuple[str, str]]:
+    return [(reply[at].decode(), reply[at + 1].decode()) for at in range(0, len(reply), 2)]
+
+
+def _digest(basis: bytes) -> str:
+    """Names a stored record; nothing is secured by it."""
+    return hashlib.sha1(basis, usedforsecurity=False).hexdigest() if basis else ""
 
 
 def _as_is(reply: Any) -> Any:
@@ -350,6 +421,7 @@ class Batch:
     def fetch(self, queue: str, session: str, request: int, want: int, held: Iterable[str] = ()) -> Batch:
         """Leases about `want` jobs; result `Lease`. The same request id returns the same lease."""
         lease_ms = self._store.config.lease_ms
+        args: tuple[bytes | str | int, ...]
         args = (session, request, want, MAX_LEASE_REFS, MAX_LEASE_BYTES, lease_ms, *held)
         return self._script("fetch", queue, args, _parse_lease)
 
@@ -386,8 +458,8 @@ class Batch:
         return self._script("postpone", queue, (session, fence, delay_ms, *refs), int)
 
     def renew(self, queue: str, sessions: Sequence[str]) -> Batch:
-        """Heartbeat; result: for each session whether it lives."""
-        args = (self._store.config.lease_ms, *sessions)
+        """Heartbeat; result `Renewed`."""
+        args: tuple[str | int, ...] = (self._store.config.lease_ms, *sessions)
         return self._script("renew", queue, args, _parse_renewed)
 
     def reclaim(self, queue: str) -> Batch:
@@ -403,9 +475,71 @@ class Batch:
         """One bounded step of ending a session; result: [jobs given back, 1 when it is closed]."""
         return self._script("close", queue, (session, _GIVE_BACK_LIMIT), _as_is)
 
-    def find(self, queue: str, chunk_id: str, index: int, *, alone: bool) -> Batch:
-        """Tells all about one job; result `FoundJob` or None. Alone: it has to be its chunk's only one."""
-        return self._script("find", queue, (chunk_id, index, int(alone)), _parse_found)
+    def find(self, queue: str, job: JobAddress) -> Batch:
+        """Tells all about one job; result `FoundJob` or None."""
+        return self._script("find", queue, (job.chunk_id, job.position, int(job.alone)), _parse_found)
+
+    def cancel(self, queue: str, job: JobAddress, operation: str, type_name: str, record: bytes) -> Batch:
+        """Cancels a job; result: the status it has then, or None. The record is used while it is in its chunk."""
+        config = self._store.config
+        args = (
+            *(job.chunk_id, job.position, int(job.alone), operation, type_name, record),
+            *(config.failed_keep, int(config.failed_keep_s * 1000)),
+        )
+        return self._script("cancel", queue, args, _parse_status)
+
+    def reschedule(
+        self,
+        queue: str,
+        job: JobAddress,
+        operation: str,
+        allowed: Iterable[str],
+        basis: bytes,
+        type_name: str,
+        record: bytes,
+        *,
+        delay_ms: int = 0,
+        due_at_ms: int = 0,
+    ) -> Batch:
+        """Puts a job in line again; result `Answer` or None. Basis: the stored record the new one was made from."""
+        args = (
+            *(job.chunk_id, job.position, int(job.alone), operation, ",".join(allowed)),
+            *(delay_ms, due_at_ms, _digest(basis), type_name, record),
+        )
+        return self._script("reschedule", queue, args, _parse_answer)
+
+    def prioritize(
+        self,
+        queue: str,
+        job: JobAddress,
+        operation: str,
+        priority: int,
+        basis: bytes,
+        type_name: str,
+        record: bytes,
+    ) -> Batch:
+        """Changes a waiting job's priority; result `Answer` or None. Basis: as for `reschedule`."""
+        args = (
+            *(job.chunk_id, job.position, int(job.alone), operation, priority),
+            *(_digest(basis), type_name, record),
+        )
+        return self._script("prioritize", queue, args, _parse_answer)
+
+    def destroy(self, queue: str, job: JobAddress) -> Batch:
+        """Removes every trace of a job; result: the status it had, or None."""
+        return self._script("destroy", queue, (job.chunk_id, job.position, int(job.alone)), _parse_status)
+
+    def clear(self, queue: str) -> Batch:
+        """One bounded step of dropping what waits; result: jobs dropped, 0 when nothing is left."""
+        return self._script("clear", queue, (_GIVE_BACK_LIMIT,), int)
+
+    def page(self, queue: str, key: str, after: tuple[str, str] | None, limit: int, *, reverse: bool = False) -> Batch:
+        """Reads (member, score) pairs of one of the queue's sorted sets, on from a (score, member)."""
+        head = pack_head("EVALSHA", load("page").sha, 1, getattr(self._store.keys(queue), key))
+        score, member = after or ("", "")
+        self._buffer.extend(head, (score, member, limit, int(reverse)))
+        self._parsers.append(_parse_page)
+        return self
 
     def define_recurring(self, queue: str, definition: Definition, due_ms: int) -> Batch:
         """Defines or changes a recurring job, first due at `due_ms`; result (`Defined`, what is stored)."""

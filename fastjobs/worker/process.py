@@ -11,6 +11,7 @@ import select
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -20,7 +21,7 @@ from fastjobs.config import Config, QueueChoice
 from fastjobs.endpoint import Endpoint
 from fastjobs.logs import event
 from fastjobs.registry import Registry
-from fastjobs.store import WORKER_RETRIES, Batch, Lease, Store
+from fastjobs.store import WORKER_RETRIES, Batch, Lease, Renewed, Store
 from fastjobs.worker.acker import Acker, Receipt
 from fastjobs.worker.control import ControlLine
 from fastjobs.worker.executor import Executors
@@ -135,7 +136,9 @@ class WorkerProcess:
         receipts += self._keep_alive(batch)
         queue = self._next_fetch(batch)
         if not len(batch):
-            self._wait()
+            # What was just read can be the order to stop: nothing would come that ends the wait.
+            if not self._done():
+                self._wait()
             return
         replies = self._exchange(batch)
         if replies is None:
@@ -298,10 +301,8 @@ class WorkerProcess:
                 poll.register(self._waker.fileno(), select.POLLIN)
         poll.poll(max(0.0, self._wait_s(wants)) * 1000)
         self._backlog.waiting = False
-        try:
+        with suppress(BlockingIOError):
             os.eventfd_read(self._notify_fd)
-        except BlockingIOError:
-            pass
         if wants and self._waker.hint() is not None:
             self._look_at = 0.0
 
@@ -315,7 +316,7 @@ class WorkerProcess:
     def _wait_s(self, wants: bool) -> float:
         """How long to sleep at most, in seconds."""
         now = time.monotonic()
-        times = [WAIT_S]
+        times: list[float] = [WAIT_S]
         if self._report_at is not None:
             times.append(self._report_at - now)
         if wants:
@@ -344,9 +345,9 @@ class WorkerProcess:
         """Until when jobs may be started if a renewal sent now succeeds: well within the lease."""
         return boot_time_ns() + self._config.lease_ms * 1_000_000 * 2 // 3
 
-    def _renewed(self, valid_until_ns: int) -> Callable[[list[bool]], None]:
-        def receipt(alive: list[bool]) -> None:
-            if alive[0]:
+    def _renewed(self, valid_until_ns: int) -> Callable[[Renewed], None]:
+        def receipt(renewed: Renewed) -> None:
+            if renewed.alive[0]:
                 self._board.valid_until_ns = max(self._board.valid_until_ns, valid_until_ns)
             else:
                 self._lose_session(0)

@@ -1,4 +1,4 @@
-"""Settles what a process left behind when it died: acks what it earned, blames the jobs it was running, gives back the rest."""
+"""Settles what a dead process left: acks what it earned, blames the jobs it was running, gives back the rest."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from types import FrameType
 
 #: TERM and INT stop the worker; HUP restarts its processes one after the other.
@@ -28,10 +29,8 @@ class SignalNotes:
 
     def wake(self) -> None:
         """Makes the descriptor readable; a full pipe is readable already."""
-        try:
+        with suppress(BlockingIOError):
             os.write(self._writer, b"!")
-        except BlockingIOError:
-            pass
 
     def fileno(self) -> int:
         """The descriptor to poll."""
@@ -39,9 +38,7 @@ class SignalNotes:
 
     def take(self) -> list[int]:
         """Returns the signals received since the last call."""
-        try:
+        with suppress(BlockingIOError):
             os.read(self._reader, 4096)
-        except BlockingIOError:
-            pass
         received, self._received = self._received, []
         return received

@@ -24,7 +24,7 @@ from fastjobs.config import Config, WorkerConfig
 from fastjobs.endpoint import Endpoint
 from fastjobs.keys import workers_key
 from fastjobs.logs import event
-from fastjobs.store import Batch, Store
+from fastjobs.store import Batch, Renewed, Store
 from fastjobs.worker.child import Child
 from fastjobs.worker.reclaimer import Reclaimer
 from fastjobs.worker.recovery import Recovery, died_of
@@ -81,7 +81,7 @@ class Supervisor:
             worker=self._worker,
             board_fd=-1,
             control_fd=-1,
-            threads=config.concurrency,
+            threads=config.threads,
             slots=0,
             queues=[(choice.name, choice.weight) for choice in config.queues],
             batch_size=config.batch_size,
@@ -285,9 +285,13 @@ class Supervisor:
         replies = self._guarded(batch.run)
         if replies is None:
             return
+        renewed: list[Renewed] = replies[:renewals]
+        cancelling = [ref for of_queue in renewed for ref in of_queue.cancelling]
         for position, child in enumerate(children):
-            if all(alive[position] for alive in replies[:renewals]):
+            if all(of_queue.alive[position] for of_queue in renewed):
                 child.board.valid_until_ns = max(child.board.valid_until_ns, valid_until_ns)
+            if cancelling:
+                child.control.send(cancel=cancelling)
 
     def _describe(self, batch: Batch) -> None:
         """Adds the worker's entry in the list of workers, for people and programs to read."""
@@ -295,7 +299,7 @@ class Supervisor:
         entry = {
             "worker": self._worker,
             "processes": len(self._children),
-            "threads": self._config.concurrency,
+            "threads": self._config.threads,
             "queues": self._queues,
             "types": self._types,
             "pids": [child.pid for child in self._children],

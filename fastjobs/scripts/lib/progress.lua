@@ -1,35 +1,41 @@
 -- How far a chunk is. One with no job left in it ends: its history is logged, or, when nothing of it is kept, it goes.
 
-local function end_chunk(keys, id, finished, keep_ms, now_ms)
+local function forget_chunk(keys, id)
   redis.call('HDEL', keys.marks, id)
-  if finished > 0 and keep_ms > 0 then
-    log_finished(keys.finished_log, id, finished, now_ms + keep_ms)
-  else
-    redis.call('HDEL', keys.finished, id)
-    redis.call('HDEL', keys.chunks, id)
+  redis.call('HDEL', keys.finished, id)
+  redis.call('HDEL', keys.chunks, id)
+end
+
+local function end_chunk(keys, id, mark, now_ms)
+  if mark.finished == 0 or mark.keep_ms == 0 then
+    return forget_chunk(keys, id)
   end
+  log_finished(keys.finished_log, id, mark.finished, now_ms + mark.keep_ms)
+  if mark.detached == '-' then
+    redis.call('HDEL', keys.marks, id)
+  else
+    write_marks(keys.marks, id, mark)
+  end
+end
+
+local function note_progress(keys, id, n, mark, now_ms)
+  if mark.done < n then
+    return write_marks(keys.marks, id, mark)
+  end
+  return end_chunk(keys, id, mark, now_ms)
 end
 
 -- Counts `count` jobs of a chunk of `n` as finished, to be kept for keep_ms.
 local function chunk_finished(keys, id, n, count, keep_ms, now_ms)
-  if count == n then
-    return end_chunk(keys, id, count, keep_ms, now_ms)
-  end
   local mark = read_marks(keys.marks, id)
   mark.done, mark.finished, mark.keep_ms = mark.done + count, mark.finished + count, math.max(mark.keep_ms, keep_ms)
-  if mark.done < n then
-    return write_marks(keys.marks, id, mark)
-  end
-  return end_chunk(keys, id, mark.finished, mark.keep_ms, now_ms)
+  return note_progress(keys, id, n, mark, now_ms)
 end
 
 -- Counts one job of a chunk of `n` as detached.
 local function chunk_detached(keys, id, n, index, now_ms)
   local mark = read_marks(keys.marks, id)
   mark.done = mark.done + 1
-  mark.detached = mark.detached == '-' and tostring(index) or mark.detached .. ',' .. index
-  if mark.done < n then
-    return write_marks(keys.marks, id, mark)
-  end
-  return end_chunk(keys, id, mark.finished, mark.keep_ms, now_ms)
+  mark_detached(mark, index)
+  return note_progress(keys, id, n, mark, now_ms)
 end
