@@ -18,11 +18,13 @@ from fastjobs.names import check_name
 from fastjobs.options import Options, check_priority, seconds
 from fastjobs.producer import Call, Producer
 from fastjobs.progress import progress_bar
+from fastjobs.queues import Queue
 from fastjobs.recurring import MISSED_LIMIT, Schedule
 from fastjobs.recurring_jobs import Recurring, RecurringJobs
 from fastjobs.registry import RegisteredType, Registry
 from fastjobs.retry import RetryDelay, RetryPolicy
 from fastjobs.worker.pool import Pool
+from fastjobs.workers import Workers
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -59,6 +61,8 @@ class FastJobs:
         self.jobs = Jobs(self._producer.store, self.registry)
         #: Finds and lists recurring jobs.
         self.recurring = RecurringJobs(self._producer.store, self.jobs)
+        #: Looks workers up.
+        self.workers = Workers(self._producer.store)
 
     @property
     def url(self) -> str:
@@ -156,13 +160,27 @@ class FastJobs:
         return job
 
     def enqueue_items(
-        self, job_type: RegisteredType, options: Options, items: Iterable[Any], *, progress: bool
+        self,
+        job_type: RegisteredType,
+        options: Options,
+        items: Iterable[Any],
+        *,
+        progress: bool,
+        spread_ms: int = 0,
     ) -> JobIds:
         """Stores one job per item; see `JobType.enqueue_many`."""
         if options.job_id is not None:
             raise ConfigError("job_id is for one job; enqueue_many makes its own ids")
         with progress_bar(items, show=progress) as told:
-            return self._producer.enqueue_many(job_type, options, items, told)
+            return self._producer.enqueue_many(job_type, options, items, told, spread_ms)
+
+    def queue(self, name: str) -> Queue:
+        """Returns a queue, to pause, resume, clear, drain or measure it.
+
+        Raises:
+            ConfigError: no name for a queue.
+        """
+        return Queue(self._producer.store, name)
 
     def define_recurring(
         self,

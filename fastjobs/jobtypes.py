@@ -8,7 +8,7 @@ from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from fastjobs.job import Job, JobIds
-from fastjobs.options import Options
+from fastjobs.options import Options, seconds
 from fastjobs.producer import Call
 from fastjobs.recurring import MISSED_LIMIT, Cron, Every, Schedule
 from fastjobs.recurring_jobs import Recurring
@@ -25,7 +25,13 @@ class Enqueuer(Protocol):
         """Stores one job."""
 
     def enqueue_items(
-        self, job_type: RegisteredType, options: Options, items: Iterable[Any], *, progress: bool
+        self,
+        job_type: RegisteredType,
+        options: Options,
+        items: Iterable[Any],
+        *,
+        progress: bool,
+        spread_ms: int = 0,
     ) -> JobIds:
         """Stores one job per item."""
 
@@ -135,13 +141,17 @@ class JobType(Generic[P, R]):
         """
         return self._app.enqueue_call(self.call(*args, **kwargs))
 
-    def enqueue_many(self, items: Iterable[Any], *, progress: bool = False) -> JobIds:
+    def enqueue_many(
+        self, items: Iterable[Any], *, progress: bool = False, spread: float | timedelta | None = None
+    ) -> JobIds:
         """Stores one job per item, in chunks: the fast way.
 
         Args:
             items: each a tuple (positional arguments), a dict (keyword arguments) or anything else (the one
                 argument). May be a generator, also an endless one: it is read as fast as jobs are stored.
             progress: show a bar, if standard error is a terminal.
+            spread: let them become due one after the other, evenly over so many seconds (or a timedelta) from now,
+                or from the type's `delay` or `at`; items without a length are read whole first.
 
         Returns:
             The ids, in the order of the items; empty for no items.
@@ -154,7 +164,8 @@ class JobType(Generic[P, R]):
         Example:
             ids = welcome.enqueue_many((user.id,) for user in users)
         """
-        return self._app.enqueue_items(self._registered, self._options, items, progress=progress)
+        spread_ms = 0 if spread is None else round(seconds("spread", spread) * 1000)
+        return self._app.enqueue_items(self._registered, self._options, items, progress=progress, spread_ms=spread_ms)
 
     def every(
         self,

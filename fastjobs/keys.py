@@ -59,6 +59,11 @@ def queues_key(namespace: str) -> bytes:
     return f"{{fastjobs:{namespace}}}:queues".encode()
 
 
+def worker_orders_key(namespace: str) -> bytes:
+    """hash: worker id -> "quiet" or "stop", for it to find with its next heartbeat."""
+    return f"{{fastjobs:{namespace}}}:worker_orders".encode()
+
+
 def workers_key(namespace: str) -> bytes:
     """hash: worker id -> what it says about itself (JSON), renewed with its heartbeat."""
     return f"{{fastjobs:{namespace}}}:workers".encode()

@@ -196,7 +196,7 @@ def _worker_table(workers: list[Worker]) -> RenderableType:
             f"{worker.processes} x {worker.threads}",
             Text(escape(", ".join(worker.queues))),
             f"{worker.executed:,}",
-            f"{worker.running:,}",
+            f"{len(worker.running):,}",
             f"{worker.age.total_seconds():.0f} s ago",
         )
     return table

@@ -104,6 +104,8 @@ class WorkerProcess:
         self._audit_at = 0.0
         self._fenced = False
         self._failing = False
+        #: True once nothing more is to be started, though the process lives on.
+        self._quiet = False
         #: True while a job is run that killed a process before.
         self._alone = False
         #: When to end at the latest, on the monotonic clock; None while not stopping.
@@ -165,7 +167,7 @@ class WorkerProcess:
             if self._acker.retry_in_s is not None:
                 self._look_at = min(self._look_at, time.monotonic() + self._acker.retry_in_s)
         quarantined = self._prefetcher.suspects and not self._alone
-        if self._end_at is not None or self._stalled() or quarantined:
+        if self._end_at is not None or self._quiet or self._stalled() or quarantined:
             receipts += self._acker.add_releases(batch, self._backlog.withdraw())
         for span in self._prefetcher.too_new:
             receipts.append(self._acker.add_postponed(batch, span, _TOO_NEW_DELAY_MS))
@@ -227,7 +229,7 @@ class WorkerProcess:
 
     def _next_fetch(self, batch: Batch) -> str | None:
         """Adds a fetch from the next queue to try, if jobs are wanted; returns the queue."""
-        if self._end_at is not None or self._prefetcher.suspects or self._alone:
+        if self._end_at is not None or self._quiet or self._prefetcher.suspects or self._alone:
             return None
         want = self._prefetcher.want(self._executors.idle, self._prefetcher.target())
         if not want:
@@ -284,7 +286,7 @@ class WorkerProcess:
     def _wait(self) -> None:
         """Sleeps until there is something to do."""
         target = self._prefetcher.target()
-        wants = self._prefetcher.want(self._executors.idle, target) > 0 and self._end_at is None
+        wants = self._prefetcher.want(self._executors.idle, target) > 0 and self._end_at is None and not self._quiet
         looking = not wants and self._end_at is None
         self._backlog.low_water = target // 2 if looking else -1
         self._backlog.waiting = True
@@ -375,6 +377,8 @@ class WorkerProcess:
         for message in self._control.receive():
             if "stop" in message:
                 self._stop(message["stop"])
+            if "quiet" in message:
+                self._quiet = True
         if self._control.closed and self._end_at is None:
             event(log, logging.WARNING, "the supervisor is gone, ending")
             self._stop(self._spec.shutdown_timeout_s)

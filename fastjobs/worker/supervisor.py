@@ -22,7 +22,7 @@ from fastjobs._core import boot_time_ns, new_id
 from fastjobs.backoff import Backoff
 from fastjobs.config import Config, WorkerConfig
 from fastjobs.endpoint import Endpoint
-from fastjobs.keys import workers_key
+from fastjobs.keys import worker_orders_key, workers_key
 from fastjobs.logs import event
 from fastjobs.store import Batch, Renewed, Store
 from fastjobs.worker.child import Child
@@ -105,6 +105,8 @@ class Supervisor:
         self._exit_code: int | None = None
         self._kill_at = float("inf")
         self._unsettled: list[tuple[Child, str]] = []
+        #: True once an operator has asked to start nothing more.
+        self._quiet = False
 
     def run(self) -> int:
         """Starts everything, watches it, and returns the exit code when all has ended."""
@@ -189,6 +191,8 @@ class Supervisor:
     def _greet(self, child: Child, hello: dict[str, Any]) -> None:
         """Learns from a process that it is ready, and from the first one what the app is."""
         child.hello = hello
+        if self._quiet:
+            child.control.send(quiet=True)
         self._failed_starts = 0
         if self._store is None:
             config = Config(**hello["config"])
@@ -285,6 +289,7 @@ class Supervisor:
         replies = self._guarded(batch.run)
         if replies is None:
             return
+        self._obey_order(replies[-1])
         renewed: list[Renewed] = replies[:renewals]
         cancelling = [ref for of_queue in renewed for ref in of_queue.cancelling]
         for position, child in enumerate(children):
@@ -304,13 +309,35 @@ class Supervisor:
             "types": self._types,
             "pids": [child.pid for child in self._children],
             "executed": sum(child.board.executed for child in self._children),
-            "running": sum(len(child.board.running()) for child in self._children),
+            "running": self._running(),
+            "quiet": self._quiet,
             "started_ms": self._started_ms,
             "beat_ms": time.time_ns() // 1_000_000,
             "forgotten_ms": self._store.config.lease_ms * _FORGOTTEN_LEASES,
         }
         key = workers_key(self._store.config.namespace)
         batch.command("HSET", key, self._worker_id, orjson.dumps(entry))
+        batch.command("HGET", worker_orders_key(self._store.config.namespace), self._worker_id)
+
+    def _running(self) -> list[dict[str, object]]:
+        """What the processes are running, as their boards tell."""
+        now_ns = boot_time_ns()
+        return [
+            {"id": ref if n <= 1 else f"{ref}~{index}", "pid": child.pid, "seconds": (now_ns - started_ns) / 1e9}
+            for child in self._children
+            for ref, n, index, started_ns in child.board.running()
+        ]
+
+    def _obey_order(self, order: bytes | None) -> None:
+        """Does what an operator asked for; see `workers.Workers`."""
+        if order == b"stop" and self._exit_code is None:
+            event(log, logging.INFO, "stopping: an operator asked for it")
+            self._stop()
+        if order == b"quiet" and not self._quiet:
+            event(log, logging.INFO, "quiet: an operator asked for it, nothing more is started")
+            self._quiet = True
+            for child in self._children:
+                child.control.send(quiet=True)
 
     def _recycle(self, children: list[Child]) -> None:
         """Ends processes that have run their number of jobs or grown too large; new ones follow."""
@@ -393,8 +420,9 @@ class Supervisor:
         if self._store is None:
             return
         self._settle()
-        key = workers_key(self._store.config.namespace)
-        self._guarded(self._store.batch().command("HDEL", key, self._worker_id).run)
+        namespace = self._store.config.namespace
+        batch = self._store.batch().command("HDEL", workers_key(namespace), self._worker_id)
+        self._guarded(batch.command("HDEL", worker_orders_key(namespace), self._worker_id).run)
 
     # Burst.
 

@@ -23,7 +23,7 @@ LAYERS = [
     ["_core", "scripts"],
     ["embedded", "connection", "endpoint", "store"],
     ["sending", "found"],
-    ["listing"],
+    ["listing", "queues", "totals", "workers"],
     ["operations"],
     ["producer", "inspection", "worker"],
     ["jobtypes", "app", "loader"],
