@@ -9,7 +9,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from fastjobs.job import Job, JobIds
 from fastjobs.options import Options, seconds
-from fastjobs.producer import Call
+from fastjobs.producer import Call, line_of
 from fastjobs.recurring import MISSED_LIMIT, Cron, Every, Schedule
 from fastjobs.recurring_jobs import Recurring
 from fastjobs.registry import RegisteredType
@@ -62,6 +62,7 @@ class JobType(Generic[P, R]):
         self._app = app
         self._registered = registered
         self._options = options or Options()
+        self._line = line_of(registered, self._options)
         update_wrapper(self, registered.handler)
 
     @property
@@ -72,7 +73,7 @@ class JobType(Generic[P, R]):
     @property
     def queue(self) -> str:
         """Where its jobs go."""
-        return self._options.queue or self._registered.queue
+        return self._line.queue
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Runs the handler here and now."""
@@ -120,7 +121,7 @@ class JobType(Generic[P, R]):
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call:
         """Returns a call, to be enqueued together with others by `app.enqueue_many`."""
-        return Call(self._registered, self._options, args, kwargs or None)
+        return Call(self._registered, self._options, self._line, args, kwargs or None)
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job:
         """Stores one job; when this returns, a worker will run it.
@@ -210,7 +211,7 @@ class JobType(Generic[P, R]):
             tick = welcome.every(30, 42, id="tick", kwargs={"lang": "sv"})
         """
         return self._app.define_recurring(
-            Call(self._registered, self._options, args, kwargs),
+            Call(self._registered, self._options, args, kwargs, self._line),
             Every.read(interval, start),
             id,
             version=version,
@@ -258,7 +259,7 @@ class JobType(Generic[P, R]):
             welcome.cron("0 9 * * mon-fri", 42, tz="Europe/Stockholm", id="daily")
         """
         return self._app.define_recurring(
-            Call(self._registered, self._options, args, kwargs),
+            Call(self._registered, self._options, args, kwargs, self._line),
             Cron.read(expression, tz),
             id,
             version=version,

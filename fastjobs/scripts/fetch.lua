@@ -21,6 +21,7 @@
 -- fence -1: the session is fenced. A paused queue has nothing to do. O((spans + due) log queue). Keeps: priority descending, then first in
 -- first out; a job is in one lease at a time.
 
+-- @include lib/types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
@@ -38,6 +39,9 @@ local session, request, want = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local max_refs, max_bytes, lease_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local PROMOTE_LIMIT, PAGE = 256, 16
 
+check_type('HLEN', chunks, jobs, marks, leases, stats)
+check_type('ZCARD', ready, scheduled, sessions)
+check_type('LLEN', wake)
 local now_ms = server_clock()
 if not is_open(sessions, session) then
   return {-1, now_ms, -1}
