@@ -211,7 +211,7 @@ class JobType(Generic[P, R]):
             tick = welcome.every(30, 42, id="tick", kwargs={"lang": "sv"})
         """
         return self._app.define_recurring(
-            Call(self._registered, self._options, args, kwargs, self._line),
+            Call(self._registered, self._options, self._line, args, kwargs),
             Every.read(interval, start),
             id,
             version=version,
@@ -259,7 +259,7 @@ class JobType(Generic[P, R]):
             welcome.cron("0 9 * * mon-fri", 42, tz="Europe/Stockholm", id="daily")
         """
         return self._app.define_recurring(
-            Call(self._registered, self._options, args, kwargs, self._line),
+            Call(self._registered, self._options, self._line, args, kwargs),
             Cron.read(expression, tz),
             id,
             version=version,
