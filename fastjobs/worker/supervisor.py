@@ -29,6 +29,7 @@ from fastjobs.store import Batch, Renewed, Store
 from fastjobs.worker.child import Child
 from fastjobs.worker.reclaimer import Reclaimer
 from fastjobs.worker.recovery import Recovery, died_of
+from fastjobs.worker.recurrer import Recurrer
 from fastjobs.worker.signals import SignalNotes
 from fastjobs.worker.spec import EXIT_DONE, EXIT_FENCED, EXIT_OUT_OF_TIME, EXIT_UNUSABLE, ProcessSpec
 
@@ -96,6 +97,7 @@ class Supervisor:
         self._types: list[str] = []
         self._store: Store | None = None
         self._reclaimer: Reclaimer | None = None
+        self._recurrer: Recurrer | None = None
         self._restart = Backoff(first_s=0.1, cap_s=30.0)
         self._start_at = 0.0
         self._beat_at = 0.0
@@ -140,6 +142,8 @@ class Supervisor:
             self._beat(now)
         if self._reclaimer is not None and now >= self._reclaimer.due_at:
             self._guarded(self._reclaimer.run)
+        if self._recurrer is not None and self._exit_code is None and now >= self._recurrer.due_at:
+            self._guarded(self._recurrer.run)
         if self._config.burst and now >= self._burst_at:
             self._end_burst(now)
         if now >= self._kill_at:
@@ -157,6 +161,8 @@ class Supervisor:
         due = [self._beat_at, self._kill_at, time.monotonic() + 1.0]
         if self._reclaimer is not None:
             due.append(self._reclaimer.due_at)
+        if self._recurrer is not None and self._exit_code is None:
+            due.append(self._recurrer.due_at)
         if self._exit_code is None and len(self._children) < self._config.processes:
             due.append(self._start_at)
         if self._config.burst and self._store is not None:
@@ -206,6 +212,7 @@ class Supervisor:
             timeout_s = min(_SERVER_TIMEOUT_S, config.socket_timeout_s)
             self._store = Store(Endpoint(config).connect(timeout_s), config)
             self._reclaimer = Reclaimer(self._store, self._queues)
+            self._recurrer = Recurrer(self._store, self._queues)
             self._beat_at = 0.0
             self._guarded(lambda: self._on_ready(hello))
             self._guarded(self._check_server)
