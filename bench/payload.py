@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
-
-import orjson
 
 
 def arguments(number: int) -> list[dict[str, Any]]:
@@ -19,4 +18,4 @@ def keywords(index: int) -> dict[str, Any]:
 
 def payloads(number: int) -> list[bytes]:
     """Returns the JSON that fastjobs stores for these jobs, `[*args, kwargs]`."""
-    return [orjson.dumps([item]) for item in arguments(number)]
+    return [json.dumps([item], separators=(",", ":")).encode() for item in arguments(number)]

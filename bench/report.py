@@ -88,7 +88,7 @@ def table(results: list[Result]) -> str:
             cells = [format_value(figure, value) for value in (middle, min(values), max(values))]
             lines.append([title, figure.name, *cells, format_target(figure), verdict(figure, middle)])
             title = ""
-    return _aligned(lines)
+    return aligned(lines)
 
 
 def verdict(figure: Figure, value: float) -> str:
@@ -116,7 +116,8 @@ def format_target(figure: Figure) -> str:
     return "" if figure.at_most is None else "<= " + format_value(figure, figure.at_most)
 
 
-def _aligned(lines: list[list[str]]) -> str:
+def aligned(lines: list[list[str]]) -> str:
+    """Returns a Markdown table whose columns line up; the first line is its head."""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     lines.insert(1, ["-" * width for width in widths])
     rows = (
