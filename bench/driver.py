@@ -7,6 +7,8 @@ import sys
 import types
 from pathlib import Path
 
+import orjson
+
 # The package's own __init__ imports all of fastjobs and redis-py: minutes under valgrind, and not what is counted.
 _package = types.ModuleType("fastjobs")
 _package.__path__ = [str(Path(__file__).parent.parent / "fastjobs")]
@@ -62,7 +64,25 @@ def execute(number: int) -> None:
         board.free(slot)
 
 
+def dump(number: int) -> None:
+    """The partner of `encode`: orjson on each job's arguments, and nothing more."""
+    jobs = items(CHUNK_JOBS)
+    for _ in range(number // CHUNK_JOBS):
+        for job in jobs:
+            orjson.dumps([job])
+
+
+def call(number: int) -> None:
+    """The partner of `execute`: the bare loop of decoding and calling."""
+    jobs = [orjson.dumps([job]) for job in items(CHUNK_JOBS)]
+    for _ in range(number // CHUNK_JOBS):
+        for job in jobs:
+            arguments = orjson.loads(job)
+            keywords = arguments.pop()
+            welcome(*arguments, **keywords)
+
+
 if __name__ == "__main__":
     # When collections fall depends on what was allocated before.
     gc.disable()
-    {"encode": encode, "execute": execute}[sys.argv[1]](int(sys.argv[2]))
+    {"encode": encode, "execute": execute, "dump": dump, "call": call}[sys.argv[1]](int(sys.argv[2]))

@@ -1,4 +1,4 @@
-"""Runs all adapters, in turn on servers of the same kind: `python -m bench.peers --python PEERS_PYTHON`; see ../README.md."""
+"""Runs all adapters, in turn on servers of the same kind: `make bench-peers`; see ../README.md."""
 
 from __future__ import annotations
 
@@ -51,17 +51,24 @@ def measure(name: str, python: str, server: BenchServer, number: int) -> dict[st
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
-    parser.add_argument("--python", required=True, help="interpreter of the peers' virtual environment")
+    parser.add_argument(
+        "--python",
+        action="append",
+        required=True,
+        metavar="[PEER=]PATH",
+        help="interpreter that has the peers; with PEER= of that one (repeatable)",
+    )
     parser.add_argument("--peers", default=",".join(_JOBS), help="names separated by commas [default: all]")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--server", default="redis", help="redis (on PATH), valkey (the embedded one) or a path")
     options = parser.parse_args()
+    pythons = {peer: path for peer, _, path in (text.rpartition("=") for text in options.python)}
     setting = Setting(server_binary(options.server), quick=False)
     names = options.peers.split(",")
     rates: dict[str, dict[str, list[float]]] = {name: {"enqueue": [], "drain": []} for name in names}
     for _ in range(options.rounds):
         for name in names:
-            python = sys.executable if name == "fastjobs" else options.python
+            python = sys.executable if name == "fastjobs" else pythons.get(name) or pythons[""]
             with setting.server() as server:
                 for act, rate in measure(name, python, server, _JOBS[name]).items():
                     rates[name][act].append(rate)

@@ -1,4 +1,4 @@
-"""arq, without results, one job at a time; it has no bulk call."""
+"""arq, without results, with its usual ten jobs at a time; it has no bulk call."""
 
 import asyncio
 import sys
@@ -23,9 +23,7 @@ async def mark_run(_context, name):
 class WorkerSettings:
     functions = [welcome, mark_run]
     redis_settings = _settings
-    max_jobs = 1
     keep_result = 0
-    poll_delay = 0.01
 
 
 async def _send(calls):
