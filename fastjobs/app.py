@@ -21,6 +21,8 @@ from fastjobs.options import Options, check_priority, seconds
 from fastjobs.producer import Call, Producer
 from fastjobs.progress import progress_bar
 from fastjobs.queues import Queue
+from fastjobs.recurring import MISSED_LIMIT, Schedule
+from fastjobs.recurring_jobs import Recurring, RecurringJobs
 from fastjobs.registry import RegisteredType, Registry
 from fastjobs.retry import RetryDelay, RetryPolicy
 from fastjobs.store import Store
@@ -61,6 +63,8 @@ class FastJobs:
         self._buffer: Buffer | None = None
         #: Looks jobs up.
         self.jobs = Jobs(self._producer.store, self.registry)
+        #: Finds and lists recurring jobs.
+        self.recurring = RecurringJobs(self._producer.store, self.jobs)
         #: Looks workers up.
         self.workers = Workers(self._producer.store)
 
@@ -214,6 +218,28 @@ class FastJobs:
             ConfigError: no name for a queue.
         """
         return Queue(self._producer.store, name)
+
+    def define_recurring(
+        self,
+        call: Call,
+        schedule: Schedule,
+        definition_id: str,
+        *,
+        version: int = 0,
+        missed: str = "latest",
+        missed_limit: int = MISSED_LIMIT,
+        overlap: str = "skip",
+    ) -> Recurring:
+        """Defines or changes a recurring job; see `JobType.every`."""
+        return self.recurring.define(
+            call,
+            schedule,
+            definition_id,
+            version=version,
+            missed=missed,
+            missed_limit=missed_limit,
+            overlap=overlap,
+        )
 
     def pool(self, *, app: str | None = None, **settings: Any) -> Pool:
         """Returns a worker for this app that runs in processes of its own.

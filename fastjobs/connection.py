@@ -226,7 +226,9 @@ class Client:
             self.close()
             raise
         expected = Expected(number)
-        self._expected.append(expected)
+        # Who waits for nothing must not stand in line: it would take the replies of the next one.
+        if number:
+            self._expected.append(expected)
         return expected
 
     def receive(self, expected: Expected) -> list[Any]:

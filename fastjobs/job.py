@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Protocol, overload
 
 from fastjobs.record import ErrorRecord
+from fastjobs.recurring import definition_of
 
 
 class Status(StrEnum):
@@ -151,6 +152,11 @@ class Job:
     def error(self) -> ErrorRecord | None:
         """The last error, with `type`, `message` and `traceback`; None when nothing went wrong."""
         return self.errors[-1] if self.errors else None
+
+    @property
+    def recurring(self) -> str | None:
+        """Id of the recurring job that this is a run of; None for other jobs."""
+        return definition_of(self.id)
 
     def refresh(self) -> Job:
         """Loads the job's present state into this handle and returns it.

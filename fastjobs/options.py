@@ -15,6 +15,8 @@ from fastjobs.errors import ConfigError
 from fastjobs.names import check_name
 from fastjobs.retry import RetryPolicy
 
+#: How the ids of recurring jobs' runs begin; no job id that is chosen may.
+RUN_PREFIX = "recur:"
 #: The store orders by double-precision scores, which hold these exactly.
 PRIORITY_LIMIT = 2**31
 #: Latest due time that is accepted, the year 2100, and longest delay, 50 years: places in line are microseconds in 13
@@ -131,6 +133,13 @@ def _read_at(value: object) -> dict[str, int]:
     return {"due_at_ms": instant_ms("at", value), "delay_ms": 0}
 
 
+def _read_job_id(value: object) -> dict[str, str]:
+    name = check_name("job id", value)
+    if name.startswith(RUN_PREFIX):
+        raise ConfigError(f"job id {name!r}: ids that begin with {RUN_PREFIX!r} are those of recurring jobs' runs")
+    return {"job_id": name}
+
+
 def _read_retries(value: Any) -> dict[str, int]:
     return {"retries": RetryPolicy(value).retries}
 
@@ -147,7 +156,7 @@ _READERS: dict[str, Any] = {
     "priority": lambda value: {"priority": check_priority(value)},
     "retries": _read_retries,
     "retry_delay": _read_retry_delay,
-    "job_id": lambda value: {"job_id": check_name("job id", value)},
+    "job_id": _read_job_id,
     "delay": _read_delay,
     "at": _read_at,
 }

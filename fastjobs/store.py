@@ -18,6 +18,7 @@ from fastjobs.backoff import Backoff
 from fastjobs.config import Config
 from fastjobs.connection import Client, Expected, classify
 from fastjobs.keys import QueueKeys, queue_keys
+from fastjobs.recurring import Definition, run_id
 from fastjobs.scripts import load
 
 #: What a producer tries again until its budget ends: nothing was applied, or sending twice is harmless.
@@ -114,6 +115,12 @@ _SCRIPT_KEYS: dict[str, tuple[str, ...]] = {
     "prioritize": _OPERATION_KEYS,
     "destroy": _OPERATION_KEYS,
     "clear": ("chunks", "ready", "scheduled", "marks", "jobs", "finished", "finished_log", "stats"),
+    "define_recurring": ("recurring", "recurring_due", "stats"),
+    "recur": ("recurring", "recurring_due", "chunks", "ready", "jobs", "finished", "stats", "wake"),
+    "run_recurring": ("recurring", "chunks", "ready", "jobs", "finished", "stats", "wake"),
+    "pause_recurring": ("recurring", "recurring_due", "stats"),
+    "resume_recurring": ("recurring", "recurring_due", "stats"),
+    "cancel_recurring": ("recurring", "recurring_due"),
 }
 
 
@@ -125,6 +132,15 @@ class Stored(IntEnum):
     CONFLICT = 3
     #: The job left its chunk: only its record can tell whether it is the same.
     DETACHED = 4
+
+
+class Defined(IntEnum):
+    """What became of the definition of a recurring job."""
+
+    REFUSED = 0
+    CREATED = 1
+    CHANGED = 2
+    SAME = 3
 
 
 class LeasedSpan(NamedTuple):
@@ -273,6 +289,14 @@ def _parse_found(reply: list[bytes] | None) -> FoundJob | None:
     if reply is None:
         return None
     return FoundJob(reply[0].decode(), int(reply[1]), *reply[2:])
+
+
+def _parse_defined(reply: list[Any]) -> tuple[Defined, bytes]:
+    return Defined(reply[0]), reply[1]
+
+
+def _parse_run(reply: list[Any]) -> tuple[int, str]:
+    return reply[0], reply[1].decode()
 
 
 def _parse_reclaimed(reply: list[int]) -> Reclaimed:
@@ -515,6 +539,36 @@ class Batch:
         self._buffer.extend(head, (score, member, limit, int(reverse)))
         self._parsers.append(_parse_page)
         return self
+
+    def define_recurring(self, queue: str, definition: Definition, due_ms: int) -> Batch:
+        """Defines or changes a recurring job, first due at `due_ms`; result (`Defined`, what is stored)."""
+        args = (definition.id, definition.version, due_ms, definition.overlap, definition.schedule.text)
+        return self._script("define_recurring", queue, (*args, definition.body()), _parse_defined)
+
+    def recur(self, queue: str, definition: Definition, next_due_ms: int, blob: bytes, dues: Iterable[int]) -> Batch:
+        """Fires runs for the due instants given and moves on; result: runs enqueued, or -1 when it was not due."""
+        args: list[bytes | str | int] = [definition.id, definition.revision, definition.due_ms, next_due_ms]
+        args += [definition.priority, _WAKE_CAP, blob]
+        for due_ms in dues:
+            args += [run_id(definition.id, due_ms), due_ms]
+        return self._script("recur", queue, args, int)
+
+    def run_recurring(self, queue: str, definition: Definition, blob: bytes, job_id: str) -> Batch:
+        """Enqueues a run at once; result (1, its id), (0, id of one that is not done) or (-1, "") if it changed."""
+        args = (definition.id, definition.revision, definition.priority, _WAKE_CAP, blob, job_id)
+        return self._script("run_recurring", queue, args, _parse_run)
+
+    def pause_recurring(self, queue: str, definition_id: str) -> Batch:
+        """Pauses a recurring job; result False when there is none."""
+        return self._script("pause_recurring", queue, (definition_id,), bool)
+
+    def resume_recurring(self, queue: str, definition: Definition, due_ms: int) -> Batch:
+        """Resumes a recurring job; result 1, 0 when there is none, -1 when it was changed meanwhile."""
+        return self._script("resume_recurring", queue, (definition.id, definition.revision, due_ms), int)
+
+    def cancel_recurring(self, queue: str, definition_id: str, version: int = -1) -> Batch:
+        """Removes a recurring job, unless it has a higher version than one given; result: whether it was there."""
+        return self._script("cancel_recurring", queue, (definition_id, version), bool)
 
     def send(self) -> None:
         """Writes the calls; a failure is left to `result`, which sends again."""

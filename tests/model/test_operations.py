@@ -206,7 +206,9 @@ class QueueMachine(RuleBasedStateMachine):
         chosen = [self.model.jobs.get(job_id(chunk_id, at, n)) for at in range(first, first + count)]
         done = [job for job in chosen if job is not None and job.lease == (session, fence)]
         if "~" in span.ref and "+" not in span.ref:
-            record = JobRecord(id=job_id(chunk_id, first, n), type=TYPES[0], payload=[first, {}], priority=span.priority)
+            record = JobRecord(
+                id=job_id(chunk_id, first, n), type=TYPES[0], payload=[first, {}], priority=span.priority
+            )
             outcome = Outcome(span.ref, 0, first, "finished", 0, span.priority, 60_000, record.type, record.encode())
             add = lambda batch: batch.ack(QUEUE, session, fence, [], [outcome])  # noqa: E731
         else:
