@@ -37,6 +37,10 @@ class QueueKeys:
     """hash: chunk id -> segments of start and run times of its finished jobs."""
     finished_log: bytes
     """zset: "<jobs> <chunk id or ref>" of what ended whole -> when to forget it (ms)."""
+    recurring: bytes
+    """hash: id of a recurring job -> a line for scripts, then its definition (JSON, opaque to Lua)."""
+    recurring_due: bytes
+    """zset: id of a recurring job that is not paused -> its next due instant (ms)."""
     stats: bytes
     """hash: exact counters per status, totals, sequence, fence, tick, grace_until."""
     wake: bytes

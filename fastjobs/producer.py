@@ -32,13 +32,10 @@ class Call(NamedTuple):
 
     job_type: RegisteredType
     options: Options
+    #: Where its chunk goes, from `line_of`.
+    line: Line
     args: tuple[Any, ...]
     kwargs: dict[str, Any] | None
-
-    @property
-    def line(self) -> Line:
-        """Where its chunk goes."""
-        return _line(self.job_type, self.options)
 
 
 class _ThreadState(threading.local):
@@ -111,7 +108,7 @@ class Producer:
             NotEnqueued: the server refused a chunk; `enqueued` tells what was stored before.
             EnqueueUnknown: the outcome of some is unknown.
         """
-        spread = _Spread(_line(job_type, options), items, spread_ms, self._config.chunk_jobs)
+        spread = _Spread(line_of(job_type, options), items, spread_ms, self._config.chunk_jobs)
         sending = self._sending(progress)
         ids = JobIds()
         iterator = iter(spread.items)
@@ -180,7 +177,8 @@ class Producer:
             raise errors.JobIdConflict(chunk_id)
 
 
-def _line(job_type: RegisteredType, options: Options) -> Line:
+def line_of(job_type: RegisteredType, options: Options) -> Line:
+    """Returns where jobs of a type go with these options."""
     priority = job_type.priority if options.priority is None else options.priority
     return Line(options.queue or job_type.queue, priority, options.delay_ms, options.due_at_ms)
 

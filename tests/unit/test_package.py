@@ -25,7 +25,7 @@ LAYERS = [
     ["sending", "found"],
     ["listing", "queues", "totals", "workers"],
     ["operations"],
-    ["producer", "inspection", "worker"],
+    ["producer", "buffering", "inspection", "worker"],
     ["jobtypes", "app", "loader"],
     ["__init__"],
     ["cli", "__main__"],
