@@ -204,7 +204,20 @@ def _broken_delay(attempt: int) -> float:
 
 def register(app: FastJobs) -> SimpleNamespace:
     """Registers all handlers with an app; returns their job types by name."""
-    plain = [note, number, hold, take, hold_gil, crash, crash_once, crash_beside, grow, end_a_subprocess, size, ask_again]
+    plain = [
+        note,
+        number,
+        hold,
+        take,
+        hold_gil,
+        crash,
+        crash_once,
+        crash_beside,
+        grow,
+        end_a_subprocess,
+        size,
+        ask_again,
+    ]
     types: dict[str, Any] = {handler.__name__: app.job(handler) for handler in plain}
     types["explode"] = app.job(retries=0)(explode)
     types["other"] = app.job(queue="other", name="other")(note)
