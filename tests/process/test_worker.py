@@ -151,7 +151,7 @@ def test_processes_are_replaced_after_their_number_of_jobs(lab):
     worker = lab.worker("--max-jobs-per-child", "10").wait_ready()
     for part in range(3):
         lab.jobs.note.enqueue_many(range(20 * part, 20 * part + 20))
-        lab.wait(lambda: lab.counts().get("finished") == 20 * part + 20, "they have run")
+        lab.wait_ended(*range(20 * part, 20 * part + 20))
         worker.wait_ready(part + 2)
     assert worker.log.count("process is replaced, it ran") >= 3
     assert worker.stop() == 0
