@@ -23,11 +23,13 @@ from fastjobs.errors import (
     NotEnqueued,
     PayloadError,
     PayloadTooLarge,
+    RecurringNotFound,
     Retry,
     StoreError,
 )
 from fastjobs.job import Job, JobIds, Status
 from fastjobs.jobtypes import JobType
+from fastjobs.recurring_jobs import Recurring
 from fastjobs.worker.pool import Pool
 
 __version__ = "0.1.0"
@@ -39,6 +41,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Job",
     "JobIds",
     "Status",
+    "Recurring",
     "Pool",
     # For handlers to raise
     "Retry",
@@ -52,6 +55,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "JobIdConflict",
     "JobNotFound",
     "JobStateError",
+    "RecurringNotFound",
     "StoreError",
     "NotEnqueued",
     "EnqueueUnknown",

@@ -79,6 +79,18 @@ class JobStateError(JobError):
         self.status = status
 
 
+class RecurringNotFound(JobError):
+    """No recurring job with this id is defined.
+
+    Attributes:
+        id: the id that was looked up.
+    """
+
+    def __init__(self, definition_id: str) -> None:
+        super().__init__(f"no recurring job with id {definition_id!r}")
+        self.id = definition_id
+
+
 class ChunkError(FastJobsError):
     """The bytes of a stored chunk cannot be read."""
 

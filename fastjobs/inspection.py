@@ -299,6 +299,10 @@ class Selection:
                     progress(changed)
         return changed
 
+    def __str__(self) -> str:
+        given = {"status": self._status, "queue": self._queue, "type": self._type, "error": self._error}
+        return ", ".join(f"{name} {value}" for name, value in given.items() if value is not None)
+
     def _fits(self, job: ListedJob) -> bool:
         last_error = job.record.errors[-1].type if job.record.errors else None
         return self._type in (None, job.record.type) and self._error in (None, last_error)

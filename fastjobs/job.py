@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Protocol, overload
 
 from fastjobs.record import ErrorRecord
+from fastjobs.recurring import definition_of
 
 
 class Status(StrEnum):
@@ -104,7 +105,6 @@ class Job:
     """A handle of one job: what was known of it when it was enqueued, found or last refreshed.
 
     Attributes:
-        id: its id.
         queue: the queue it is in.
         type: name of its job type.
         status: its status.
@@ -122,29 +122,41 @@ class Job:
         errors: what went wrong in each run, oldest first: the first and the last nine are kept.
     """
 
-    def __init__(self, actions: JobActions, job_id: str, queue: str) -> None:
+    # Defaults of the class, so that making a handle costs an enqueue next to nothing.
+    type: str = ""
+    status: Status = Status.QUEUED
+    args: list[Any] | None = None
+    kwargs: dict[str, Any] | None = None
+    priority: int = 0
+    due_at: datetime | None = None
+    created_at: datetime | None = None
+    attempts: int = 0
+    retries_left: int | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    duration: timedelta | None = None
+    worker: str | None = None
+    errors: Sequence[ErrorRecord] = ()
+
+    def __init__(self, actions: JobActions, job_id: object, queue: str) -> None:
         self._actions = actions
-        self.id = job_id
+        self._id = job_id
         self.queue = queue
-        self.type = ""
-        self.status = Status.QUEUED
-        self.args: list[Any] | None = None
-        self.kwargs: dict[str, Any] | None = None
-        self.priority = 0
-        self.due_at: datetime | None = None
-        self.created_at: datetime | None = None
-        self.attempts = 0
-        self.retries_left: int | None = None
-        self.started_at: datetime | None = None
-        self.finished_at: datetime | None = None
-        self.duration: timedelta | None = None
-        self.worker: str | None = None
-        self.errors: list[ErrorRecord] = []
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return str(self._id)
 
     @property
     def error(self) -> ErrorRecord | None:
         """The last error, with `type`, `message` and `traceback`; None when nothing went wrong."""
         return self.errors[-1] if self.errors else None
+
+    @property
+    def recurring(self) -> str | None:
+        """Id of the recurring job that this is a run of; None for other jobs."""
+        return definition_of(self.id)
 
     def refresh(self) -> Job:
         """Loads the job's present state into this handle and returns it.

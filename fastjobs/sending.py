@@ -33,6 +33,7 @@ class Line(NamedTuple):
 
 
 class _Sent(NamedTuple):
+    queue: str
     chunk_id: str
     n: int
     batch: Batch
@@ -75,10 +76,9 @@ class Sending:
         )
         if line.queue not in self._known_queues:
             batch.command("SADD", queues_key(self._store.config.namespace), line.queue)
-            self._known_queues.add(line.queue)
         batch.send()
         self._last_queue = line.queue
-        self._in_flight.append(_Sent(chunk_id, n, batch))
+        self._in_flight.append(_Sent(line.queue, chunk_id, n, batch))
         if len(self._in_flight) > _IN_FLIGHT:
             self._take_one()
 
@@ -113,11 +113,22 @@ class Sending:
         except errors.StoreError as error:
             raise self._failure(sent, error) from error
         if result is Stored.CONFLICT:
+            self._take_rest()
             raise errors.JobIdConflict(sent.chunk_id)
         self._last = result
         self._note_stored(sent)
 
+    def _take_rest(self) -> None:
+        """Takes in what is on its way behind a chunk whose id is taken: its error tells, and only that one."""
+        while self._in_flight:
+            try:
+                self._take_one()
+            except errors.JobIdConflict:
+                continue
+
     def _note_stored(self, sent: _Sent) -> None:
+        # Not before: a server that refused the chunk also refused to list its queue.
+        self._known_queues.add(sent.queue)
         self.stored.add_chunk(sent.chunk_id, sent.n)
         if self._progress is not None:
             self._progress(sent.n)
@@ -126,7 +137,8 @@ class Sending:
         """What to raise: in doubt as soon as one chunk is; the others on their way are asked about once."""
         unknown = JobIds()
         refused = 0
-        outcomes = [(failed, error), *((sent, _outcome(sent)) for sent in self._in_flight)]
+        outcomes: list[tuple[_Sent, errors.FastJobsError | None]] = [(failed, error)]
+        outcomes += [(sent, _outcome(sent)) for sent in self._in_flight]
         self._in_flight.clear()
         for sent, reason in outcomes:
             if reason is None:
@@ -171,10 +183,10 @@ class Sending:
             raise errors.EnqueueUnknown(message, self.stored, self.stored)
 
 
-def _outcome(sent: _Sent) -> errors.StoreError | None:
+def _outcome(sent: _Sent) -> errors.FastJobsError | None:
     """What became of a chunk when the one before it failed; one try."""
     try:
-        sent.batch.result()
+        result = sent.batch.result()[0]
     except errors.StoreError as error:
         return error
-    return None
+    return errors.JobIdConflict(sent.chunk_id) if result is Stored.CONFLICT else None

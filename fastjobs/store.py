@@ -16,8 +16,9 @@ from fastjobs import errors
 from fastjobs._core import CommandBuffer, ReplyError, pack_head
 from fastjobs.backoff import Backoff
 from fastjobs.config import Config
-from fastjobs.connection import Client, classify
+from fastjobs.connection import Client, Expected, classify
 from fastjobs.keys import QueueKeys, queue_keys
+from fastjobs.recurring import Definition, run_id
 from fastjobs.scripts import load
 
 #: What a producer tries again until its budget ends: nothing was applied, or sending twice is harmless.
@@ -114,6 +115,12 @@ _SCRIPT_KEYS: dict[str, tuple[str, ...]] = {
     "prioritize": _OPERATION_KEYS,
     "destroy": _OPERATION_KEYS,
     "clear": ("chunks", "ready", "scheduled", "marks", "jobs", "finished", "finished_log", "stats"),
+    "define_recurring": ("recurring", "recurring_due", "stats"),
+    "recur": ("recurring", "recurring_due", "chunks", "ready", "jobs", "finished", "stats", "wake"),
+    "run_recurring": ("recurring", "chunks", "ready", "jobs", "finished", "stats", "wake"),
+    "pause_recurring": ("recurring", "recurring_due", "stats"),
+    "resume_recurring": ("recurring", "recurring_due", "stats"),
+    "cancel_recurring": ("recurring", "recurring_due"),
 }
 
 
@@ -125,6 +132,15 @@ class Stored(IntEnum):
     CONFLICT = 3
     #: The job left its chunk: only its record can tell whether it is the same.
     DETACHED = 4
+
+
+class Defined(IntEnum):
+    """What became of the definition of a recurring job."""
+
+    REFUSED = 0
+    CREATED = 1
+    CHANGED = 2
+    SAME = 3
 
 
 class LeasedSpan(NamedTuple):
@@ -275,6 +291,14 @@ def _parse_found(reply: list[bytes] | None) -> FoundJob | None:
     return FoundJob(reply[0].decode(), int(reply[1]), *reply[2:])
 
 
+def _parse_defined(reply: list[Any]) -> tuple[Defined, bytes]:
+    return Defined(reply[0]), reply[1]
+
+
+def _parse_run(reply: list[Any]) -> tuple[int, str]:
+    return reply[0], reply[1].decode()
+
+
 def _parse_reclaimed(reply: list[int]) -> Reclaimed:
     return Reclaimed(reply[0], reply[1], bool(reply[2]))
 
@@ -352,8 +376,7 @@ class Batch:
         self._store = store
         self._buffer = CommandBuffer()
         self._parsers: list[Callable[[Any], Any]] = []
-        self._generation = 0
-        self._in_doubt = False
+        self._exchange: _Exchange | None = None
 
     def __len__(self) -> int:
         return len(self._parsers)
@@ -517,14 +540,40 @@ class Batch:
         self._parsers.append(_parse_page)
         return self
 
+    def define_recurring(self, queue: str, definition: Definition, due_ms: int) -> Batch:
+        """Defines or changes a recurring job, first due at `due_ms`; result (`Defined`, what is stored)."""
+        args = (definition.id, definition.version, due_ms, definition.overlap, definition.schedule.text)
+        return self._script("define_recurring", queue, (*args, definition.body()), _parse_defined)
+
+    def recur(self, queue: str, definition: Definition, next_due_ms: int, blob: bytes, dues: Iterable[int]) -> Batch:
+        """Fires runs for the due instants given and moves on; result: runs enqueued, or -1 when it was not due."""
+        args: list[bytes | str | int] = [definition.id, definition.revision, definition.due_ms, next_due_ms]
+        args += [definition.priority, _WAKE_CAP, blob]
+        for due_ms in dues:
+            args += [run_id(definition.id, due_ms), due_ms]
+        return self._script("recur", queue, args, int)
+
+    def run_recurring(self, queue: str, definition: Definition, blob: bytes, job_id: str) -> Batch:
+        """Enqueues a run at once; result (1, its id), (0, id of one that is not done) or (-1, "") if it changed."""
+        args = (definition.id, definition.revision, definition.priority, _WAKE_CAP, blob, job_id)
+        return self._script("run_recurring", queue, args, _parse_run)
+
+    def pause_recurring(self, queue: str, definition_id: str) -> Batch:
+        """Pauses a recurring job; result False when there is none."""
+        return self._script("pause_recurring", queue, (definition_id,), bool)
+
+    def resume_recurring(self, queue: str, definition: Definition, due_ms: int) -> Batch:
+        """Resumes a recurring job; result 1, 0 when there is none, -1 when it was changed meanwhile."""
+        return self._script("resume_recurring", queue, (definition.id, definition.revision, due_ms), int)
+
+    def cancel_recurring(self, queue: str, definition_id: str, version: int = -1) -> Batch:
+        """Removes a recurring job, unless it has a higher version than one given; result: whether it was there."""
+        return self._script("cancel_recurring", queue, (definition_id, version), bool)
+
     def send(self) -> None:
         """Writes the calls; a failure is left to `result`, which sends again."""
-        client = self._store.client
-        try:
-            client.send(self._buffer.tobytes())
-            self._generation = client.generation
-        except errors.StoreError as error:
-            self._in_doubt = isinstance(error, errors.ConnectionLost)
+        self._exchange = _Exchange(self._store.client, self._buffer)
+        self._exchange.begin()
 
     def run(
         self,
@@ -544,8 +593,8 @@ class Batch:
     ) -> list[Any]:
         """Waits for the replies, sending again what was not answered or answered with a passing error.
 
-        A new connection is made for each try: that also reloads the scripts and leaves no reply of
-        an earlier try behind. Batches sent later on the old connection notice and do the same.
+        After a passing error a new connection is made: the name may lead to another server by then. Batches that
+        wait for replies in the old connection notice and send again as well.
 
         Args:
             retry_on: errors to wait out.
@@ -559,20 +608,22 @@ class Batch:
             ConnectionLost: given up, and a call may have been applied.
             StoreError: given up, or an error not in `retry_on`; nothing was applied by the failed calls.
         """
-        exchange = _Exchange(self._store.client, self._buffer, self._generation, self._in_doubt)
+        exchange = self._exchange
+        assert exchange is not None, "result is for what was sent"
         backoff = Backoff()
         deadline = None if budget_s is None else time.monotonic() + budget_s
         while True:
             failure = exchange.step()
             if failure is None:
                 return [parser(reply) for parser, reply in zip(self._parsers, exchange.replies, strict=True)]
-            if exchange.scripts_were_missing:
+            if exchange.scripts_are_missing:
                 continue
             wait_s = backoff.next_s()
             out_of_time = deadline is not None and time.monotonic() + wait_s > deadline
             if not isinstance(failure, retry_on) or out_of_time or give_up(failure):
                 raise exchange.verdict(failure) from failure
             time.sleep(wait_s)
+            self._store.client.close()
 
 
 class _Exchange:
@@ -581,51 +632,59 @@ class _Exchange:
     #: A server that forgets scripts faster than they can be called is not usable.
     _MAX_SCRIPT_LOADS = 100
 
-    def __init__(self, client: Client, buffer: CommandBuffer, generation: int, in_doubt: bool) -> None:
+    def __init__(self, client: Client, buffer: CommandBuffer) -> None:
         self._client = client
         self._buffer = buffer
-        #: The connection the open calls were sent in; 0 = they have to be sent (again).
-        self._generation = generation
-        self._in_doubt = in_doubt
+        #: Replies that are on their way; None = the open calls have to be sent (again).
+        self._expected: Expected | None = None
+        self._in_doubt = False
         self._open = list(range(len(buffer)))
         self._script_loads = 0
         self.replies: list[Any] = [None] * len(buffer)
-        self.scripts_were_missing = False
+        self.scripts_are_missing = False
+
+    def begin(self) -> None:
+        """Sends the calls for the first time; a failure shows in `step`, which sends again."""
+        try:
+            self._expected = self._client.send(self._buffer.tobytes(), len(self._open))
+        except errors.StoreError as error:
+            self._in_doubt = isinstance(error, errors.ConnectionLost)
 
     def step(self) -> errors.StoreError | None:
         """One try; returns what prevented an answer to all calls, or None when all are answered."""
         try:
-            if self._generation != self._client.generation or self._client.fileno() < 0:
-                self._in_doubt = self._in_doubt or self._generation > 0
-                self._client.send(b"".join(self._buffer.command(index) for index in self._open))
-                self._generation = self._client.generation
-            replies = self._client.receive(len(self._open))
-        except errors.ConnectionLost as error:
-            self._in_doubt = True
-            self._generation = 0
-            return error
+            if self._expected is not None and self._expected.lost and not self._expected.complete:
+                self._in_doubt, self._expected = True, None
+            if self._expected is None:
+                self._expected = self._send_open()
+            replies = self._client.receive(self._expected)
         except errors.StoreError as error:
-            self._generation = 0
+            self._in_doubt = self._in_doubt or isinstance(error, errors.ConnectionLost)
+            self._expected = None
+            self.scripts_are_missing = False
             return error
         return self._sort(replies)
+
+    def _send_open(self) -> Expected:
+        if self.scripts_are_missing:
+            self._client.load_scripts()
+        return self._client.send(b"".join(self._buffer.command(index) for index in self._open), len(self._open))
 
     def _sort(self, replies: list[Any]) -> errors.StoreError | None:
         failure: errors.StoreError | None = None
         still_open = []
-        self.scripts_were_missing = False
+        self._expected = None
+        self.scripts_are_missing = False
         for index, reply in zip(self._open, replies, strict=True):
             if not isinstance(reply, ReplyError):
                 self.replies[index] = reply
                 continue
             still_open.append(index)
             if "NOSCRIPT" in reply.message and self._script_loads < self._MAX_SCRIPT_LOADS:
-                self.scripts_were_missing = True
+                self.scripts_are_missing = True
                 self._script_loads += 1
             failure = classify(reply.message)
         self._open = still_open
-        if failure is not None:
-            self._client.close()
-            self._generation = 0
         return failure
 
     def verdict(self, failure: errors.StoreError) -> errors.StoreError:

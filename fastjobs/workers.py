@@ -9,8 +9,23 @@ from typing import Any
 
 import orjson
 
-from fastjobs.keys import workers_key
+from fastjobs.keys import worker_orders_key, workers_key
 from fastjobs.store import Store
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunningJob:
+    """A job that a worker was running at its last heartbeat.
+
+    Attributes:
+        id: the job; `<id>~0` for a job alone in its chunk that was retried is the same job as `<id>`.
+        pid: the process that ran it.
+        seconds: for how long it had been running by then.
+    """
+
+    id: str
+    pid: int
+    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +42,7 @@ class Worker:
         pids: its processes.
         executed: jobs that its present processes have run.
         running: jobs being run.
+        quiet: whether it starts nothing more.
         started_at: when it started, by its own clock.
         beat_at: its last heartbeat, by its own clock.
         age: how long ago that was by the server's clock, not negative.
@@ -40,10 +56,11 @@ class Worker:
     types: tuple[str, ...]
     pids: tuple[int, ...]
     executed: int
-    running: int
+    running: tuple[RunningJob, ...]
     started_at: datetime
     beat_at: datetime
     age: timedelta
+    quiet: bool = False
 
 
 class Workers:
@@ -67,6 +84,18 @@ class Workers:
         found = [_parse(worker_id.decode("utf-8", "replace"), entry, now_ms) for worker_id, entry in pairs]
         return sorted((worker for worker in found if worker is not None), key=lambda worker: (worker.name, worker.id))
 
+    def quiet(self, worker: Worker) -> None:
+        """Tells a worker to start nothing more; it finds out with its next heartbeat, and goes on living."""
+        self._order(worker, "quiet")
+
+    def stop(self, worker: Worker) -> None:
+        """Tells a worker to stop, as SIGTERM does; it finds out with its next heartbeat."""
+        self._order(worker, "stop")
+
+    def _order(self, worker: Worker, order: str) -> None:
+        store = self._store()
+        store.batch().command("HSET", worker_orders_key(store.config.namespace), worker.id, order).run()
+
 
 def _parse(worker_id: str, entry: bytes, now_ms: int) -> Worker | None:
     """Reads an entry; None when its worker is forgotten, or it was written by a release that is too different."""
@@ -84,7 +113,11 @@ def _parse(worker_id: str, entry: bytes, now_ms: int) -> Worker | None:
             types=tuple(map(str, values["types"])),
             pids=tuple(map(int, values["pids"])),
             executed=int(values["executed"]),
-            running=int(values["running"]),
+            running=tuple(
+                RunningJob(id=str(job["id"]), pid=int(job["pid"]), seconds=float(job["seconds"]))
+                for job in values["running"]
+            ),
+            quiet=bool(values["quiet"]),
             started_at=_instant(int(values["started_ms"])),
             beat_at=_instant(int(values["beat_ms"])),
             age=timedelta(milliseconds=age_ms),

@@ -7,12 +7,19 @@ import click
 from fastjobs import __version__
 from fastjobs.cli.guard import guarded
 from fastjobs.cli.info import info
+from fastjobs.cli.job import job
+from fastjobs.cli.jobs import failed, jobs
+from fastjobs.cli.queue import queue
 from fastjobs.cli.server import server
+from fastjobs.cli.workers import workers
 
 _EPILOG = """\b
 Examples:
   fastjobs info                look at queues and workers once
   fastjobs info --watch        and go on looking
+  fastjobs job show ID         all about one job
+  fastjobs failed ls           failed jobs, grouped by their errors
+  fastjobs failed retry --type welcome
   fastjobs server status       is this project's embedded server running?
 
 \b
@@ -27,8 +34,8 @@ def command() -> None:
     """Look at, and look after, persistent background jobs."""
 
 
-command.add_command(info)
-command.add_command(server)
+for group in (info, job, jobs, failed, queue, workers, server):
+    command.add_command(group)
 
 
 def main() -> None:

@@ -179,7 +179,7 @@ cdef class Board:
         self._header.idle = idle
 
     def running(self):
-        """Returns (ref, index, started_ns) of each job that is being run."""
+        """Returns (ref, n, index, started_ns) of each job that is being run; n as for `lease`."""
         cdef int thread
         cdef ThreadState* state
         jobs = []
@@ -211,7 +211,7 @@ cdef class Board:
         for position in range(_span_count(slot)):
             span = &slot.span[position]
             if span.column <= column < span.column + span.count:
-                return _span_ref(span), span.first + column - span.column
+                return _span_ref(span), span.n, span.first + column - span.column
         return None
 
     def lease(self, int64_t fence, int queue, list spans not None):

@@ -59,6 +59,12 @@ NAMES = (
     "prioritize",
     "destroy",
     "clear",
+    "define_recurring",
+    "recur",
+    "run_recurring",
+    "pause_recurring",
+    "resume_recurring",
+    "cancel_recurring",
 )
 
 

@@ -9,6 +9,7 @@
 -- to be cancelled, the longest known first, at most 1000. O(sessions given). Keeps: an expired session may renew until it is
 -- reclaimed, never afterwards.
 
+-- @include lib/types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/tick
@@ -17,6 +18,8 @@
 local sessions, stats, cancelling = KEYS[1], KEYS[2], KEYS[3]
 local lease_ms = tonumber(ARGV[1])
 local CANCELLING_LIMIT = 1000
+check_type('ZCARD', sessions, cancelling)
+check_type('HLEN', stats)
 local now_ms = server_clock()
 local deadline = string.format('%.0f', now_ms + lease_ms)
 

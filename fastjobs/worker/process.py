@@ -104,6 +104,8 @@ class WorkerProcess:
         self._audit_at = 0.0
         self._fenced = False
         self._failing = False
+        #: True once nothing more is to be started, though the process lives on.
+        self._quiet = False
         #: True while a job is run that killed a process before.
         self._alone = False
         #: When to end at the latest, on the monotonic clock; None while not stopping.
@@ -171,7 +173,7 @@ class WorkerProcess:
             if self._acker.retry_in_s is not None:
                 self._look_at = min(self._look_at, time.monotonic() + self._acker.retry_in_s)
         quarantined = self._prefetcher.suspects and not self._alone
-        if self._end_at is not None or self._stalled() or quarantined:
+        if self._end_at is not None or self._quiet or self._stalled() or quarantined:
             receipts += self._acker.add_releases(batch, self._backlog.withdraw())
         for span in self._prefetcher.too_new:
             receipts.append(self._acker.add_postponed(batch, span, _TOO_NEW_DELAY_MS))
@@ -248,7 +250,7 @@ class WorkerProcess:
 
     def _may_fetch(self) -> bool:
         """Whether anything may be leased now, however little is held."""
-        return self._end_at is None and not self._prefetcher.suspects and not self._alone
+        return self._end_at is None and not self._quiet and not self._prefetcher.suspects and not self._alone
 
     def _exchange(self, batch: Batch) -> list[Any] | None:
         """Sends a batch until it is answered; None when the process has to end before that."""
@@ -389,6 +391,8 @@ class WorkerProcess:
         for message in self._control.receive():
             if "stop" in message:
                 self._stop(message["stop"])
+            if "quiet" in message:
+                self._quiet = True
         if self._control.closed and self._end_at is None:
             event(log, logging.WARNING, "the supervisor is gone, ending")
             self._stop(self._spec.shutdown_timeout_s)

@@ -23,12 +23,13 @@ from fastjobs._core import boot_time_ns, new_id
 from fastjobs.backoff import Backoff
 from fastjobs.config import Config, WorkerConfig
 from fastjobs.endpoint import Endpoint
-from fastjobs.keys import workers_key
+from fastjobs.keys import worker_orders_key, workers_key
 from fastjobs.logs import event
 from fastjobs.store import Batch, Renewed, Store
 from fastjobs.worker.child import Child
 from fastjobs.worker.reclaimer import Reclaimer
 from fastjobs.worker.recovery import Recovery, died_of
+from fastjobs.worker.recurrer import Recurrer
 from fastjobs.worker.signals import SignalNotes
 from fastjobs.worker.spec import EXIT_DONE, EXIT_FENCED, EXIT_OUT_OF_TIME, EXIT_UNUSABLE, ProcessSpec
 
@@ -96,6 +97,7 @@ class Supervisor:
         self._types: list[str] = []
         self._store: Store | None = None
         self._reclaimer: Reclaimer | None = None
+        self._recurrer: Recurrer | None = None
         self._restart = Backoff(first_s=0.1, cap_s=30.0)
         self._start_at = 0.0
         self._beat_at = 0.0
@@ -110,6 +112,8 @@ class Supervisor:
         self._settle_backoff = Backoff(first_s=0.05, cap_s=2.0)
         self._settle_at = 0.0
         self._failing = False
+        #: True once an operator has asked to start nothing more.
+        self._quiet = False
 
     def run(self) -> int:
         """Starts everything, watches it, and returns the exit code when all has ended."""
@@ -138,6 +142,8 @@ class Supervisor:
             self._beat(now)
         if self._reclaimer is not None and now >= self._reclaimer.due_at:
             self._guarded(self._reclaimer.run)
+        if self._recurrer is not None and self._exit_code is None and now >= self._recurrer.due_at:
+            self._guarded(self._recurrer.run)
         if self._config.burst and now >= self._burst_at:
             self._end_burst(now)
         if now >= self._kill_at:
@@ -155,6 +161,8 @@ class Supervisor:
         due = [self._beat_at, self._kill_at, time.monotonic() + 1.0]
         if self._reclaimer is not None:
             due.append(self._reclaimer.due_at)
+        if self._recurrer is not None and self._exit_code is None:
+            due.append(self._recurrer.due_at)
         if self._exit_code is None and len(self._children) < self._config.processes:
             due.append(self._start_at)
         if self._config.burst and self._store is not None:
@@ -195,6 +203,8 @@ class Supervisor:
     def _greet(self, child: Child, hello: dict[str, Any]) -> None:
         """Learns from a process that it is ready, and from the first one what the app is."""
         child.hello = hello
+        if self._quiet:
+            child.control.send(quiet=True)
         self._failed_starts = 0
         if self._store is None:
             config = Config(**hello["config"])
@@ -202,6 +212,7 @@ class Supervisor:
             timeout_s = min(_SERVER_TIMEOUT_S, config.socket_timeout_s)
             self._store = Store(Endpoint(config).connect(timeout_s), config)
             self._reclaimer = Reclaimer(self._store, self._queues)
+            self._recurrer = Recurrer(self._store, self._queues)
             self._beat_at = 0.0
             self._guarded(lambda: self._on_ready(hello))
             self._guarded(self._check_server)
@@ -305,6 +316,7 @@ class Supervisor:
         replies = self._guarded(batch.run)
         if replies is None:
             return
+        self._obey_order(replies[-1])
         renewed: list[Renewed] = replies[:renewals]
         cancelling = [ref for of_queue in renewed for ref in of_queue.cancelling]
         for position, child in enumerate(children):
@@ -324,13 +336,35 @@ class Supervisor:
             "types": self._types,
             "pids": [child.pid for child in self._children],
             "executed": sum(child.board.executed for child in self._children),
-            "running": sum(len(child.board.running()) for child in self._children),
+            "running": self._running(),
+            "quiet": self._quiet,
             "started_ms": self._started_ms,
             "beat_ms": time.time_ns() // 1_000_000,
             "forgotten_ms": self._store.config.lease_ms * _FORGOTTEN_LEASES,
         }
         key = workers_key(self._store.config.namespace)
         batch.command("HSET", key, self._worker_id, orjson.dumps(entry))
+        batch.command("HGET", worker_orders_key(self._store.config.namespace), self._worker_id)
+
+    def _running(self) -> list[dict[str, object]]:
+        """What the processes are running, as their boards tell."""
+        now_ns = boot_time_ns()
+        return [
+            {"id": ref if n <= 1 else f"{ref}~{index}", "pid": child.pid, "seconds": (now_ns - started_ns) / 1e9}
+            for child in self._children
+            for ref, n, index, started_ns in child.board.running()
+        ]
+
+    def _obey_order(self, order: bytes | None) -> None:
+        """Does what an operator asked for; see `workers.Workers`."""
+        if order == b"stop" and self._exit_code is None:
+            event(log, logging.INFO, "stopping: an operator asked for it")
+            self._stop()
+        if order == b"quiet" and not self._quiet:
+            event(log, logging.INFO, "quiet: an operator asked for it, nothing more is started")
+            self._quiet = True
+            for child in self._children:
+                child.control.send(quiet=True)
 
     def _recycle(self, children: list[Child]) -> None:
         """Ends processes that have run their number of jobs or grown too large; new ones follow."""
@@ -421,8 +455,9 @@ class Supervisor:
             return
         self._settle_at = 0.0
         self._settle()
-        key = workers_key(self._store.config.namespace)
-        self._guarded(self._store.batch().command("HDEL", key, self._worker_id).run)
+        namespace = self._store.config.namespace
+        batch = self._store.batch().command("HDEL", workers_key(namespace), self._worker_id)
+        self._guarded(batch.command("HDEL", worker_orders_key(namespace), self._worker_id).run)
 
     # Burst.
 

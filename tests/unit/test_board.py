@@ -199,11 +199,11 @@ def test_running_jobs_are_seen_from_outside(bench):
     before = boot_time_ns()
     bench.lease(numbered(5), lambda number: observed.append(seen.running()), first=3)
     bench.backlog.execute(0)
-    assert [[(ref, index) for ref, index, _ in running] for running in observed] == [
+    assert [[(ref, index) for ref, _, index, _ in running] for running in observed] == [
         [("chunk", 3)],
         [("chunk", 4)],
     ]
-    assert all(before <= started <= boot_time_ns() for ((_, _, started),) in observed)
+    assert all(before <= started <= boot_time_ns() for ((*_, started),) in observed)
     assert seen.running() == []
 
 
@@ -219,7 +219,7 @@ def test_what_a_killed_process_did_is_found_on_its_board(bench):
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     assert bench.states(jobs) == [JOB_FINISHED] * 3 + [JOB_STARTED] + [UNSTARTED] * 2
-    assert [job[:2] for job in bench.board.running()] == [("chunk", 3)]
+    assert [(ref, index) for ref, _, index, _ in bench.board.running()] == [("chunk", 3)]
     ((ref, n, first, count, _, _),) = bench.board.finished_runs(jobs.slot, b"w", True)
     assert (ref, n, first, count) == ("chunk", 6, 0, 3)
 
