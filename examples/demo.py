@@ -30,8 +30,10 @@ HERE = Path(__file__).resolve().parent
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 #: A job in one of these has not come to its end.
 OPEN = (Status.SCHEDULED, Status.QUEUED, Status.EXECUTING, Status.RETRYING)
-#: Differences and errors of one kind that are printed.
+#: Differences that are printed.
 SHOWN = 10
+#: File by which a demo knows a directory as its own, to be replaced by the next one.
+CLAIM = "made-by-the-demo"
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -39,11 +41,13 @@ console = Console(highlight=False, soft_wrap=True)
 @contextmanager
 def own_server(home: Path) -> Iterator[embedded.ServerInfo]:
     """An embedded server without data, for this run only."""
-    for name in [name for name in os.environ if name.startswith("FASTJOBS_")] + ["REDIS_URL", "VALKEY_URL"]:
+    settings = [name for name in os.environ if name.startswith("FASTJOBS_") and name != "FASTJOBS_SERVER_BIN"]
+    for name in [*settings, "REDIS_URL", "VALKEY_URL"]:
         os.environ.pop(name, None)
     embedded.stop(home)  # a demo that was killed leaves one behind
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
+    (home / CLAIM).touch()
     os.environ["FASTJOBS_DIR"] = str(home)
     try:
         yield embedded.start()
@@ -162,6 +166,8 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1_000_000, help="that do nothing; default: a million")
     arguments = parser.parse_args()
     home = arguments.home.resolve()
+    if home.exists() and not (home / CLAIM).exists():
+        parser.error(f"{home} was not made by the demo, it would be replaced")
     with own_server(home) as server:
         console.print(f"{server.version} runs in {server.directory}")
         wrong = demo(home, arguments.directory, arguments.jobs)

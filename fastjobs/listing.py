@@ -103,14 +103,14 @@ class Listing:
         number, more = 0, False
         for position, entry, more in source(after, limit):  # noqa: B007 - the last one's is used below
             entries.append((position, entry))
-            number += entry.number - (start if entry.chunk_id == begun else 0)
+            number += entry.number - (start if entry.kind != "detached" and entry.chunk_id == begun else 0)
             if number >= limit:
                 break
         jobs: list[ListedJob] = []
         for (position, entry), stored in zip(entries, self._load([entry for _, entry in entries]), strict=True):
             for job in self._jobs(entry, stored):
                 # Jobs before the place where the last page ended were on it, whatever has become of their span.
-                if entry.chunk_id == begun and job.address.position < start:
+                if entry.kind != "detached" and entry.chunk_id == begun and job.address.position < start:
                     continue
                 if len(jobs) == limit:
                     return Page(jobs, _cursor(after, entry.chunk_id, job.address.position))

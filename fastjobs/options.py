@@ -19,8 +19,12 @@ from fastjobs.retry import RetryPolicy
 RUN_PREFIX = "recur:"
 #: The store orders by double-precision scores, which hold these exactly.
 PRIORITY_LIMIT = 2**31
-#: Latest due time that is accepted: the year 9999.
-_LAST_MS = 253_402_300_799_000
+#: Latest due time that is accepted, the year 2100, and longest delay, 50 years: places in line are microseconds in 13
+#: hexadecimal digits, which end in 2112.
+_LAST_MS = 4_102_444_800_000
+_LONGEST_DELAY_S = 50 * 365.25 * 86_400
+#: Longest span of time that means anything.
+_LONGEST_S = 1e10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +96,7 @@ def seconds(name: str, value: object) -> float:
     """
     number = value.total_seconds() if isinstance(value, timedelta) else value
     usable = isinstance(number, int | float) and not isinstance(number, bool)
-    if not usable or not math.isfinite(number) or not 0 <= number * 1000 <= _LAST_MS:  # type: ignore[operator,arg-type]
+    if not usable or not math.isfinite(number) or not 0 <= number <= _LONGEST_S:  # type: ignore[operator,arg-type]
         raise ConfigError(f"{name}={value!r}: use seconds or a timedelta, not negative")
     return float(number)  # type: ignore[arg-type]
 
@@ -101,13 +105,16 @@ def instant_ms(name: str, value: object) -> int:
     """Returns a point in time, an aware datetime, in milliseconds since 1970.
 
     Raises:
-        ConfigError: it is no datetime, or a naive one.
+        ConfigError: it is no datetime, a naive one, or after the year 2100.
     """
     if not isinstance(value, datetime):
         raise ConfigError(f"{name}={value!r}: use a datetime")
     if value.tzinfo is None or value.utcoffset() is None:
         raise ConfigError(f"{name}={value!r} has no time zone; add one, for example tzinfo=timezone.utc")
-    return max(1, math.ceil(value.timestamp() * 1000))
+    at_ms = math.ceil(value.timestamp() * 1000)
+    if at_ms > _LAST_MS:
+        raise ConfigError(f"{name}={value!r} is too late; the year 2100 is the latest")
+    return max(1, at_ms)
 
 
 def now_ms() -> int:
@@ -116,7 +123,10 @@ def now_ms() -> int:
 
 
 def _read_delay(value: object) -> dict[str, int]:
-    return {"delay_ms": math.ceil(seconds("delay", value) * 1000), "due_at_ms": 0}
+    delay_s = seconds("delay", value)
+    if delay_s > _LONGEST_DELAY_S:
+        raise ConfigError(f"delay={value!r} is too long; 50 years are the longest")
+    return {"delay_ms": math.ceil(delay_s * 1000), "due_at_ms": 0}
 
 
 def _read_at(value: object) -> dict[str, int]:

@@ -11,11 +11,12 @@ from datetime import timedelta
 from typing import Any
 
 import click
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from fastjobs.cli.output import console
 from fastjobs.cli.target import Target, with_target
 from fastjobs.connection import server_version
 from fastjobs.job import Status
@@ -25,8 +26,6 @@ from fastjobs.workers import Worker, Workers
 
 #: Seconds between the two looks from which rates are told when nothing else is asked for.
 _GLANCE_S = 0.5
-#: Columns of a page that is not shown on a terminal: enough for every table.
-_PAGE_WIDTH = 160
 
 _COLOURS = {Status.EXECUTING: "cyan", Status.RETRYING: "yellow", Status.FINISHED: "green", Status.FAILED: "red"}
 
@@ -84,23 +83,18 @@ def _glance(target: Target, as_json: bool) -> None:
         click.echo(_as_json(next(_pictures(target, 0))))
         return
     *_, last = itertools.islice(_pictures(target, _GLANCE_S), 2)
-    _console().print(_as_tables(last))
+    console().print(_as_tables(last))
 
 
 def _show_live(pictures: Iterator[_Picture]) -> None:
-    console = _console()
-    if not console.is_terminal:
+    page = console()
+    if not page.is_terminal:
         for picture in pictures:
-            console.print(_as_tables(picture))
+            page.print(_as_tables(picture))
         return
-    with Live(console=console, auto_refresh=False) as live:
+    with Live(console=page, auto_refresh=False) as live:
         for picture in pictures:
             live.update(_as_tables(picture), refresh=True)
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_PAGE_WIDTH)
 
 
 def _pictures(target: Target, every_s: float) -> Iterator[_Picture]:

@@ -25,6 +25,7 @@
 -- had ended, which stays as it is. O(log^2 queue). Keeps: a job cancelled before it was leased never runs; one cancelled while
 -- it was executing is not run again.
 
+-- @include lib/types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
@@ -50,9 +51,15 @@ local id, index, alone, operation = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', 
 local type, body = ARGV[5], ARGV[6]
 local ended_keep, ended_keep_ms = tonumber(ARGV[7]), tonumber(ARGV[8])
 
+check_type('HLEN', keys.chunks, keys.marks, keys.jobs, keys.leases, keys.finished, keys.stats)
+check_type('ZCARD', keys.ready, keys.scheduled, keys.failed, keys.cancelled, keys.cancelling, keys.finished_log)
+check_type('LLEN', keys.wake)
 local job = locate(keys, id, index)
 if not job or (alone and job.n and job.n > 1) then
   return nil
+end
+if job.record and job.record.operation == operation then
+  return job.state
 end
 if job.state == 'finished' or job.state == 'failed' or job.state == 'cancelled' then
   return job.state

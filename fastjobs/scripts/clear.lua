@@ -11,6 +11,7 @@
 -- ARGV[1] limit         most spans to drop in this call
 -- Returns the number of jobs dropped. O(limit log queue). Keeps: counters equal what is there.
 
+-- @include lib/types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
@@ -27,6 +28,8 @@ local keys = {
 }
 local limit = tonumber(ARGV[1])
 
+check_type('HLEN', keys.chunks, keys.marks, keys.jobs, keys.finished, keys.stats)
+check_type('ZCARD', keys.ready, keys.scheduled, keys.finished_log)
 run_when_full(keys.ready)
 local now_ms = server_clock()
 

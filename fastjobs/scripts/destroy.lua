@@ -19,6 +19,7 @@
 -- Returns nil when there is no such job, else the status it had. O(log^2 queue), or O(leases) for one that is being
 -- executed. Keeps: a destroyed job is not run again and leaves nothing behind.
 
+-- @include lib/types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
@@ -43,6 +44,9 @@ local keys = {
 }
 local id, index, alone = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 
+check_type('HLEN', keys.chunks, keys.marks, keys.jobs, keys.leases, keys.finished, keys.stats)
+check_type('ZCARD', keys.ready, keys.scheduled, keys.failed, keys.cancelled, keys.cancelling, keys.finished_log)
+check_type('LLEN', keys.wake)
 local job = locate(keys, id, index)
 if not job or (alone and job.n and job.n > 1) then
   return nil

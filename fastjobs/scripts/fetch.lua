@@ -10,7 +10,7 @@
 -- KEYS[8] stats      {..}:stats      hash
 -- KEYS[9] wake       {..}:wake       list  hints
 -- ARGV[1] session    who takes the lease
--- ARGV[2] request    id of this fetch: sent again, it returns the same lease
+-- ARGV[2] request    number of this fetch, greater than that of the session's last: sent again, it returns the same lease
 -- ARGV[3] want       number of jobs to take; whole spans, so up to a quarter more
 -- ARGV[4] max_refs   most refs in the lease
 -- ARGV[5] max_bytes  stop once this much payload is in the reply
@@ -68,6 +68,9 @@ end
 
 local held = redis.call('HGET', leases, session) or ''
 local last_request, last_fence = string.match(held, '^(%S+):(%d+)')
+if last_request and tonumber(request) < tonumber(last_request) then
+  return {0, now_ms, -1}
+end
 if last_request == request then
   local reply = {tonumber(last_fence), now_ms, -1}
   for _, entry in ipairs(read_lease(leases, session, last_fence) or {}) do

@@ -25,6 +25,7 @@
 -- changed meanwhile). O(log^2 queue).
 -- Keeps: priority descending, then first in first out.
 
+-- @include lib/types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
@@ -49,6 +50,9 @@ local keys = {
 local id, index, alone, operation = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4]
 local score, basis, type, body = string.format('%.0f', 0 - ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
 
+check_type('HLEN', keys.chunks, keys.marks, keys.jobs, keys.leases, keys.finished, keys.stats)
+check_type('ZCARD', keys.ready, keys.scheduled, keys.failed, keys.cancelled, keys.cancelling, keys.finished_log)
+check_type('LLEN', keys.wake)
 local job = locate(keys, id, index)
 if not job or (alone and job.n and job.n > 1) then
   return nil

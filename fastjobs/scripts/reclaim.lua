@@ -56,8 +56,14 @@ end
 
 local session = expired[1]
 redis.call('ZADD', keys.sessions, 0, session)
+-- One death is one redelivery of a chunk, however many pieces of it the session held.
+local counted = {}
 local returned, empty = give_back_session(keys, session, limit, now_ms, function(entry)
   local marked = entry.detached and entry.ref or entry.id
+  if counted[marked] then
+    return
+  end
+  counted[marked] = true
   local mark = read_marks(keys.marks, marked)
   mark.redeliveries = mark.redeliveries + 1
   write_marks(keys.marks, marked, mark)

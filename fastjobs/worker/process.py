@@ -28,7 +28,7 @@ from fastjobs.worker.executor import Executors
 from fastjobs.worker.leases import HeldLeases
 from fastjobs.worker.outcomes import Outcomes
 from fastjobs.worker.prefetcher import Prefetcher, longest_runs_s
-from fastjobs.worker.spec import EXIT_DONE, EXIT_FENCED, ProcessSpec
+from fastjobs.worker.spec import EXIT_DONE, EXIT_FENCED, EXIT_OUT_OF_TIME, ProcessSpec
 from fastjobs.worker.waker import WAIT_S, Waker
 
 log = logging.getLogger("fastjobs.worker")
@@ -137,6 +137,7 @@ class WorkerProcess:
         receipts = self._reports(batch)
         receipts += self._keep_alive(batch)
         queue = self._next_fetch(batch)
+        self._feed()
         if not len(batch):
             # What was just read can be the order to stop: nothing would come that ends the wait.
             if not self._done():
@@ -149,7 +150,12 @@ class WorkerProcess:
             receipt(reply)
         if queue is not None:
             self._take(queue, replies[-1])
-        self._executors.feed()
+        self._feed()
+
+    def _feed(self) -> None:
+        """Wakes threads for what is leased; while the lease is in doubt they would only come back."""
+        if self._end_at is None and boot_time_ns() < self._board.valid_until_ns:
+            self._executors.feed()
 
     def _beat(self) -> None:
         now_ns = boot_time_ns()
@@ -207,7 +213,6 @@ class WorkerProcess:
         self._alone = bool(self._prefetcher.suspects) and self._end_at is None
         if self._alone:
             self._backlog.push(self._prefetcher.suspects.pop(0))
-            self._executors.feed()
 
     def _keep_alive(self, batch: Batch) -> list[Receipt]:
         """Adds the audit, and the renewals that the supervisor should have made but did not."""
@@ -229,7 +234,7 @@ class WorkerProcess:
 
     def _next_fetch(self, batch: Batch) -> str | None:
         """Adds a fetch from the next queue to try, if jobs are wanted; returns the queue."""
-        if self._end_at is not None or self._quiet or self._prefetcher.suspects or self._alone:
+        if not self._may_fetch():
             return None
         want = self._prefetcher.want(self._executors.idle, self._prefetcher.target())
         if not want:
@@ -242,6 +247,10 @@ class WorkerProcess:
         self._request += 1
         batch.fetch(queue, self._spec.session, self._request, want, self._prefetcher.held_chunks())
         return queue
+
+    def _may_fetch(self) -> bool:
+        """Whether anything may be leased now, however little is held."""
+        return self._end_at is None and not self._quiet and not self._prefetcher.suspects and not self._alone
 
     def _exchange(self, batch: Batch) -> list[Any] | None:
         """Sends a batch until it is answered; None when the process has to end before that."""
@@ -263,7 +272,10 @@ class WorkerProcess:
             event(log, logging.WARNING, "the server does not serve, trying on", reason=failure)
         self._beat()
         self._read_control()
-        return self._end_at is not None and time.monotonic() >= self._end_at
+        if not self._done():
+            return False
+        # With nothing to report there is nothing to wait for.
+        return not len(self._leases) or self._end_at is None or time.monotonic() >= self._end_at
 
     def _take(self, queue: str, lease: Lease) -> None:
         """Takes the reply to a fetch in."""
@@ -279,14 +291,16 @@ class WorkerProcess:
         else:
             self._to_try = []
             self._look_at = 0.0
-            self._prefetcher.accept(queue, lease)
+            # A lease is empty when it was audited away between a lost reply and the repeated fetch.
+            if lease.spans:
+                self._prefetcher.accept(queue, lease)
 
     # Waiting.
 
     def _wait(self) -> None:
         """Sleeps until there is something to do."""
         target = self._prefetcher.target()
-        wants = self._prefetcher.want(self._executors.idle, target) > 0 and self._end_at is None and not self._quiet
+        wants = self._may_fetch() and self._prefetcher.want(self._executors.idle, target) > 0
         looking = not wants and self._end_at is None
         self._backlog.low_water = target // 2 if looking else -1
         self._backlog.waiting = True
@@ -411,4 +425,6 @@ class WorkerProcess:
                 replies = self._exchange(self._store.batch().close(queue, self._spec.session))
                 if replies is None or replies[0][1]:
                     break
-        return EXIT_FENCED if self._fenced else EXIT_DONE
+        if self._fenced:
+            return EXIT_FENCED
+        return EXIT_OUT_OF_TIME if running else EXIT_DONE

@@ -7,8 +7,10 @@ import signal
 from contextlib import suppress
 from types import FrameType
 
-#: TERM and INT stop the worker; HUP restarts its processes one after the other.
+#: TERM and INT stop the worker; HUP replaces its processes.
 WATCHED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+#: Signals that may be sent to the whole group, and that its processes leave to the supervisor.
+GROUP_SIGNALS = (*WATCHED, signal.SIGQUIT)
 
 
 class SignalNotes:

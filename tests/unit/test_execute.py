@@ -489,5 +489,5 @@ def test_each_thread_shows_the_job_it_runs(bench):
     inside.wait()
     for thread in threads:
         thread.join()
-    assert sorted((ref, index) for ref, index, _ in running) == [("chunk", 0), ("chunk", 1)]
+    assert sorted((ref, index) for ref, _, index, _ in running) == [("chunk", 0), ("chunk", 1)]
     assert bench.board.running() == []

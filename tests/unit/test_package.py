@@ -25,7 +25,7 @@ LAYERS = [
     ["sending", "found"],
     ["listing", "queues", "totals", "workers"],
     ["operations"],
-    ["producer", "buffering", "inspection", "worker"],
+    ["producer", "buffering", "inspection", "recurring_jobs", "worker"],
     ["jobtypes", "app", "loader"],
     ["__init__"],
     ["cli", "__main__"],

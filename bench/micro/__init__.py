@@ -1,0 +1,1 @@
+"""Small parts measured alone with pytest-benchmark: `python -m pytest bench/micro`."""

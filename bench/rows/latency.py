@@ -1,0 +1,115 @@
+"""How soon things happen: an enqueued job starts, a new worker runs its first job."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.notes import VARIABLE, Notes
+from bench.rows.row import Figure, Row
+from bench.server import BenchServer, wait_until
+from bench.worker import ROOT, BenchWorker, worker_command
+from fastjobs import FastJobs
+
+_SPACING_S = 0.005
+_TIMEOUT_S = 30.0
+
+
+def noted_type(app: FastJobs) -> Callable[..., object]:
+    """Registers the type whose runs are noted; returns what enqueues one."""
+
+    @app.job
+    def noted(index: int, duration_ms: float = 0) -> None:
+        pass
+
+    return noted.enqueue
+
+
+def _spaced(number: int, act: Callable[[int], object]) -> list[int]:
+    """Calls act(index) at a fixed spacing; returns when each call began, in monotonic nanoseconds."""
+    begun_ns = []
+    start = time.monotonic()
+    for index in range(number):
+        time.sleep(max(0.0, start + index * _SPACING_S - time.monotonic()))
+        begun_ns.append(time.monotonic_ns())
+        act(index)
+    return begun_ns
+
+
+class Latency(Row):
+    """An idle queue gets one job every 5 ms; from the call of `enqueue` to the start of the handler elsewhere."""
+
+    name = "latency"
+    title = "enqueue -> handler start in another process, idle queue"
+    figures = (
+        Figure("p50", "ms"),
+        Figure("p99", "ms", at_most=2),
+        Figure("evalsha_p50", "ms"),
+        Figure("p50_vs_evalsha", "x", at_most=2),
+    )
+
+    def measure(self, turn: int) -> dict[str, float]:
+        number = self.setting.jobs(1000, 300)
+        with self.setting.server() as server, tempfile.TemporaryDirectory() as directory:
+            round_trip_ms = self._round_trip_ms(server, number)
+            delays_ms = self._delays_ms(server, Path(directory, "notes"), number)
+        p50 = statistics.median(delays_ms)
+        return {
+            "p50": p50,
+            "p99": statistics.quantiles(delays_ms, n=100)[98],
+            "evalsha_p50": round_trip_ms,
+            "p50_vs_evalsha": p50 / round_trip_ms,
+        }
+
+    def _delays_ms(self, server: BenchServer, path: Path, number: int) -> list[float]:
+        notes = Notes.create(path, number)
+        with BenchWorker(server, environment={VARIABLE: str(path)}):
+            app = FastJobs(server.url)
+            begun_ns = _spaced(number, noted_type(app))
+            app.close()
+            wait_until(lambda: all(note.started_ns for note in notes.read()), _TIMEOUT_S, "all jobs have run")
+        pairs = zip(notes.read(), begun_ns, strict=True)
+        return [(note.started_ns - begun) / 1e6 for note, begun in pairs]
+
+    def _round_trip_ms(self, server: BenchServer, number: int) -> float:
+        """Median round trip of the smallest script there is."""
+        sha = server.client.script_load("return 1")
+        ended_ns = []
+
+        def call(_: int) -> None:
+            server.client.evalsha(sha, 0)
+            ended_ns.append(time.monotonic_ns())
+
+        begun_ns = _spaced(number, call)
+        return statistics.median(end - begun for end, begun in zip(ended_ns, begun_ns, strict=True)) / 1e6
+
+
+class Start(Row):
+    """From starting `fastjobs-worker` to its first job."""
+
+    name = "start"
+    title = "start of fastjobs-worker to its first job"
+    figures = (Figure("seconds", "s", at_most=0.5),)
+
+    def measure(self, turn: int) -> dict[str, float]:
+        with self.setting.server() as server, tempfile.TemporaryDirectory() as directory:
+            notes = Notes.create(Path(directory, "notes"), 1)
+            app = FastJobs(server.url)
+            noted_type(app)(0)
+            app.close()
+            environment = os.environ | {"FASTJOBS_URL": server.url, VARIABLE: str(notes.path)}
+            begun_ns = time.monotonic_ns()
+            worker = subprocess.Popen(
+                worker_command("-p", 1), cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            try:
+                wait_until(lambda: notes.read()[0].started_ns, _TIMEOUT_S, "the first job has run")
+            finally:
+                worker.terminate()
+                worker.wait(_TIMEOUT_S)
+            return {"seconds": (notes.read()[0].started_ns - begun_ns) / 1e9}

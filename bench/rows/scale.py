@@ -1,0 +1,82 @@
+"""Whether work costs more when there is much of it: drain rate of a loaded system against an empty one."""
+
+from __future__ import annotations
+
+from bench.payload import arguments
+from bench.rows.drain import enqueue_reference
+from bench.rows.enqueue import reference_type
+from bench.rows.handlers import enqueue_named
+from bench.rows.row import Figure, Row
+from bench.server import BenchServer, wait_until
+from bench.worker import BenchWorker
+from fastjobs import FastJobs
+
+#: Scripts slower than this many microseconds are noted by the server, so that the slowest is known.
+_NOTED_US = 500
+_QUEUED, _SCHEDULED, _FAILED = 5_000_000, 1_000_000, 1_000_000
+_FULL_HISTORY = 20_000
+_A_DAY_S = 86_400
+_LOAD_TIMEOUT_S = 900.0
+
+
+class Scale(Row):
+    """The same jobs drained from an empty system and from a full one."""
+
+    name = "scale"
+    title = "drain with 5 M queued, 1 M scheduled, 1 M failed, full history"
+    figures = (
+        Figure("empty", "jobs/s"),
+        Figure("loaded", "jobs/s"),
+        Figure("loaded_vs_empty", "x", at_least=0.9),
+        Figure("slowest_script", "ms", at_most=5),
+    )
+    quick = False
+    max_rounds = 3
+
+    def prepare(self) -> None:
+        self._items = arguments(1_000_000)
+
+    def measure(self, turn: int) -> dict[str, float]:
+        # Failed jobs beyond this would be trimmed; the same for both.
+        environment = {"FASTJOBS_FAILED_KEEP": str(2 * _FAILED)}
+        with self.setting.server() as server, BenchWorker(server, environment=environment) as worker:
+            server.client.config_set("slowlog-log-slower-than", _NOTED_US)
+            server.client.config_set("slowlog-max-len", 10_000)
+            empty = self._drain(server, worker)
+            self._load(server, worker)
+            loaded = self._drain(server, worker)
+            slowest_us = max((entry["duration"] for entry in _slow_scripts(server)), default=0)
+        return {
+            "empty": empty,
+            "loaded": loaded,
+            "loaded_vs_empty": loaded / empty,
+            "slowest_script": slowest_us / 1000,
+        }
+
+    def _drain(self, server: BenchServer, worker: BenchWorker) -> float:
+        server.hold()
+        enqueue_reference(server.url, self._items)
+        seconds = worker.drain_s(len(self._items))
+        server.hold()
+        return len(self._items) / seconds
+
+    def _load(self, server: BenchServer, worker: BenchWorker) -> None:
+        """Fills the system; the worker is held."""
+        enqueue_named(server, "fail", list(range(_FAILED)))
+        server.let_go(1)
+        wait_until(lambda: server.stat("failed") >= _FAILED, _LOAD_TIMEOUT_S, "enough jobs have failed", every_s=0.1)
+        server.hold()
+        app = FastJobs(server.url)
+        welcome = reference_type(app)
+        welcome.options(delay=_A_DAY_S).enqueue_many(self._items[:_SCHEDULED])
+        welcome.enqueue_many(self._items[:_FULL_HISTORY])
+        worker.drain_s(_FULL_HISTORY)
+        server.hold()
+        for _ in range(_QUEUED // len(self._items)):
+            welcome.enqueue_many(self._items)
+        app.close()
+
+
+def _slow_scripts(server: BenchServer) -> list[dict[str, int]]:
+    entries: list[dict[str, int]] = server.client.slowlog_get(10_000)
+    return [entry for entry in entries if bytes(entry["command"]).upper().startswith(b"EVALSHA")]

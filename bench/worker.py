@@ -1,0 +1,85 @@
+"""Starts the real `fastjobs-worker` on the measured app and times what it drains."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from bench.server import BenchServer, wait_until
+
+ROOT = Path(__file__).parent.parent
+_READY_TIMEOUT_S = 60.0
+_DRAIN_TIMEOUT_S = 600.0
+
+
+def worker_command(*options: object) -> list[str]:
+    """Returns the command line of a worker on the measured app."""
+    command = Path(sys.executable).with_name("fastjobs-worker")
+    return [str(command), "bench.app:app", "--log-level", "warning", *map(str, options)]
+
+
+class BenchWorker:
+    """A worker whose processes are ready and idle; a context manager.
+
+    Args:
+        server: where it works.
+        processes: -p
+        concurrency: -c
+        environment: further variables.
+    """
+
+    def __init__(
+        self,
+        server: BenchServer,
+        processes: int = 1,
+        concurrency: int = 1,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self._server = server
+        self._processes = processes
+        self._command = worker_command("-p", processes, "-c", concurrency)
+        self._environment = os.environ | {"FASTJOBS_URL": server.url} | (environment or {})
+        self._worker: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> BenchWorker:
+        self._worker = subprocess.Popen(
+            self._command, cwd=ROOT, env=self._environment, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_until(self._ready, _READY_TIMEOUT_S, "the worker is ready")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._worker is not None
+        self._worker.terminate()
+        try:
+            self._worker.wait(60)
+        except subprocess.TimeoutExpired:
+            self._worker.kill()
+            raise
+
+    def children(self) -> list[psutil.Process]:
+        """Returns the processes that run jobs."""
+        assert self._worker is not None
+        return psutil.Process(self._worker.pid).children()
+
+    def drain_s(self, jobs: int) -> float:
+        """Lets the held queue go and waits until `jobs` jobs have finished and been acked; returns the seconds.
+
+        The worker was ready and idle before, so its start is not counted; its first fetch and last ack are.
+        """
+        goal = self._server.stat("finished_total") + jobs
+        begun = time.perf_counter()
+        self._server.let_go(self._processes)
+        wait_until(lambda: self._server.stat("finished_total") >= goal, _DRAIN_TIMEOUT_S, f"{jobs} jobs have finished")
+        return time.perf_counter() - begun
+
+    def _ready(self) -> bool:
+        assert self._worker is not None
+        if self._worker.poll() is not None:
+            raise RuntimeError(f"the worker ended with exit code {self._worker.returncode}")
+        return int(self._server.client.zcard(self._server.keys.sessions)) >= self._processes
