@@ -23,13 +23,20 @@ local function chunk_finished(keys, id, n, count, keep_ms, now_ms)
   return end_chunk(keys, id, mark.finished, mark.keep_ms, now_ms)
 end
 
--- Counts one job of a chunk of `n` as detached.
-local function chunk_detached(keys, id, n, index, now_ms)
+-- Counts the jobs of a chunk of `n` at these indexes as detached. Those of one call together: the list they go into is
+-- read and written whole.
+local function chunk_left(keys, id, n, indexes, now_ms)
   local mark = read_marks(keys.marks, id)
-  mark.done = mark.done + 1
-  mark.detached = mark.detached == '-' and tostring(index) or mark.detached .. ',' .. index
+  local list = table.concat(indexes, ',')
+  mark.done = mark.done + #indexes
+  mark.detached = mark.detached == '-' and list or mark.detached .. ',' .. list
   if mark.done < n then
     return write_marks(keys.marks, id, mark)
   end
   return end_chunk(keys, id, mark.finished, mark.keep_ms, now_ms)
+end
+
+-- Counts one job of a chunk of `n` as detached.
+local function chunk_detached(keys, id, n, index, now_ms)
+  return chunk_left(keys, id, n, {index}, now_ms)
 end
