@@ -1,7 +1,7 @@
 """fastjobs: persistent background jobs on Redis or Valkey, enqueued and executed in chunks."""
 
 try:
-    from fastjobs import _core as _core
+    import fastjobs._core as _core  # noqa: F401, PLR0402 - `from` would not tell what is missing
 except ModuleNotFoundError as _error:
     if _error.name != "fastjobs._core":
         raise
@@ -19,14 +19,17 @@ from fastjobs.errors import (
     JobError,
     JobIdConflict,
     JobNotFound,
+    JobStateError,
     NotEnqueued,
     PayloadError,
     PayloadTooLarge,
+    RecurringNotFound,
     Retry,
     StoreError,
 )
 from fastjobs.job import Job, JobIds, Status
 from fastjobs.jobtypes import JobType
+from fastjobs.recurring_jobs import Recurring
 from fastjobs.worker.pool import Pool
 
 __version__ = "0.1.0"
@@ -38,6 +41,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Job",
     "JobIds",
     "Status",
+    "Recurring",
     "Pool",
     # For handlers to raise
     "Retry",
@@ -50,6 +54,8 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "PayloadTooLarge",
     "JobIdConflict",
     "JobNotFound",
+    "JobStateError",
+    "RecurringNotFound",
     "StoreError",
     "NotEnqueued",
     "EnqueueUnknown",

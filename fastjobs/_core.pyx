@@ -32,6 +32,7 @@ import zlib
 from collections import deque
 
 import zstandard
+from orjson import dumps as json_dumps
 from orjson import loads as json_loads
 
 from fastjobs.errors import CorruptChunk, InternalError, NewerFormat, PayloadTooLarge

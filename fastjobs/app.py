@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, overload
 
-from fastjobs.config import Config, load_config
+from fastjobs.buffering import Buffer
+from fastjobs.config import Config, load_config, load_worker_config
 from fastjobs.endpoint import Endpoint
 from fastjobs.errors import ConfigError
 from fastjobs.inspection import Jobs
@@ -18,9 +20,14 @@ from fastjobs.names import check_name
 from fastjobs.options import Options, check_priority, seconds
 from fastjobs.producer import Call, Producer
 from fastjobs.progress import progress_bar
+from fastjobs.queues import Queue
+from fastjobs.recurring import MISSED_LIMIT, Schedule
+from fastjobs.recurring_jobs import Recurring, RecurringJobs
 from fastjobs.registry import RegisteredType, Registry
 from fastjobs.retry import RetryDelay, RetryPolicy
+from fastjobs.store import Store
 from fastjobs.worker.pool import Pool
+from fastjobs.workers import Workers
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,8 +60,13 @@ class FastJobs:
         #: Where the server is.
         self.endpoint = Endpoint(self.config)
         self._producer = Producer(self.endpoint.connect, self.config)
+        self._buffer: Buffer | None = None
         #: Looks jobs up.
         self.jobs = Jobs(self._producer.store, self.registry)
+        #: Finds and lists recurring jobs.
+        self.recurring = RecurringJobs(self._producer.store, self.jobs)
+        #: Looks workers up.
+        self.workers = Workers(self._producer.store)
 
     @property
     def url(self) -> str:
@@ -142,38 +154,108 @@ class FastJobs:
         with progress_bar(calls, show=progress) as told:
             return self._producer.enqueue_calls(calls, told)
 
+    @contextmanager
+    def buffered(self, *, linger_ms: float = 2.0) -> Iterator[Buffer]:
+        """Gathers the single enqueues of all threads into chunks while its block runs.
+
+        Args:
+            linger_ms: how long a job waits for others, in milliseconds.
+
+        Yields:
+            The buffer; its `flush()` waits until all is stored. Where errors come out is said at `Buffer`.
+
+        Raises:
+            ConfigError: the app's enqueues are buffered already.
+
+        Example:
+            with app.buffered():
+                for user in users:
+                    welcome.enqueue(user.id)
+        """
+        if self._buffer is not None:
+            raise ConfigError("this app is buffered already")
+        seconds("linger_ms", linger_ms)
+        buffer = Buffer(lambda: Store(self.endpoint.connect(), self.config), self.config, linger_ms)
+        buffer.start()
+        self._buffer = buffer
+        try:
+            yield buffer
+        finally:
+            self._buffer = None
+            buffer.stop()
+
     def enqueue_call(self, call: Call) -> Job:
         """Stores one call; see `JobType.enqueue`."""
-        job = Job(self.jobs, self._producer.enqueue(call), call.line.queue)
-        job.type, job.priority = call.job_type.name, call.line.priority
+        job_type, options, line, args, kwargs = call
+        if self._buffer is not None and options.job_id is None:
+            return Job(self.jobs, self._buffer.add(line, job_type, options, args, kwargs), line.queue)
+        job = Job(self.jobs, self._producer.enqueue(call), line.queue)
+        job.type, job.priority = call.job_type.name, line.priority
         job.args, job.kwargs = list(call.args), dict(call.kwargs or {})
         if call.options.delay_ms or call.options.due_at_ms:
             job.status = Status.SCHEDULED
         return job
 
     def enqueue_items(
-        self, job_type: RegisteredType, options: Options, items: Iterable[Any], *, progress: bool
+        self,
+        job_type: RegisteredType,
+        options: Options,
+        items: Iterable[Any],
+        *,
+        progress: bool,
+        spread_ms: int = 0,
     ) -> JobIds:
         """Stores one job per item; see `JobType.enqueue_many`."""
         if options.job_id is not None:
             raise ConfigError("job_id is for one job; enqueue_many makes its own ids")
         with progress_bar(items, show=progress) as told:
-            return self._producer.enqueue_many(job_type, options, items, told)
+            return self._producer.enqueue_many(job_type, options, items, told, spread_ms)
+
+    def queue(self, name: str) -> Queue:
+        """Returns a queue, to pause, resume, clear, drain or measure it.
+
+        Raises:
+            ConfigError: no name for a queue.
+        """
+        return Queue(self._producer.store, name)
+
+    def define_recurring(
+        self,
+        call: Call,
+        schedule: Schedule,
+        definition_id: str,
+        *,
+        version: int = 0,
+        missed: str = "latest",
+        missed_limit: int = MISSED_LIMIT,
+        overlap: str = "skip",
+    ) -> Recurring:
+        """Defines or changes a recurring job; see `JobType.every`."""
+        return self.recurring.define(
+            call,
+            schedule,
+            definition_id,
+            version=version,
+            missed=missed,
+            missed_limit=missed_limit,
+            overlap=overlap,
+        )
 
     def pool(self, *, app: str | None = None, **settings: Any) -> Pool:
         """Returns a worker for this app that runs in processes of its own.
 
         Args:
             app: where the processes find the app, "module:variable"; default: the module that made this call.
-            settings: fields of `WorkerConfig`: processes, concurrency, queues, batch_size, ...
+            settings: fields of `WorkerConfig`: processes, threads, queues, batch_size, ...
 
         Raises:
-            ConfigError: it cannot be told where the app is.
+            ConfigError: it cannot be told where the app is, or a setting cannot be used.
 
         Example:
             with app.pool(processes=8, batch_size=500):
                 ...
         """
+        load_worker_config(**settings)
         return Pool(app or self._target(), settings)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Waiting times between tries to reach the server: exponential with full jitter, so that many clients do not return at once."""
+"""Waiting times between tries to reach the server: exponential, with jitter so that clients spread."""
 
 from __future__ import annotations
 

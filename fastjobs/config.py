@@ -137,7 +137,7 @@ class WorkerConfig:
     #: Processes that run jobs.
     processes: int = field(default_factory=lambda: os.cpu_count() or 1)
     #: Threads per process that run jobs.
-    concurrency: int = 1
+    threads: int = 1
     #: Queues to work on, in order or by weight; empty = all queues of the app's job types.
     queues: tuple[QueueChoice, ...] = ()
     #: Most jobs a process holds unstarted; 1 = strictly by priority.
@@ -182,7 +182,7 @@ _CONFIG_RANGES: dict[str, tuple[float, float]] = {
 }
 _WORKER_RANGES: dict[str, tuple[float, float]] = {
     "processes": (1, 1024),
-    "concurrency": (1, 1024),
+    "threads": (1, 1024),
     "batch_size": (1, 2048),
     "shutdown_timeout_s": (0, 86_400),
     "max_jobs_per_child": (0, _BIG),
@@ -191,6 +191,7 @@ _WORKER_RANGES: dict[str, tuple[float, float]] = {
 
 #: Settings whose environment variable and pyproject key is the name of their option.
 _OUTER_NAMES = {
+    "threads": "concurrency",
     "shutdown_timeout_s": "shutdown_timeout",
     "max_memory_per_child_mb": "max_memory_per_child",
 }

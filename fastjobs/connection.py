@@ -10,7 +10,9 @@ import os
 import select
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -96,8 +98,7 @@ def server_version(url: str, timeout_s: float = 5.0) -> str:
     """
     client = Client(url, timeout_s)
     try:
-        client.send(b"*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n")
-        (reply,) = client.receive(1)
+        (reply,) = client.receive(client.send(b"*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n", 1))
     finally:
         client.close()
     if not isinstance(reply, bytes):
@@ -105,6 +106,21 @@ def server_version(url: str, timeout_s: float = 5.0) -> str:
     fields = dict(line.split(":", 1) for line in reply.decode().splitlines() if ":" in line)
     name = fields.get("server_name", "redis")
     return f"{name} {fields.get(f'{name}_version', 'unknown')}"
+
+
+@dataclass(slots=True, eq=False)
+class Expected:
+    """The replies to one write: they come in its connection, after those to the writes before it."""
+
+    number: int
+    replies: list[Any] = field(default_factory=list)
+    #: The connection is gone, and with it what had not been read.
+    lost: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of them were read."""
+        return len(self.replies) == self.number
 
 
 class Client:
@@ -127,8 +143,8 @@ class Client:
         self._socket: socket.socket | None = None
         self._reader = ReplyReader()
         self._pid = 0
-        #: Grows with each connection made: what was sent in an earlier one will not be answered.
-        self.generation = 0
+        #: What was sent and not read yet, oldest first: replies are told apart by their order only.
+        self._expected: deque[Expected] = deque()
 
     def connect(self) -> None:
         """Connects, authenticates and loads the scripts, unless that is done.
@@ -146,11 +162,12 @@ class Client:
             raise errors.AccessDenied(str(error)) from error
         except (redis.exceptions.RedisError, OSError) as error:
             raise errors.Unavailable(f"no connection to the server: {error}") from error
-        self._socket = self._connection._sock
-        self._socket.settimeout(self._timeout_s)
+        connected = self._connection._sock
+        assert isinstance(connected, socket.socket)
+        connected.settimeout(self._timeout_s)
+        self._socket = connected
         self._pid = os.getpid()
-        self.generation += 1
-        self._load_scripts()
+        self.load_scripts()
 
     def _connect(self) -> None:
         try:
@@ -161,22 +178,34 @@ class Client:
             self._revive()
             self._connection.connect()
 
-    def _load_scripts(self) -> None:
-        """Makes sure the server knows every script; a pipelined EVALSHA has no fallback of its own."""
+    def load_scripts(self) -> None:
+        """Makes sure the server knows every script; a pipelined EVALSHA has no fallback of its own.
+
+        Raises:
+            StoreError: the server refuses them, or the connection broke.
+        """
         scripts = all_scripts()
-        self.send(
+        expected = self.send(
             b"".join(
                 b"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$%d\r\n%s\r\n" % (len(source), source)
                 for source in (script.source.encode() for script in scripts)
-            )
+            ),
+            len(scripts),
         )
-        for reply in self.receive(len(scripts)):
+        for reply in self.receive(expected):
             if isinstance(reply, ReplyError):
                 self.close()
                 raise classify(reply.message)
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, number: int) -> Expected:
         """Writes commands; connects first if needed.
+
+        Args:
+            data: the commands.
+            number: how many they are.
+
+        Returns:
+            What `receive` or `ready` takes to return their replies.
 
         Raises:
             ConnectionLost: part or all of it may have arrived.
@@ -189,42 +218,45 @@ class Client:
         except OSError as error:
             self.close()
             raise errors.ConnectionLost(f"the connection broke while sending: {error}") from error
+        except BaseException:
+            self.close()
+            raise
+        expected = Expected(number)
+        # Who waits for nothing must not stand in line: it would take the replies of the next one.
+        if number:
+            self._expected.append(expected)
+        return expected
 
-    def receive(self, number: int, timeout_s: float | None = None) -> list[Any]:
-        """Reads replies.
-
-        Args:
-            number: how many.
-            timeout_s: seconds for all of them; None takes the client's.
+    def receive(self, expected: Expected) -> list[Any]:
+        """Reads the replies to a write; those to the writes before it are taken in on the way, for their receivers.
 
         Returns:
             bytes, int, list or None each; `ReplyError` for what the server refused.
 
         Raises:
-            ConnectionLost: not all of them came; the connection is closed.
+            ConnectionLost: not all of them came in time; the connection is closed.
         """
-        replies: list[Any] = []
-        deadline = time.monotonic() + (self._timeout_s if timeout_s is None else timeout_s)
-        while len(replies) < number:
-            reply = self._next_reply(deadline)
-            replies.append(reply)
-        return replies
+        deadline = time.monotonic() + self._timeout_s
+        while not expected.complete:
+            self._check(expected)
+            if not self._take_in():
+                self._read(deadline)
+        return expected.replies
 
-    def ready(self, number: int) -> list[Any]:
-        """Reads up to `number` replies, only those that are there already."""
-        replies: list[Any] = []
-        while len(replies) < number:
-            try:
-                reply = self._reader.get()
-            except ValueError as error:
-                raise self._broken(str(error)) from error
-            if reply is NOT_READY:
-                if not self.readable(0):
-                    break
-                self._read(time.monotonic() + self._timeout_s)
+    def ready(self, expected: Expected) -> bool:
+        """Whether the replies to a write are there, without waiting for more than has come.
+
+        Raises:
+            ConnectionLost: they will not come any more.
+        """
+        while not expected.complete:
+            self._check(expected)
+            if self._take_in():
                 continue
-            replies.append(reply)
-        return replies
+            if not self.readable(0):
+                return False
+            self._read(time.monotonic() + self._timeout_s)
+        return True
 
     def readable(self, timeout_s: float) -> bool:
         """Whether bytes have come, waiting for them for up to `timeout_s` seconds."""
@@ -247,22 +279,37 @@ class Client:
             self._connection.disconnect()
         self._forget()
 
+    def _check(self, expected: Expected) -> None:
+        if expected.lost or self._pid != os.getpid():
+            raise errors.ConnectionLost("the connection was closed before the reply came")
+
     def _forget(self) -> None:
         if self._socket is not None and self._pid != os.getpid():
             # The parent goes on using its socket: drop ours without shutting the connection down.
             self._connection = _make_connection(self._url, self._timeout_s)
         self._socket = None
         self._reader = ReplyReader()
+        for expected in self._expected:
+            expected.lost = True
+        self._expected.clear()
 
-    def _next_reply(self, deadline: float) -> Any:
-        while True:
-            try:
-                reply = self._reader.get()
-            except ValueError as error:
-                raise self._broken(str(error)) from error
-            if reply is not NOT_READY:
-                return reply
-            self._read(deadline)
+    def _take_in(self) -> bool:
+        """Gives the next reply to the oldest write that waits for one; False when none is complete."""
+        try:
+            reply = self._reader.get()
+            if reply is NOT_READY:
+                return False
+            oldest = self._expected[0]
+            oldest.replies.append(reply)
+            if oldest.complete:
+                self._expected.popleft()
+        except ValueError as error:
+            raise self._broken(str(error)) from error
+        except BaseException:
+            # Interrupted between two steps: whose the next reply is would be a guess.
+            self.close()
+            raise
+        return True
 
     def _read(self, deadline: float) -> None:
         if self._socket is None:
@@ -276,6 +323,9 @@ class Client:
             self._socket.settimeout(self._timeout_s)
         except OSError as error:
             raise self._broken(str(error)) from error
+        except BaseException:
+            self.close()
+            raise
         if not data:
             raise self._broken("the server closed the connection")
         self._reader.feed(data)

@@ -65,6 +65,32 @@ class JobNotFound(JobError):
         self.job_id = job_id
 
 
+class JobStateError(JobError):
+    """The job's status does not allow the operation.
+
+    Attributes:
+        job_id: the job.
+        status: the status it has.
+    """
+
+    def __init__(self, job_id: str, status: str, operation: str) -> None:
+        super().__init__(f"job {job_id!r} is {status}: {operation} is not possible")
+        self.job_id = job_id
+        self.status = status
+
+
+class RecurringNotFound(JobError):
+    """No recurring job with this id is defined.
+
+    Attributes:
+        id: the id that was looked up.
+    """
+
+    def __init__(self, definition_id: str) -> None:
+        super().__init__(f"no recurring job with id {definition_id!r}")
+        self.id = definition_id
+
+
 class ChunkError(FastJobsError):
     """The bytes of a stored chunk cannot be read."""
 

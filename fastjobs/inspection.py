@@ -1,28 +1,39 @@
-"""Answers questions about jobs from the database; a worker runs without it."""
+"""Answers questions about jobs from the database, and selects jobs to act on; a worker runs without it."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-import orjson
-
-from fastjobs._core import Chunk
-from fastjobs.errors import ChunkError, ConfigError, JobNotFound
+from fastjobs.errors import ConfigError, JobNotFound
+from fastjobs.found import address, fill
 from fastjobs.job import Job, Status
 from fastjobs.keys import queues_key
+from fastjobs.listing import ListedJob, Listing
 from fastjobs.names import check_name
-from fastjobs.record import ErrorRecord, JobRecord
+from fastjobs.operations import Add, Operations, listed
+from fastjobs.options import Options, check_priority
 from fastjobs.registry import Registry
-from fastjobs.store import FoundJob, Store, packed_chunk, record_body
+from fastjobs.store import Store
 
-#: Of each job that finished in a chunk: seconds from the first job's start, and of run time.
-_TIMES = struct.Struct("<ff")
+#: Statuses that are counted by type as well.
+_COUNTED_BY_TYPE = (Status.FAILED, Status.CANCELLED)
+#: Jobs acted on in one round trip.
+_STEP = 200
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """A page of jobs."""
+
+    jobs: list[Job]
+    #: What gives the next page; None after the last.
+    cursor: str | None
 
 
 class Jobs:
-    """Looks jobs up.
+    """Looks jobs up and acts on them: what `app.jobs` is.
 
     Args:
         store: gives the calling thread's store.
@@ -37,7 +48,7 @@ class Jobs:
         """Returns the names of all queues that were ever used, in alphabetical order."""
         store = self._store()
         (names,) = store.batch().command("SMEMBERS", queues_key(store.config.namespace)).run()
-        return sorted({name.decode() for name in names})
+        return sorted(name.decode() for name in names)
 
     def counts(self, queues: Sequence[str] | None = None) -> dict[str, dict[Status, int]]:
         """Returns how many jobs each queue has in each status; exact, and O(1) per queue.
@@ -57,10 +68,28 @@ class Jobs:
             for queue, reply in zip(names, batch.run(), strict=True)
         }
 
-    def count(self, status: Status, *, queue: str | None = None) -> int:
-        """Returns how many jobs have a status, in one queue or (None) in all; exact, and O(1) per queue."""
-        counts = self.counts(None if queue is None else [check_name("queue", queue)])
-        return sum(of_queue[Status(status)] for of_queue in counts.values())
+    def count(self, status: Status, *, queue: str | None = None, type: str | None = None) -> int:
+        """Returns how many jobs have a status; exact, and O(1) per queue.
+
+        Args:
+            status: which.
+            queue: in this queue; None = in all.
+            type: of this job type; counted for failed and cancelled jobs only.
+
+        Raises:
+            ConfigError: jobs of this status are not counted by type.
+        """
+        status = Status(status)
+        if type is not None and status not in _COUNTED_BY_TYPE:
+            raise ConfigError(f"{status} jobs are not counted by type: give the type a queue of its own, or list them")
+        names = self.queues() if queue is None else [check_name("queue", queue)]
+        if not names:
+            return 0
+        store = self._store()
+        batch = store.batch()
+        for name in names:
+            batch.command("HGET", store.keys(name).stats, status.value if type is None else f"{status}:{type}")
+        return sum(int(number or 0) for number in batch.run())
 
     def find(self, job_id: str, *, queue: str | None = None) -> Job:
         """Returns a job; its code need not be known here.
@@ -73,98 +102,207 @@ class Jobs:
             JobNotFound: there is none, or its history was trimmed.
         """
         store = self._store()
-        chunk_id, index, alone = split_id(job_id)
-        queues = self.queues() if queue is None else [check_name("queue", queue)]
+        where = address(job_id)
+        names = self.queues() if queue is None else [check_name("queue", queue)]
         batch = store.batch()
-        for name in queues:
-            batch.find(name, chunk_id, index, alone=alone)
-        for name, found in zip(queues, batch.run() if queues else [], strict=True):
+        for name in names:
+            batch.find(name, where)
+        for name, found in zip(names, batch.run() if names else [], strict=True):
             if found is not None:
-                job = Job(self, job_id, name)
-                self._fill(job, found, index)
-                return job
+                return self._handle(name, listed(job_id, found))
         raise JobNotFound(job_id)
+
+    def list(
+        self,
+        status: Status,
+        *,
+        queue: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+        reverse: bool = False,
+    ) -> JobPage:
+        """Returns a page of jobs: queued ones in the order they run, others in the order they are due or ended.
+
+        Args:
+            status: which.
+            queue: of this queue; None = of all, one queue after the other.
+            limit: most jobs on the page, 1 to 1000.
+            cursor: as the page before said.
+            reverse: the other way round: the latest first.
+
+        Raises:
+            ConfigError: a limit or cursor that cannot be used.
+        """
+        jobs, cursor = self._page(Status(status), queue, limit, cursor, reverse=reverse)
+        return JobPage([self._handle(name, job) for name, job in jobs], cursor)
+
+    def ids(self, status: Status, *, queue: str | None = None, reverse: bool = False) -> Iterator[str]:
+        """Yields the ids of all jobs with a status, page by page, in the order of `list`."""
+        return (job.record.id for _, job in self._all(Status(status), queue, reverse=reverse))
+
+    def where(
+        self,
+        *,
+        status: Status | None = None,
+        queue: str | None = None,
+        type: str | None = None,
+        error: str | None = None,
+    ) -> Selection:
+        """Selects jobs to act on.
+
+        Args:
+            status: with this status; None = whatever the operation applies to.
+            queue: of this queue; None = of all.
+            type: of this job type.
+            error: whose last error has this type, for example "ValueError".
+
+        Example:
+            app.jobs.where(type="welcome", error="TimeoutError").retry_all()
+        """
+        if queue is not None:
+            check_name("queue", queue)
+        return Selection(self, None if status is None else Status(status), queue, type, error)
+
+    # What handles call.
 
     def load(self, job: Job) -> None:
         """Fills a handle with what is stored; see `Job.refresh`."""
-        chunk_id, index, alone = split_id(job.id)
-        (found,) = self._store().batch().find(job.queue, chunk_id, index, alone=alone).run()
-        if found is None:
-            raise JobNotFound(job.id)
-        self._fill(job, found, index)
+        found = self.operations(job.queue).find(job.id)
+        fill(job, found.status, found.due_at_ms, found.record, self._registry)
 
-    def _fill(self, job: Job, found: FoundJob, index: int) -> None:
-        """Turns what the server told into the handle's attributes."""
-        record = _record(job.id, found, index)
-        job.status = Status(found.status)
-        job.type = record.type
-        payload = record.payload
-        job.args, job.kwargs = (None, None) if payload is None else (payload[:-1], payload[-1])
-        job.priority = record.priority
-        job.due_at = _instant(found.due_at_ms) if found.due_at_ms else None
-        job.created_at = _instant(record.created_at_ms) if record.created_at_ms else None
-        job.attempts = record.attempts
-        job.retries_left = self._retries_left(record)
-        job.errors = record.errors
-        job.started_at = job.finished_at = job.duration = job.worker = None
-        if record.started_at_ms is not None and record.run_s is not None:
-            job.started_at = _instant(record.started_at_ms)
-            job.duration = timedelta(seconds=record.run_s)
-            job.finished_at = job.started_at + job.duration
-            job.worker = record.worker
+    def cancel(self, job: Job) -> None:
+        """See `Job.cancel`."""
+        job.status = self.operations(job.queue).cancel(job.id)
 
-    def _retries_left(self, record: JobRecord) -> int | None:
-        retries = record.options.get("retries")
-        if retries is None and record.type in self._registry:
-            retries = self._registry[record.type].retry.retries
-        return None if retries is None else max(0, retries - record.attempts)
+    def reschedule(self, job: Job, at: datetime | None, delay: float | timedelta | None) -> None:
+        """See `Job.reschedule`."""
+        options = Options().with_(at=at, delay=delay)
+        job.status = self.operations(job.queue).reschedule(
+            job.id, delay_ms=options.delay_ms, due_at_ms=options.due_at_ms
+        )
+
+    def retry(self, job: Job) -> None:
+        """See `Job.retry`."""
+        job.status = self.operations(job.queue).retry(job.id)
+
+    def set_priority(self, job: Job, priority: int) -> None:
+        """See `Job.set_priority`."""
+        job.status = self.operations(job.queue).prioritize(job.id, check_priority(priority))
+        job.priority = priority
+
+    def destroy(self, job: Job) -> None:
+        """See `Job.destroy`."""
+        self.operations(job.queue).destroy(job.id)
+
+    # What selections call.
+
+    def operations(self, queue: str) -> Operations:
+        """Returns what acts on the jobs of a queue."""
+        return Operations(self._store(), queue)
+
+    def steps(self, status: Status, queue: str | None) -> Iterator[tuple[str, Sequence[ListedJob]]]:
+        """Yields the jobs with a status in steps of a bounded size, each of one queue."""
+        for name in self.queues() if queue is None else [queue]:
+            listing = Listing(self._store(), name, status)
+            cursor: str | None = None
+            while True:
+                jobs, cursor = listing.page(cursor, _STEP)
+                yield name, jobs
+                if cursor is None:
+                    break
+
+    def _all(self, status: Status, queue: str | None, *, reverse: bool) -> Iterator[tuple[str, ListedJob]]:
+        cursor: str | None = None
+        while True:
+            jobs, cursor = self._page(status, queue, 1000, cursor, reverse=reverse)
+            yield from jobs
+            if cursor is None:
+                return
+
+    def _page(
+        self, status: Status, queue: str | None, limit: int, cursor: str | None, *, reverse: bool
+    ) -> tuple[Sequence[tuple[str, ListedJob]], str | None]:
+        """A page over one queue or all of them; its cursor is `<queue> <cursor in the queue>`."""
+        if type(limit) is not int or not 1 <= limit <= 1000:
+            raise ConfigError(f"limit={limit!r}: use an integer from 1 to 1000")
+        names = self.queues() if queue is None else [check_name("queue", queue)]
+        first, _, inner = (cursor or "").partition(" ")
+        names = [name for name in names if name >= first]
+        jobs: list[tuple[str, ListedJob]] = []
+        for place, name in enumerate(names):
+            listing = Listing(self._store(), name, status, reverse=reverse)
+            page = listing.page(inner or None if name == first else None, limit - len(jobs))
+            jobs += [(name, job) for job in page.jobs]
+            if page.cursor is not None:
+                return jobs, f"{name} {page.cursor}"
+            if len(jobs) == limit and place + 1 < len(names):
+                return jobs, names[place + 1]
+        return jobs, None
+
+    def _handle(self, queue: str, found: ListedJob) -> Job:
+        job = Job(self, found.record.id, queue)
+        fill(job, found.status, found.due_at_ms, found.record, self._registry)
+        return job
 
 
-def split_id(job_id: str) -> tuple[str, int, bool]:
-    """Takes a job id apart: chunk id, index, and whether the job has to be alone in its chunk.
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Jobs selected by `app.jobs.where(...)`. Each operation works in bounded steps and returns how many it changed."""
 
-    Raises:
-        JobNotFound: no job can have this id.
-    """
-    chunk_id, tilde, index = job_id.partition("~")
-    try:
-        check_name("job id", chunk_id)
-    except ConfigError as error:
-        raise JobNotFound(job_id) from error
-    if not tilde:
-        return chunk_id, 0, True
-    if not (index.isascii() and index.isdecimal() and len(index) <= 3 and str(int(index)) == index):
-        raise JobNotFound(job_id)
-    return chunk_id, int(index), False
+    _jobs: Jobs
+    _status: Status | None
+    _queue: str | None
+    _type: str | None
+    _error: str | None
 
+    def retry_all(self, progress: Callable[[int], None] | None = None) -> int:
+        """Lets failed jobs run again.
 
-def _record(job_id: str, found: FoundJob, index: int) -> JobRecord:
-    """What is known about a job, as a record, whether it has one or is still in its chunk."""
-    try:
-        if found.record:
-            return JobRecord.decode(record_body(found.record))
-        chunk = Chunk.decode(packed_chunk(found.chunk))
-    except ChunkError as error:
-        record = JobRecord(id=job_id, type="", payload=None)
-        record.add_error(ErrorRecord(type=type(error).__name__, message=str(error)))
-        return record
-    name, options = chunk.types[chunk.type_index(index)]
-    record = JobRecord(
-        id=job_id,
-        type=name,
-        payload=orjson.loads(chunk.payload(index)),
-        options=orjson.loads(options) if options else {},
-        priority=-int(found.chunk.split(b" ", 1)[0]),
-        created_at_ms=chunk.created_at_ms,
-    )
-    if found.head:
-        base_s, _ = _TIMES.unpack(found.first_times)
-        start_s, record.run_s = _TIMES.unpack(found.times)
-        started_us = int.from_bytes(found.head[:8], "little")
-        record.started_at_ms = round(started_us / 1000 + (start_s - base_s) * 1000)
-        record.worker = found.head[9:].decode("utf-8", "replace")
-    return record
+        Args:
+            progress: told, after each step, how many have been changed so far.
 
+        Raises:
+            ConfigError: the selection is of another status.
+        """
+        return self._run((Status.FAILED,), lambda operations: operations.add_retry, progress)
 
-def _instant(at_ms: float) -> datetime:
-    return datetime.fromtimestamp(at_ms / 1000, UTC)
+    def cancel_all(self, progress: Callable[[int], None] | None = None) -> int:
+        """Cancels jobs that wait, and asks those that are being executed to end; otherwise as `retry_all`."""
+        statuses = (Status.SCHEDULED, Status.RETRYING, Status.QUEUED, Status.EXECUTING)
+        return self._run(statuses, lambda operations: operations.add_cancel, progress)
+
+    def destroy_all(self, progress: Callable[[int], None] | None = None) -> int:
+        """Removes jobs without a trace; otherwise as `retry_all`."""
+        return self._run(tuple(Status), lambda operations: operations.add_destroy, progress)
+
+    def count(self) -> int:
+        """Returns how many jobs are selected now; reads all of those with the status."""
+        statuses = tuple(Status) if self._status is None else (self._status,)
+        return sum(
+            sum(map(self._fits, jobs)) for status in statuses for _, jobs in self._jobs.steps(status, self._queue)
+        )
+
+    def _run(
+        self,
+        applicable: tuple[Status, ...],
+        choose: Callable[[Operations], Add],
+        progress: Callable[[int], None] | None,
+    ) -> int:
+        if self._status is not None and self._status not in applicable:
+            raise ConfigError(f"this operation is not for {self._status} jobs, but for {', '.join(applicable)}")
+        changed = 0
+        for status in applicable if self._status is None else (self._status,):
+            for queue, jobs in self._jobs.steps(status, self._queue):
+                operations = self._jobs.operations(queue)
+                changed += operations.run_many(filter(self._fits, jobs), choose(operations))
+                if progress is not None:
+                    progress(changed)
+        return changed
+
+    def __str__(self) -> str:
+        given = {"status": self._status, "queue": self._queue, "type": self._type, "error": self._error}
+        return ", ".join(f"{name} {value}" for name, value in given.items() if value is not None)
+
+    def _fits(self, job: ListedJob) -> bool:
+        last_error = job.record.errors[-1].type if job.record.errors else None
+        return self._type in (None, job.record.type) and self._error in (None, last_error)

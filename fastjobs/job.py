@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Protocol, overload
 
 from fastjobs.record import ErrorRecord
+from fastjobs.recurring import definition_of
 
 
 class Status(StrEnum):
@@ -84,12 +85,26 @@ class JobActions(Protocol):
     def load(self, job: Job) -> None:
         """Fills the handle with what is stored."""
 
+    def cancel(self, job: Job) -> None:
+        """Cancels the job."""
+
+    def reschedule(self, job: Job, at: datetime | None, delay: float | timedelta | None) -> None:
+        """Puts the job in line again."""
+
+    def retry(self, job: Job) -> None:
+        """Lets the failed job run again."""
+
+    def set_priority(self, job: Job, priority: int) -> None:
+        """Changes the waiting job's priority."""
+
+    def destroy(self, job: Job) -> None:
+        """Removes every trace of the job."""
+
 
 class Job:
     """A handle of one job: what was known of it when it was enqueued, found or last refreshed.
 
     Attributes:
-        id: its id.
         queue: the queue it is in.
         type: name of its job type.
         status: its status.
@@ -107,29 +122,41 @@ class Job:
         errors: what went wrong in each run, oldest first: the first and the last nine are kept.
     """
 
-    def __init__(self, actions: JobActions, job_id: str, queue: str) -> None:
+    # Defaults of the class, so that making a handle costs an enqueue next to nothing.
+    type: str = ""
+    status: Status = Status.QUEUED
+    args: list[Any] | None = None
+    kwargs: dict[str, Any] | None = None
+    priority: int = 0
+    due_at: datetime | None = None
+    created_at: datetime | None = None
+    attempts: int = 0
+    retries_left: int | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    duration: timedelta | None = None
+    worker: str | None = None
+    errors: Sequence[ErrorRecord] = ()
+
+    def __init__(self, actions: JobActions, job_id: object, queue: str) -> None:
         self._actions = actions
-        self.id = job_id
+        self._id = job_id
         self.queue = queue
-        self.type = ""
-        self.status = Status.QUEUED
-        self.args: list[Any] | None = None
-        self.kwargs: dict[str, Any] | None = None
-        self.priority = 0
-        self.due_at: datetime | None = None
-        self.created_at: datetime | None = None
-        self.attempts = 0
-        self.retries_left: int | None = None
-        self.started_at: datetime | None = None
-        self.finished_at: datetime | None = None
-        self.duration: timedelta | None = None
-        self.worker: str | None = None
-        self.errors: list[ErrorRecord] = []
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return str(self._id)
 
     @property
     def error(self) -> ErrorRecord | None:
         """The last error, with `type`, `message` and `traceback`; None when nothing went wrong."""
         return self.errors[-1] if self.errors else None
+
+    @property
+    def recurring(self) -> str | None:
+        """Id of the recurring job that this is a run of; None for other jobs."""
+        return definition_of(self.id)
 
     def refresh(self) -> Job:
         """Loads the job's present state into this handle and returns it.
@@ -139,6 +166,61 @@ class Job:
         """
         self._actions.load(self)
         return self
+
+    def cancel(self) -> Job:
+        """Cancels the job; `status` then tells what became of it.
+
+        One that waits is `cancelled` and never runs. One that is being executed is asked to end with the worker's
+        next heartbeat: `JobCancelled` is raised in its handler; it ends `cancelled`, or `finished` if it was
+        quicker, and is not run again. One that has ended stays as it is. Cancelling twice is cancelling once.
+
+        Raises:
+            JobNotFound: it is gone.
+        """
+        self._actions.cancel(self)
+        return self
+
+    def reschedule(self, at: datetime | None = None, *, delay: float | timedelta | None = None) -> Job:
+        """Puts the job in line again, at a time or after a delay, or at once, with all its retries.
+
+        Also for one that has finished, failed or was cancelled, while it is kept.
+
+        Args:
+            at: an aware datetime; in the past = at once.
+            delay: or seconds or a timedelta from the server's now.
+
+        Raises:
+            JobStateError: it is being executed: it would run twice at once.
+            JobNotFound: it is gone.
+            ConfigError: a naive datetime, or both at and delay.
+        """
+        self._actions.reschedule(self, at, delay)
+        return self
+
+    def retry(self) -> Job:
+        """Lets a failed job run again at once, with all its retries; one that will run anyway stays as it is.
+
+        Raises:
+            JobStateError: it has finished or was cancelled; `reschedule` runs it again.
+            JobNotFound: it is gone.
+        """
+        self._actions.retry(self)
+        return self
+
+    def set_priority(self, priority: int) -> Job:
+        """Changes the priority of a job that waits; among its new equals it stands where it was enqueued or is due.
+
+        Raises:
+            JobStateError: it does not wait.
+            JobNotFound: it is gone.
+            ConfigError: no integer from -2^31 to 2^31.
+        """
+        self._actions.set_priority(self, priority)
+        return self
+
+    def destroy(self) -> None:
+        """Removes every trace of the job; safe to repeat. If it is being executed it may run to its end, unseen."""
+        self._actions.destroy(self)
 
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.type or '?'} {self.status} queue={self.queue}>"

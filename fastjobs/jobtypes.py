@@ -8,8 +8,10 @@ from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from fastjobs.job import Job, JobIds
-from fastjobs.options import Options
-from fastjobs.producer import Call
+from fastjobs.options import Options, seconds
+from fastjobs.producer import Call, line_of
+from fastjobs.recurring import MISSED_LIMIT, Cron, Every, Schedule
+from fastjobs.recurring_jobs import Recurring
 from fastjobs.registry import RegisteredType
 
 P = ParamSpec("P")
@@ -23,9 +25,28 @@ class Enqueuer(Protocol):
         """Stores one job."""
 
     def enqueue_items(
-        self, job_type: RegisteredType, options: Options, items: Iterable[Any], *, progress: bool
+        self,
+        job_type: RegisteredType,
+        options: Options,
+        items: Iterable[Any],
+        *,
+        progress: bool,
+        spread_ms: int = 0,
     ) -> JobIds:
         """Stores one job per item."""
+
+    def define_recurring(
+        self,
+        call: Call,
+        schedule: Schedule,
+        definition_id: str,
+        *,
+        version: int,
+        missed: str,
+        missed_limit: int,
+        overlap: str,
+    ) -> Recurring:
+        """Defines or changes a recurring job."""
 
 
 class JobType(Generic[P, R]):
@@ -41,6 +62,7 @@ class JobType(Generic[P, R]):
         self._app = app
         self._registered = registered
         self._options = options or Options()
+        self._line = line_of(registered, self._options)
         update_wrapper(self, registered.handler)
 
     @property
@@ -51,9 +73,10 @@ class JobType(Generic[P, R]):
     @property
     def queue(self) -> str:
         """Where its jobs go."""
-        return self._options.queue or self._registered.queue
+        return self._line.queue
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Runs the handler here and now."""
         result: R = self._registered.handler(*args, **kwargs)
         return result
 
@@ -98,7 +121,7 @@ class JobType(Generic[P, R]):
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call:
         """Returns a call, to be enqueued together with others by `app.enqueue_many`."""
-        return Call(self._registered, self._options, args, kwargs or None)
+        return Call(self._registered, self._options, self._line, args, kwargs or None)
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job:
         """Stores one job; when this returns, a worker will run it.
@@ -119,13 +142,17 @@ class JobType(Generic[P, R]):
         """
         return self._app.enqueue_call(self.call(*args, **kwargs))
 
-    def enqueue_many(self, items: Iterable[Any], *, progress: bool = False) -> JobIds:
+    def enqueue_many(
+        self, items: Iterable[Any], *, progress: bool = False, spread: float | timedelta | None = None
+    ) -> JobIds:
         """Stores one job per item, in chunks: the fast way.
 
         Args:
             items: each a tuple (positional arguments), a dict (keyword arguments) or anything else (the one
                 argument). May be a generator, also an endless one: it is read as fast as jobs are stored.
             progress: show a bar, if standard error is a terminal.
+            spread: let them become due one after the other, evenly over so many seconds (or a timedelta) from now,
+                or from the type's `delay` or `at`; items without a length are read whole first.
 
         Returns:
             The ids, in the order of the items; empty for no items.
@@ -138,7 +165,108 @@ class JobType(Generic[P, R]):
         Example:
             ids = welcome.enqueue_many((user.id,) for user in users)
         """
-        return self._app.enqueue_items(self._registered, self._options, items, progress=progress)
+        spread_ms = 0 if spread is None else round(seconds("spread", spread) * 1000)
+        return self._app.enqueue_items(self._registered, self._options, items, progress=progress, spread_ms=spread_ms)
+
+    def every(
+        self,
+        interval: float | timedelta,
+        /,
+        *args: Any,
+        id: str,
+        start: datetime | None = None,
+        kwargs: dict[str, Any] | None = None,
+        version: int = 0,
+        missed: str = "latest",
+        missed_limit: int = MISSED_LIMIT,
+        overlap: str = "skip",
+    ) -> Recurring:
+        """Lets the job recur at a fixed interval, from now on or changing what was defined under this id.
+
+        Given again with the same schedule, as each deploy does, it goes on undisturbed. Any worker of the queue fires
+        it; what `options` says about queue, priority and retries counts for each run. See docs/recurring.md.
+
+        Args:
+            interval: seconds or timedelta, rounded to milliseconds, at least one.
+            args: positional arguments of the handler.
+            id: names it, 1 to 90 letters, digits or `_.:-`; unique in the namespace.
+            start: when it is due first, an aware datetime; in the past, an instant of the series; None = one interval
+                from now.
+            kwargs: keyword arguments of the handler, apart so that they cannot be mistaken for those of this method.
+            version: of the definition, from 0; one that is lower than what is stored changes nothing.
+            missed: what becomes of runs that were due while no worker looked: `latest` enqueues one, for the last of
+                them, `all` each (needs `overlap="allow"`), `skip` none.
+            missed_limit: how many at most, for `all`: the last ones, 1 to 1000.
+            overlap: `skip` leaves a run out while the one before is not done, retries included; `allow` does not.
+
+        Returns:
+            A handle of what is now stored: of the newer definition, if there is one.
+
+        Raises:
+            ConfigError: a value that cannot be used.
+            PayloadError: an argument cannot be stored exactly.
+            StoreError: no answer within `retry_budget_s`; define it again.
+
+        Example:
+            tick = welcome.every(30, 42, id="tick", kwargs={"lang": "sv"})
+        """
+        return self._app.define_recurring(
+            Call(self._registered, self._options, self._line, args, kwargs),
+            Every.read(interval, start),
+            id,
+            version=version,
+            missed=missed,
+            missed_limit=missed_limit,
+            overlap=overlap,
+        )
+
+    def cron(
+        self,
+        expression: str,
+        /,
+        *args: Any,
+        id: str,
+        tz: str = "UTC",
+        kwargs: dict[str, Any] | None = None,
+        version: int = 0,
+        missed: str = "latest",
+        missed_limit: int = MISSED_LIMIT,
+        overlap: str = "skip",
+    ) -> Recurring:
+        """Lets the job recur when a clock matches a cron expression; otherwise as `every`.
+
+        Args:
+            expression: `minute hour day-of-month month day-of-week`, or six fields with seconds first, or `@hourly`,
+                `@daily`, `@midnight`, `@weekly`, `@monthly`, `@yearly`, `@annually`.
+            args: positional arguments of the handler.
+            id: as for `every`.
+            tz: name of the time zone whose clock it is; docs/recurring.md says what happens when that is changed.
+            kwargs: as for `every`, and so are all the others.
+            version: of the definition.
+            missed: what becomes of missed runs.
+            missed_limit: how many are made up for.
+            overlap: whether runs may overlap.
+
+        Returns:
+            A handle of what is now stored: of the newer definition, if there is one.
+
+        Raises:
+            ConfigError: a value that cannot be used; an expression that never comes due is one.
+            PayloadError: an argument cannot be stored exactly.
+            StoreError: no answer within `retry_budget_s`; define it again.
+
+        Example:
+            welcome.cron("0 9 * * mon-fri", 42, tz="Europe/Stockholm", id="daily")
+        """
+        return self._app.define_recurring(
+            Call(self._registered, self._options, self._line, args, kwargs),
+            Cron.read(expression, tz),
+            id,
+            version=version,
+            missed=missed,
+            missed_limit=missed_limit,
+            overlap=overlap,
+        )
 
     def __repr__(self) -> str:
         return f"<JobType {self.name} queue={self.queue}>"

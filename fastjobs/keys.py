@@ -37,6 +37,10 @@ class QueueKeys:
     """hash: chunk id -> segments of start and run times of its finished jobs."""
     finished_log: bytes
     """zset: "<jobs> <chunk id or ref>" of what ended whole -> when to forget it (ms)."""
+    recurring: bytes
+    """hash: id of a recurring job -> a line for scripts, then its definition (JSON, opaque to Lua)."""
+    recurring_due: bytes
+    """zset: id of a recurring job that is not paused -> its next due instant (ms)."""
     stats: bytes
     """hash: exact counters per status, totals, sequence, fence, tick, grace_until."""
     wake: bytes
@@ -53,6 +57,11 @@ def queue_keys(namespace: str, queue: str, partition: int = 0) -> QueueKeys:
 def queues_key(namespace: str) -> bytes:
     """set: the names of all queues that were ever used in the namespace."""
     return f"{{fastjobs:{namespace}}}:queues".encode()
+
+
+def worker_orders_key(namespace: str) -> bytes:
+    """hash: worker id -> "quiet" or "stop", for it to find with its next heartbeat."""
+    return f"{{fastjobs:{namespace}}}:worker_orders".encode()
 
 
 def workers_key(namespace: str) -> bytes:

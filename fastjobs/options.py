@@ -15,10 +15,16 @@ from fastjobs.errors import ConfigError
 from fastjobs.names import check_name
 from fastjobs.retry import RetryPolicy
 
+#: How the ids of recurring jobs' runs begin; no job id that is chosen may.
+RUN_PREFIX = "recur:"
 #: The store orders by double-precision scores, which hold these exactly.
 PRIORITY_LIMIT = 2**31
-#: Latest due time that is accepted: the year 9999.
-_LAST_MS = 253_402_300_799_000
+#: Latest due time that is accepted, the year 2100, and longest delay, 50 years: places in line are microseconds in 13
+#: hexadecimal digits, which end in 2112.
+_LAST_MS = 4_102_444_800_000
+_LONGEST_DELAY_S = 50 * 365.25 * 86_400
+#: Longest span of time that means anything.
+_LONGEST_S = 1e10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +96,7 @@ def seconds(name: str, value: object) -> float:
     """
     number = value.total_seconds() if isinstance(value, timedelta) else value
     usable = isinstance(number, int | float) and not isinstance(number, bool)
-    if not usable or not math.isfinite(number) or not 0 <= number * 1000 <= _LAST_MS:  # type: ignore[operator,arg-type]
+    if not usable or not math.isfinite(number) or not 0 <= number <= _LONGEST_S:  # type: ignore[operator,arg-type]
         raise ConfigError(f"{name}={value!r}: use seconds or a timedelta, not negative")
     return float(number)  # type: ignore[arg-type]
 
@@ -99,13 +105,16 @@ def instant_ms(name: str, value: object) -> int:
     """Returns a point in time, an aware datetime, in milliseconds since 1970.
 
     Raises:
-        ConfigError: it is no datetime, or a naive one.
+        ConfigError: it is no datetime, a naive one, or after the year 2100.
     """
     if not isinstance(value, datetime):
         raise ConfigError(f"{name}={value!r}: use a datetime")
     if value.tzinfo is None or value.utcoffset() is None:
         raise ConfigError(f"{name}={value!r} has no time zone; add one, for example tzinfo=timezone.utc")
-    return max(1, math.ceil(value.timestamp() * 1000))
+    at_ms = math.ceil(value.timestamp() * 1000)
+    if at_ms > _LAST_MS:
+        raise ConfigError(f"{name}={value!r} is too late; the year 2100 is the latest")
+    return max(1, at_ms)
 
 
 def now_ms() -> int:
@@ -114,11 +123,21 @@ def now_ms() -> int:
 
 
 def _read_delay(value: object) -> dict[str, int]:
-    return {"delay_ms": math.ceil(seconds("delay", value) * 1000), "due_at_ms": 0}
+    delay_s = seconds("delay", value)
+    if delay_s > _LONGEST_DELAY_S:
+        raise ConfigError(f"delay={value!r} is too long; 50 years are the longest")
+    return {"delay_ms": math.ceil(delay_s * 1000), "due_at_ms": 0}
 
 
 def _read_at(value: object) -> dict[str, int]:
     return {"due_at_ms": instant_ms("at", value), "delay_ms": 0}
+
+
+def _read_job_id(value: object) -> dict[str, str]:
+    name = check_name("job id", value)
+    if name.startswith(RUN_PREFIX):
+        raise ConfigError(f"job id {name!r}: ids that begin with {RUN_PREFIX!r} are those of recurring jobs' runs")
+    return {"job_id": name}
 
 
 def _read_retries(value: Any) -> dict[str, int]:
@@ -137,7 +156,7 @@ _READERS: dict[str, Any] = {
     "priority": lambda value: {"priority": check_priority(value)},
     "retries": _read_retries,
     "retry_delay": _read_retry_delay,
-    "job_id": lambda value: {"job_id": check_name("job id", value)},
+    "job_id": _read_job_id,
     "delay": _read_delay,
     "at": _read_at,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from typing import Any, NamedTuple, overload
 
@@ -23,6 +23,8 @@ from fastjobs.store import Store, Stored, record_body
 
 #: Chunks being filled at a time when calls of several queues, priorities or due times are mixed.
 _OPEN_CHUNKS = 64
+#: Jobs spread over an interval become due in groups this far apart, or, if they are few, one by one further apart.
+_SPREAD_STEP_MS = 50
 
 
 class Call(NamedTuple):
@@ -30,13 +32,10 @@ class Call(NamedTuple):
 
     job_type: RegisteredType
     options: Options
-    args: Sequence[Any]
+    #: Where its chunk goes, from `line_of`.
+    line: Line
+    args: tuple[Any, ...]
     kwargs: dict[str, Any] | None
-
-    @property
-    def line(self) -> Line:
-        """Where its chunk goes."""
-        return _line(self.job_type, self.options)
 
 
 class _ThreadState(threading.local):
@@ -90,6 +89,7 @@ class Producer:
         options: Options,
         items: Iterable[Any],
         progress: Progress | None = None,
+        spread_ms: int = 0,
     ) -> JobIds:
         """Stores one job per item; a tuple gives positional arguments, a dict keywords, anything else the one argument.
 
@@ -98,6 +98,7 @@ class Producer:
             options: of all of them.
             items: may be endless; it is read as fast as chunks are stored.
             progress: told about stored jobs.
+            spread_ms: let them become due one after the other over so many milliseconds.
 
         Returns:
             The ids, in order.
@@ -107,18 +108,18 @@ class Producer:
             NotEnqueued: the server refused a chunk; `enqueued` tells what was stored before.
             EnqueueUnknown: the outcome of some is unknown.
         """
-        line = _line(job_type, options)
+        spread = _Spread(line_of(job_type, options), items, spread_ms, self._config.chunk_jobs)
         sending = self._sending(progress)
         ids = JobIds()
-        iterator = iter(items)
+        iterator = iter(spread.items)
         ended = False
         with self._writer() as writer, _input_errors(sending, lambda: len(ids) + writer.count):
             while not ended:
                 entry = writer.entry(job_type.name, options.stored)
-                ended = writer.fill(entry, iterator, self._config.chunk_jobs, self._config.chunk_bytes)
+                ended = writer.fill(entry, iterator, spread.chunk_jobs, self._config.chunk_bytes)
                 if writer.count:
                     n, chunk_id = writer.count, new_id()
-                    sending.send(line, chunk_id, n, writer.finish(now_ms()))
+                    sending.send(spread.line(len(ids)), chunk_id, n, writer.finish(now_ms()))
                     ids.add_chunk(chunk_id, n)
         sending.finish()
         return ids
@@ -176,9 +177,36 @@ class Producer:
             raise errors.JobIdConflict(chunk_id)
 
 
-def _line(job_type: RegisteredType, options: Options) -> Line:
+def line_of(job_type: RegisteredType, options: Options) -> Line:
+    """Returns where jobs of a type go with these options."""
     priority = job_type.priority if options.priority is None else options.priority
     return Line(options.queue or job_type.queue, priority, options.delay_ms, options.due_at_ms)
+
+
+class _Spread:
+    """When the jobs of a bulk become due: all together, or evenly spread over an interval."""
+
+    def __init__(self, line: Line, items: Iterable[Any], spread_ms: int, chunk_jobs: int) -> None:
+        self._line = line
+        self._spread_ms = spread_ms
+        self.items = items
+        self.chunk_jobs = chunk_jobs
+        if spread_ms:
+            # How many there are decides how far apart they are.
+            sized = items if isinstance(items, Sized) else list(items)
+            self.items = sized
+            self._number = len(sized)
+            steps = max(1, spread_ms // _SPREAD_STEP_MS)
+            self.chunk_jobs = min(chunk_jobs, max(1, -(-self._number // steps)))
+
+    def line(self, first: int) -> Line:
+        """Returns the line of a chunk, by the place of its first job among all."""
+        if not self._spread_ms:
+            return self._line
+        offset_ms = self._spread_ms * first // self._number
+        if self._line.due_at_ms:
+            return self._line._replace(due_at_ms=self._line.due_at_ms + offset_ms)
+        return self._line._replace(delay_ms=self._line.delay_ms + offset_ms)
 
 
 def _new_writer(config: Config) -> ChunkWriter:

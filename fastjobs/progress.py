@@ -23,7 +23,7 @@ def progress_bar(items: Iterable[Any], *, show: bool) -> Iterator[Callable[[int]
         yield None
         return
     from rich.console import Console  # noqa: PLC0415 - slow to import, and seldom needed
-    from rich.progress import (
+    from rich.progress import (  # noqa: PLC0415
         BarColumn,
         MofNCompleteColumn,
         Progress,

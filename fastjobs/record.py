@@ -64,7 +64,7 @@ class JobRecord:
     def add_error(self, error: ErrorRecord) -> None:
         """Appends an error; beyond `MAX_ERRORS` the second oldest goes."""
         error.message = _storable(error.message[:MAX_MESSAGE])
-        error.traceback = _storable(error.traceback[-MAX_TRACEBACK:])
+        error.traceback = _storable(_shortened(error.traceback, MAX_TRACEBACK))
         self.errors.append(error)
         if len(self.errors) > MAX_ERRORS:
             del self.errors[1]
@@ -89,6 +89,15 @@ class JobRecord:
             return JobRecord(errors=kept_errors, extra=extra, **values)
         except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise errors.CorruptChunk(f"the record of a job cannot be read: {error}") from error
+
+
+def _shortened(text: str, limit: int) -> str:
+    """Text without its middle if it is too long: a traceback tells most at its ends, and a message can be longer."""
+    if len(text) <= limit:
+        return text
+    mark = "\n  ...\n"
+    half = (limit - len(mark)) // 2
+    return text[:half] + mark + text[-half:]
 
 
 def _storable(text: str) -> str:

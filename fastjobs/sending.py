@@ -113,9 +113,18 @@ class Sending:
         except errors.StoreError as error:
             raise self._failure(sent, error) from error
         if result is Stored.CONFLICT:
+            self._take_rest()
             raise errors.JobIdConflict(sent.chunk_id)
         self._last = result
         self._note_stored(sent)
+
+    def _take_rest(self) -> None:
+        """Takes in what is on its way behind a chunk whose id is taken: its error tells, and only that one."""
+        while self._in_flight:
+            try:
+                self._take_one()
+            except errors.JobIdConflict:
+                continue
 
     def _note_stored(self, sent: _Sent) -> None:
         self.stored.add_chunk(sent.chunk_id, sent.n)
@@ -126,7 +135,8 @@ class Sending:
         """What to raise: in doubt as soon as one chunk is; the others on their way are asked about once."""
         unknown = JobIds()
         refused = 0
-        outcomes = [(failed, error), *((sent, _outcome(sent)) for sent in self._in_flight)]
+        outcomes: list[tuple[_Sent, errors.FastJobsError | None]] = [(failed, error)]
+        outcomes += [(sent, _outcome(sent)) for sent in self._in_flight]
         self._in_flight.clear()
         for sent, reason in outcomes:
             if reason is None:
@@ -171,10 +181,10 @@ class Sending:
             raise errors.EnqueueUnknown(message, self.stored, self.stored)
 
 
-def _outcome(sent: _Sent) -> errors.StoreError | None:
+def _outcome(sent: _Sent) -> errors.FastJobsError | None:
     """What became of a chunk when the one before it failed; one try."""
     try:
-        sent.batch.result()
+        result = sent.batch.result()[0]
     except errors.StoreError as error:
         return error
-    return None
+    return errors.JobIdConflict(sent.chunk_id) if result is Stored.CONFLICT else None

@@ -6,6 +6,7 @@ sent again as they are when the connection or the server failed.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
@@ -15,8 +16,9 @@ from fastjobs import errors
 from fastjobs._core import CommandBuffer, ReplyError, pack_head
 from fastjobs.backoff import Backoff
 from fastjobs.config import Config
-from fastjobs.connection import Client, classify
+from fastjobs.connection import Client, Expected, classify
 from fastjobs.keys import QueueKeys, queue_keys
+from fastjobs.recurring import Definition, run_id
 from fastjobs.scripts import load
 
 #: What a producer tries again until its budget ends: nothing was applied, or sending twice is harmless.
@@ -49,6 +51,22 @@ _GIVE_BACK_KEYS = (
     "marks",
     "cancelling",
     "cancelled",
+    "finished",
+    "finished_log",
+    "stats",
+    "wake",
+)
+#: The keys of the scripts that act on one job.
+_OPERATION_KEYS = (
+    "chunks",
+    "ready",
+    "scheduled",
+    "marks",
+    "jobs",
+    "leases",
+    "failed",
+    "cancelled",
+    "cancelling",
     "finished",
     "finished_log",
     "stats",
@@ -87,11 +105,22 @@ _SCRIPT_KEYS: dict[str, tuple[str, ...]] = {
     ),
     "release": _GIVE_BACK_KEYS,
     "postpone": ("scheduled", "leases", "sessions", "stats"),
-    "renew": ("sessions", "stats"),
+    "renew": ("sessions", "stats", "cancelling"),
     "reclaim": _GIVE_BACK_KEYS,
     "audit": _GIVE_BACK_KEYS,
     "close": _GIVE_BACK_KEYS,
     "find": ("chunks", "ready", "scheduled", "marks", "jobs", "finished"),
+    "cancel": _OPERATION_KEYS,
+    "reschedule": _OPERATION_KEYS,
+    "prioritize": _OPERATION_KEYS,
+    "destroy": _OPERATION_KEYS,
+    "clear": ("chunks", "ready", "scheduled", "marks", "jobs", "finished", "finished_log", "stats"),
+    "define_recurring": ("recurring", "recurring_due", "stats"),
+    "recur": ("recurring", "recurring_due", "chunks", "ready", "jobs", "finished", "stats", "wake"),
+    "run_recurring": ("recurring", "chunks", "ready", "jobs", "finished", "stats", "wake"),
+    "pause_recurring": ("recurring", "recurring_due", "stats"),
+    "resume_recurring": ("recurring", "recurring_due", "stats"),
+    "cancel_recurring": ("recurring", "recurring_due"),
 }
 
 
@@ -103,6 +132,15 @@ class Stored(IntEnum):
     CONFLICT = 3
     #: The job left its chunk: only its record can tell whether it is the same.
     DETACHED = 4
+
+
+class Defined(IntEnum):
+    """What became of the definition of a recurring job."""
+
+    REFUSED = 0
+    CREATED = 1
+    CHANGED = 2
+    SAME = 3
 
 
 class LeasedSpan(NamedTuple):
@@ -137,7 +175,7 @@ class Run(NamedTuple):
     #: Number of jobs in the whole chunk.
     n: int
     first: int
-    count: int  # type: ignore[assignment] - hides tuple.count, which nobody calls
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody calls
     #: When and where they ran, as `Board.finished_runs` packs it.
     head: bytes
     #: Eight bytes of times per job.
@@ -153,7 +191,7 @@ class Outcome(NamedTuple):
     ref: str
     #: Number of jobs in the chunk; 0 when the chunk cannot be read, or for a detached job.
     n: int
-    index: int  # type: ignore[assignment] - hides tuple.index, which nobody calls
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls
     #: finished | retrying | scheduled | failed | cancelled
     state: str
     delay_ms: int
@@ -162,6 +200,38 @@ class Outcome(NamedTuple):
     keep_ms: int
     type: str
     record: bytes
+
+
+class JobAddress(NamedTuple):
+    """Which job is meant."""
+
+    chunk_id: str
+    #: Its place in the chunk.
+    position: int
+    #: It has to be the only one of its chunk.
+    alone: bool
+
+    @property
+    def ref(self) -> str:
+        """What it is called once it is detached."""
+        return f"{self.chunk_id}~{self.position}"
+
+
+class Answer(NamedTuple):
+    """What became of an operation."""
+
+    #: done | refused (its status does not allow it) | again (its record has changed meanwhile)
+    what: str
+    status: str
+
+
+class Renewed(NamedTuple):
+    """What a heartbeat found."""
+
+    #: For each session whether it lives.
+    alive: list[bool]
+    #: Refs of executing jobs that are to be cancelled.
+    cancelling: list[str]
 
 
 class FoundJob(NamedTuple):
@@ -221,12 +291,37 @@ def _parse_found(reply: list[bytes] | None) -> FoundJob | None:
     return FoundJob(reply[0].decode(), int(reply[1]), *reply[2:])
 
 
+def _parse_defined(reply: list[Any]) -> tuple[Defined, bytes]:
+    return Defined(reply[0]), reply[1]
+
+
+def _parse_run(reply: list[Any]) -> tuple[int, str]:
+    return reply[0], reply[1].decode()
+
+
 def _parse_reclaimed(reply: list[int]) -> Reclaimed:
     return Reclaimed(reply[0], reply[1], bool(reply[2]))
 
 
-def _parse_renewed(reply: list[int]) -> list[bool]:
-    return [bool(alive) for alive in reply]
+def _parse_renewed(reply: list[Any]) -> Renewed:
+    return Renewed([bool(alive) for alive in reply[0]], [ref.decode() for ref in reply[1]])
+
+
+def _parse_status(reply: bytes | None) -> str | None:
+    return None if reply is None else reply.decode()
+
+
+def _parse_answer(reply: list[bytes] | None) -> Answer | None:
+    return None if reply is None else Answer(reply[0].decode(), reply[1].decode())
+
+
+def _parse_page(reply: list[bytes]) -> list[tuple[str, str]]:
+    return [(reply[at].decode(), reply[at + 1].decode()) for at in range(0, len(reply), 2)]
+
+
+def _digest(basis: bytes) -> str:
+    """Names a stored record; nothing is secured by it."""
+    return hashlib.sha1(basis, usedforsecurity=False).hexdigest() if basis else ""
 
 
 def _as_is(reply: Any) -> Any:
@@ -281,8 +376,7 @@ class Batch:
         self._store = store
         self._buffer = CommandBuffer()
         self._parsers: list[Callable[[Any], Any]] = []
-        self._generation = 0
-        self._in_doubt = False
+        self._exchange: _Exchange | None = None
 
     def __len__(self) -> int:
         return len(self._parsers)
@@ -326,6 +420,7 @@ class Batch:
     def fetch(self, queue: str, session: str, request: int, want: int, held: Iterable[str] = ()) -> Batch:
         """Leases about `want` jobs; result `Lease`. The same request id returns the same lease."""
         lease_ms = self._store.config.lease_ms
+        args: tuple[bytes | str | int, ...]
         args = (session, request, want, MAX_LEASE_REFS, MAX_LEASE_BYTES, lease_ms, *held)
         return self._script("fetch", queue, args, _parse_lease)
 
@@ -362,8 +457,8 @@ class Batch:
         return self._script("postpone", queue, (session, fence, delay_ms, *refs), int)
 
     def renew(self, queue: str, sessions: Sequence[str]) -> Batch:
-        """Heartbeat; result: for each session whether it lives."""
-        args = (self._store.config.lease_ms, *sessions)
+        """Heartbeat; result `Renewed`."""
+        args: tuple[str | int, ...] = (self._store.config.lease_ms, *sessions)
         return self._script("renew", queue, args, _parse_renewed)
 
     def reclaim(self, queue: str) -> Batch:
@@ -379,18 +474,106 @@ class Batch:
         """One bounded step of ending a session; result: [jobs given back, 1 when it is closed]."""
         return self._script("close", queue, (session, _GIVE_BACK_LIMIT), _as_is)
 
-    def find(self, queue: str, chunk_id: str, index: int, *, alone: bool) -> Batch:
-        """Tells all about one job; result `FoundJob` or None. Alone: it has to be its chunk's only one."""
-        return self._script("find", queue, (chunk_id, index, int(alone)), _parse_found)
+    def find(self, queue: str, job: JobAddress) -> Batch:
+        """Tells all about one job; result `FoundJob` or None."""
+        return self._script("find", queue, (job.chunk_id, job.position, int(job.alone)), _parse_found)
+
+    def cancel(self, queue: str, job: JobAddress, operation: str, type_name: str, record: bytes) -> Batch:
+        """Cancels a job; result: the status it has then, or None. The record is used while it is in its chunk."""
+        config = self._store.config
+        args = (
+            *(job.chunk_id, job.position, int(job.alone), operation, type_name, record),
+            *(config.failed_keep, int(config.failed_keep_s * 1000)),
+        )
+        return self._script("cancel", queue, args, _parse_status)
+
+    def reschedule(
+        self,
+        queue: str,
+        job: JobAddress,
+        operation: str,
+        allowed: Iterable[str],
+        basis: bytes,
+        type_name: str,
+        record: bytes,
+        *,
+        delay_ms: int = 0,
+        due_at_ms: int = 0,
+    ) -> Batch:
+        """Puts a job in line again; result `Answer` or None. Basis: the stored record the new one was made from."""
+        args = (
+            *(job.chunk_id, job.position, int(job.alone), operation, ",".join(allowed)),
+            *(delay_ms, due_at_ms, _digest(basis), type_name, record),
+        )
+        return self._script("reschedule", queue, args, _parse_answer)
+
+    def prioritize(
+        self,
+        queue: str,
+        job: JobAddress,
+        operation: str,
+        priority: int,
+        basis: bytes,
+        type_name: str,
+        record: bytes,
+    ) -> Batch:
+        """Changes a waiting job's priority; result `Answer` or None. Basis: as for `reschedule`."""
+        args = (
+            *(job.chunk_id, job.position, int(job.alone), operation, priority),
+            *(_digest(basis), type_name, record),
+        )
+        return self._script("prioritize", queue, args, _parse_answer)
+
+    def destroy(self, queue: str, job: JobAddress) -> Batch:
+        """Removes every trace of a job; result: the status it had, or None."""
+        return self._script("destroy", queue, (job.chunk_id, job.position, int(job.alone)), _parse_status)
+
+    def clear(self, queue: str) -> Batch:
+        """One bounded step of dropping what waits; result: jobs dropped, 0 when nothing is left."""
+        return self._script("clear", queue, (_GIVE_BACK_LIMIT,), int)
+
+    def page(self, queue: str, key: str, after: tuple[str, str] | None, limit: int, *, reverse: bool = False) -> Batch:
+        """Reads (member, score) pairs of one of the queue's sorted sets, on from a (score, member)."""
+        head = pack_head("EVALSHA", load("page").sha, 1, getattr(self._store.keys(queue), key))
+        score, member = after or ("", "")
+        self._buffer.extend(head, (score, member, limit, int(reverse)))
+        self._parsers.append(_parse_page)
+        return self
+
+    def define_recurring(self, queue: str, definition: Definition, due_ms: int) -> Batch:
+        """Defines or changes a recurring job, first due at `due_ms`; result (`Defined`, what is stored)."""
+        args = (definition.id, definition.version, due_ms, definition.overlap, definition.schedule.text)
+        return self._script("define_recurring", queue, (*args, definition.body()), _parse_defined)
+
+    def recur(self, queue: str, definition: Definition, next_due_ms: int, blob: bytes, dues: Iterable[int]) -> Batch:
+        """Fires runs for the due instants given and moves on; result: runs enqueued, or -1 when it was not due."""
+        args: list[bytes | str | int] = [definition.id, definition.revision, definition.due_ms, next_due_ms]
+        args += [definition.priority, _WAKE_CAP, blob]
+        for due_ms in dues:
+            args += [run_id(definition.id, due_ms), due_ms]
+        return self._script("recur", queue, args, int)
+
+    def run_recurring(self, queue: str, definition: Definition, blob: bytes, job_id: str) -> Batch:
+        """Enqueues a run at once; result (1, its id), (0, id of one that is not done) or (-1, "") if it changed."""
+        args = (definition.id, definition.revision, definition.priority, _WAKE_CAP, blob, job_id)
+        return self._script("run_recurring", queue, args, _parse_run)
+
+    def pause_recurring(self, queue: str, definition_id: str) -> Batch:
+        """Pauses a recurring job; result False when there is none."""
+        return self._script("pause_recurring", queue, (definition_id,), bool)
+
+    def resume_recurring(self, queue: str, definition: Definition, due_ms: int) -> Batch:
+        """Resumes a recurring job; result 1, 0 when there is none, -1 when it was changed meanwhile."""
+        return self._script("resume_recurring", queue, (definition.id, definition.revision, due_ms), int)
+
+    def cancel_recurring(self, queue: str, definition_id: str, version: int = -1) -> Batch:
+        """Removes a recurring job, unless it has a higher version than one given; result: whether it was there."""
+        return self._script("cancel_recurring", queue, (definition_id, version), bool)
 
     def send(self) -> None:
         """Writes the calls; a failure is left to `result`, which sends again."""
-        client = self._store.client
-        try:
-            client.send(self._buffer.tobytes())
-            self._generation = client.generation
-        except errors.StoreError as error:
-            self._in_doubt = isinstance(error, errors.ConnectionLost)
+        self._exchange = _Exchange(self._store.client, self._buffer)
+        self._exchange.begin()
 
     def run(
         self,
@@ -410,8 +593,8 @@ class Batch:
     ) -> list[Any]:
         """Waits for the replies, sending again what was not answered or answered with a passing error.
 
-        A new connection is made for each try: that also reloads the scripts and leaves no reply of
-        an earlier try behind. Batches sent later on the old connection notice and do the same.
+        After a passing error a new connection is made: the name may lead to another server by then. Batches that
+        wait for replies in the old connection notice and send again as well.
 
         Args:
             retry_on: errors to wait out.
@@ -425,20 +608,22 @@ class Batch:
             ConnectionLost: given up, and a call may have been applied.
             StoreError: given up, or an error not in `retry_on`; nothing was applied by the failed calls.
         """
-        exchange = _Exchange(self._store.client, self._buffer, self._generation, self._in_doubt)
+        exchange = self._exchange
+        assert exchange is not None, "result is for what was sent"
         backoff = Backoff()
         deadline = None if budget_s is None else time.monotonic() + budget_s
         while True:
             failure = exchange.step()
             if failure is None:
                 return [parser(reply) for parser, reply in zip(self._parsers, exchange.replies, strict=True)]
-            if exchange.scripts_were_missing:
+            if exchange.scripts_are_missing:
                 continue
             wait_s = backoff.next_s()
             out_of_time = deadline is not None and time.monotonic() + wait_s > deadline
             if not isinstance(failure, retry_on) or out_of_time or give_up(failure):
                 raise exchange.verdict(failure) from failure
             time.sleep(wait_s)
+            self._store.client.close()
 
 
 class _Exchange:
@@ -447,51 +632,59 @@ class _Exchange:
     #: A server that forgets scripts faster than they can be called is not usable.
     _MAX_SCRIPT_LOADS = 100
 
-    def __init__(self, client: Client, buffer: CommandBuffer, generation: int, in_doubt: bool) -> None:
+    def __init__(self, client: Client, buffer: CommandBuffer) -> None:
         self._client = client
         self._buffer = buffer
-        #: The connection the open calls were sent in; 0 = they have to be sent (again).
-        self._generation = generation
-        self._in_doubt = in_doubt
+        #: Replies that are on their way; None = the open calls have to be sent (again).
+        self._expected: Expected | None = None
+        self._in_doubt = False
         self._open = list(range(len(buffer)))
         self._script_loads = 0
         self.replies: list[Any] = [None] * len(buffer)
-        self.scripts_were_missing = False
+        self.scripts_are_missing = False
+
+    def begin(self) -> None:
+        """Sends the calls for the first time; a failure shows in `step`, which sends again."""
+        try:
+            self._expected = self._client.send(self._buffer.tobytes(), len(self._open))
+        except errors.StoreError as error:
+            self._in_doubt = isinstance(error, errors.ConnectionLost)
 
     def step(self) -> errors.StoreError | None:
         """One try; returns what prevented an answer to all calls, or None when all are answered."""
         try:
-            if self._generation != self._client.generation or self._client.fileno() < 0:
-                self._in_doubt = self._in_doubt or self._generation > 0
-                self._client.send(b"".join(self._buffer.command(index) for index in self._open))
-                self._generation = self._client.generation
-            replies = self._client.receive(len(self._open))
-        except errors.ConnectionLost as error:
-            self._in_doubt = True
-            self._generation = 0
-            return error
+            if self._expected is not None and self._expected.lost and not self._expected.complete:
+                self._in_doubt, self._expected = True, None
+            if self._expected is None:
+                self._expected = self._send_open()
+            replies = self._client.receive(self._expected)
         except errors.StoreError as error:
-            self._generation = 0
+            self._in_doubt = self._in_doubt or isinstance(error, errors.ConnectionLost)
+            self._expected = None
+            self.scripts_are_missing = False
             return error
         return self._sort(replies)
+
+    def _send_open(self) -> Expected:
+        if self.scripts_are_missing:
+            self._client.load_scripts()
+        return self._client.send(b"".join(self._buffer.command(index) for index in self._open), len(self._open))
 
     def _sort(self, replies: list[Any]) -> errors.StoreError | None:
         failure: errors.StoreError | None = None
         still_open = []
-        self.scripts_were_missing = False
+        self._expected = None
+        self.scripts_are_missing = False
         for index, reply in zip(self._open, replies, strict=True):
             if not isinstance(reply, ReplyError):
                 self.replies[index] = reply
                 continue
             still_open.append(index)
             if "NOSCRIPT" in reply.message and self._script_loads < self._MAX_SCRIPT_LOADS:
-                self.scripts_were_missing = True
+                self.scripts_are_missing = True
                 self._script_loads += 1
             failure = classify(reply.message)
         self._open = still_open
-        if failure is not None:
-            self._client.close()
-            self._generation = 0
         return failure
 
     def verdict(self, failure: errors.StoreError) -> errors.StoreError:

@@ -10,6 +10,7 @@ import click
 
 from fastjobs import errors
 from fastjobs.cli import exits
+from fastjobs.logs import escape
 
 
 @contextmanager
@@ -21,8 +22,12 @@ def guarded() -> Iterator[None]:
         _fail(error, exits.USAGE)
     except errors.StoreError as error:
         _fail(error, exits.NO_SERVER)
+    except errors.FastJobsError as error:
+        _fail(error, exits.INTERNAL)
 
 
 def _fail(error: errors.FastJobsError, code: int) -> None:
-    click.echo(f"fastjobs: {error}", err=True)
+    # Lines of the text may quote a server's log; what else it holds is the server's and may not steer a terminal.
+    text = "\n".join(escape(line) for line in str(error).splitlines())
+    click.echo(f"fastjobs: {text}", err=True)
     sys.exit(code)

@@ -14,6 +14,7 @@ from fastjobs.app import FastJobs
 from fastjobs.loader import load_app
 from fastjobs.logs import configure, event
 from fastjobs.worker.process import WorkerProcess
+from fastjobs.worker.signals import GROUP_SIGNALS
 from fastjobs.worker.spec import EXIT_UNUSABLE, ProcessSpec
 
 log = logging.getLogger("fastjobs.worker")
@@ -28,9 +29,7 @@ def main() -> None:
     spec = ProcessSpec.decode(sys.argv[1])
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
-    # The terminal's signals go to the whole group; what a process does is decided by its supervisor.
-    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    _leave_signals_to_supervisor()
     configure(spec.log_level, spec.log_format)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     try:
@@ -48,3 +47,14 @@ def main() -> None:
     sys.stderr.flush()
     # Not `exit`: a handler that never returns would keep the interpreter from ending.
     os._exit(code)
+
+
+def _leave_signals_to_supervisor() -> None:
+    """The terminal's signals go to the whole group; what a process does is decided by its supervisor.
+
+    Handlers that do nothing, not SIG_IGN: what a job starts would inherit that, and could not be ended. Until
+    they are in place the supervisor's signal mask, which is inherited, holds the signals back.
+    """
+    for number in GROUP_SIGNALS:
+        signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)

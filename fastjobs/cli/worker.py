@@ -54,8 +54,10 @@ Exit codes: 0 stopped, 1 forced, 2 not usable, 3 no server, 5 processes keep dyi
 @click.option("--log-format", help="text or json [default: text].")
 @click.version_option(__version__, prog_name="fastjobs-worker")
 def command(app: str | None, **options: Any) -> None:
+    """Runs a worker."""
     given = {name: value for name, value in options.items() if value is not None}
     renamed = {
+        "concurrency": "threads",
         "shutdown_timeout": "shutdown_timeout_s",
         "max_memory_per_child": "max_memory_per_child_mb",
     }
@@ -81,7 +83,7 @@ def _banner(target: str, config: WorkerConfig, hello: dict[str, Any]) -> str:
         f"  server     {server_version(url)} at {mask_url(url)}",
         f"  app        {target}",
         f"  queues     {', '.join(hello['queues'])}",
-        f"  processes  {config.processes} x {config.concurrency} thread(s)",
+        f"  processes  {config.processes} x {config.threads} thread(s)",
         f"  job types  {types}",
     ]
     return "\n".join(lines)

@@ -69,6 +69,14 @@ cdef struct Slot:
     float run_s[MAX_LEASE_JOBS]
 
 
+cdef extern from *:
+    """
+    #define fj_publish() __atomic_thread_fence(__ATOMIC_RELEASE)
+    """
+    #: What was written to the board before is seen by another process before what is written next.
+    void publish "fj_publish" () noexcept nogil
+
+
 cdef inline int64_t boot_ns() noexcept nogil:
     """The boot clock: unlike the monotonic clock it goes on while the machine sleeps, as leases do."""
     cdef timespec now
@@ -101,6 +109,8 @@ cdef class Board:
     cdef Slot* _slot
 
     def __cinit__(self, int fd, int threads, int slots):
+        if threads < 1 or slots < 1:
+            raise ValueError("a board has at least one thread and one slot")
         cdef Py_ssize_t size = Board.size(threads, slots)
         self.fd = fd
         self.threads = threads
@@ -169,7 +179,7 @@ cdef class Board:
         self._header.idle = idle
 
     def running(self):
-        """Returns (ref, index, started_ns) of each job that is being run."""
+        """Returns (ref, n, index, started_ns) of each job that is being run; n as for `lease`."""
         cdef int thread
         cdef ThreadState* state
         jobs = []
@@ -181,14 +191,27 @@ cdef class Board:
                     jobs.append((*job, state.started_ns))
         return jobs
 
+    cdef Slot* _checked(self, int index) except NULL:
+        if not 0 <= index < self.slots:
+            raise IndexError(f"slot {index} of a board of {self.slots}")
+        return &self._slot[index]
+
+    cdef Slot* _checked_column(self, int index, int column) except NULL:
+        if not 0 <= column < MAX_LEASE_JOBS:
+            raise IndexError(f"column {column} of a slot of {MAX_LEASE_JOBS}")
+        return self._checked(index)
+
     cdef object _job_at(self, int slot_index, int column):
-        cdef Slot* slot = &self._slot[slot_index]
+        cdef Slot* slot
         cdef SpanEntry* span
         cdef int position
-        for position in range(slot.spans):
+        if not 0 <= slot_index < self.slots:
+            return None
+        slot = &self._slot[slot_index]
+        for position in range(_span_count(slot)):
             span = &slot.span[position]
             if span.column <= column < span.column + span.count:
-                return _span_ref(span), span.first + column - span.column
+                return _span_ref(span), span.n, span.first + column - span.column
         return None
 
     def lease(self, int64_t fence, int queue, list spans not None):
@@ -201,11 +224,16 @@ cdef class Board:
 
         Returns:
             The slot taken, or -1 when none is free or the lease is too large for one.
+
+        Raises:
+            ValueError: the fence is not positive, or a span has no jobs.
         """
         cdef int index, column = 0, position = 0
         cdef Slot* slot
         cdef SpanEntry* span
         cdef bytes packed
+        if fence < 1 or any([count < 1 for _, _, _, count, _ in spans]):
+            raise ValueError("a lease has a positive fence and at least one job per span")
         if len(spans) > MAX_LEASE_SPANS or sum([count for _, _, _, count, _ in spans]) > MAX_LEASE_JOBS:
             return -1
         for index in range(self.slots):
@@ -233,12 +261,13 @@ cdef class Board:
         slot.spans = position
         slot.jobs = column
         # Last: a slot without a fence is not read.
+        publish()
         slot.fence = fence
         return index
 
     def free(self, int slot):
         """Forgets a lease of which nothing is left."""
-        self._slot[slot].fence = 0
+        self._checked(slot).fence = 0
 
     def held(self):
         """Returns (slot, fence, queue index) of each lease."""
@@ -250,11 +279,11 @@ cdef class Board:
 
     def spans(self, int slot_index):
         """Returns (chunk id or detached ref, n, first, column, priority, states) of each span, one state byte per job."""
-        cdef Slot* slot = &self._slot[slot_index]
+        cdef Slot* slot = self._checked(slot_index)
         cdef SpanEntry* span
         cdef int position
         found = []
-        for position in range(slot.spans):
+        for position in range(_span_count(slot)):
             span = &slot.span[position]
             states = <bytes>(<char*>slot.state)[span.column:span.column + span.count]
             found.append((_span_ref(span), span.n, span.first, span.column, span.priority, states))
@@ -262,7 +291,7 @@ cdef class Board:
 
     def times(self, int slot_index, int column):
         """Returns when the job in a column was started (ms since 1970) and how long it ran, so far, in seconds."""
-        cdef Slot* slot = &self._slot[slot_index]
+        cdef Slot* slot = self._checked_column(slot_index, column)
         cdef int64_t started_us = slot.started_ns[column] // 1000 + self._header.clock_offset_us
         if slot.state[column] == STARTED:
             return started_us // 1000, (boot_ns() - slot.started_ns[column]) * 1e-9
@@ -270,9 +299,10 @@ cdef class Board:
 
     def report(self, int slot, int column):
         """Marks a detached job that finished as reported; returns whether it had finished and was not yet."""
-        if self._slot[slot].state[column] != FINISHED:
+        cdef Slot* held = self._checked_column(slot, column)
+        if held.state[column] != FINISHED:
             return False
-        self._slot[slot].state[column] = REPORTED
+        held.state[column] = REPORTED
         return True
 
     def finished_runs(self, int slot_index, bytes worker not None, bint reported):
@@ -286,12 +316,12 @@ cdef class Board:
         Returns:
             (chunk id, n, first, count, head, columns) for each run of jobs side by side; see `history`.
         """
-        cdef Slot* slot = &self._slot[slot_index]
+        cdef Slot* slot = self._checked(slot_index)
         cdef SpanEntry* span
         cdef int position, column, end, start
         cdef uint8_t state
         runs = []
-        for position in range(slot.spans):
+        for position in range(_span_count(slot)):
             span = &slot.span[position]
             if span.n == 0:
                 continue
@@ -318,8 +348,18 @@ cdef class Board:
         return (<char*>&started_us)[:8] + bytes((len(name),)) + name
 
 
+cdef inline int _span_count(Slot* slot) noexcept:
+    """The number of spans that can be read: a process that died may have scribbled over its board before."""
+    cdef int number = min(max(slot.spans, 0), <int>MAX_LEASE_SPANS)
+    cdef int position
+    for position in range(number):
+        if slot.span[position].column + slot.span[position].count > MAX_LEASE_JOBS:
+            return position
+    return number
+
+
 cdef inline str _span_ref(SpanEntry* span):
-    return (<bytes>span.ref[:span.ref_size]).decode()
+    return (<bytes>span.ref[:min(span.ref_size, <int>MAX_REF_SIZE)]).decode("utf-8", "replace")
 
 
 cdef bytes _time_columns(Slot* slot, int first, int count):

@@ -4,6 +4,10 @@ cdef enum:
     FIRST_CAPACITY = 1024
 
 
+cdef class _Overfull(Exception):
+    """More was written to a buffer than its limit allows."""
+
+
 @cython.final
 cdef class Buffer:
     """Bytes that grow at the end. Owns its memory; `reserve` first, then `put` what was reserved."""
@@ -11,6 +15,8 @@ cdef class Buffer:
     cdef char* data
     cdef Py_ssize_t size
     cdef Py_ssize_t capacity
+    #: Not to grow beyond; 0 = no limit. A few shared objects can stand for terabytes of JSON.
+    cdef Py_ssize_t limit
 
     def __dealloc__(self):
         free(self.data)
@@ -22,6 +28,8 @@ cdef class Buffer:
         return self._grow(number)
 
     cdef int _grow(self, Py_ssize_t number) except -1:
+        if self.limit and self.size + number > self.limit:
+            raise _Overfull()
         cdef Py_ssize_t capacity = max(2 * self.capacity, self.size + number, <Py_ssize_t>FIRST_CAPACITY)
         cdef char* data = <char*>realloc(self.data, capacity)
         if data == NULL:

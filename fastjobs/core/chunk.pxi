@@ -24,13 +24,19 @@ cdef enum:
     CRC_START = 8
     MAX_CHUNK_JOBS = 1000
     MAX_TYPE_ENTRIES = 255
+    MAX_TYPE_NAME = 255
+    MAX_OPTIONS = 65535
     #: A larger body is not one of ours: at most 1000 payloads of a few KiB, or a few larger ones.
-    MAX_BODY_SIZE = 64 << 20
+    MAX_BODY_SIZE = 80 << 20
+    #: Payloads of this size and a full type table are still a body that can be read back.
+    MAX_PAYLOADS_SIZE = 56 << 20
 
 
 @cython.final
 cdef class ChunkWriter:
     """Collects jobs and packs them into chunks; its buffers are reused from chunk to chunk.
+
+    Not for use by several threads at once.
 
     Args:
         max_payload_bytes: limit of one job's encoded arguments.
@@ -48,12 +54,14 @@ cdef class ChunkWriter:
     cdef Py_ssize_t _compress_min
     cdef object _compressor
 
-    def __init__(self, Py_ssize_t max_payload_bytes=1 << 20, Py_ssize_t compress_min=1024, int level=1):
+    def __cinit__(self, Py_ssize_t max_payload_bytes=1 << 20, Py_ssize_t compress_min=1024, int level=1):
         self._payloads = Buffer()
         self._lengths = Buffer()
         self._type_column = Buffer()
         self._body = Buffer()
         self._entries = {}
+        if not 2 <= max_payload_bytes <= MAX_PAYLOADS_SIZE:
+            raise ValueError(f"max_payload_bytes must be 2 to {MAX_PAYLOADS_SIZE}")
         self._max_payload = max_payload_bytes
         self._compress_min = compress_min
         self._compressor = zstandard.ZstdCompressor(level=level, write_content_size=True)
@@ -70,10 +78,16 @@ cdef class ChunkWriter:
         self.count = 0
 
     def entry(self, str name not None, bytes options=b""):
-        """Returns the index of a type in this chunk's table, adding it if it is new; -1 when the table is full."""
+        """Returns the index of a type in this chunk's table, adding it if it is new; -1 when the table is full.
+
+        Raises:
+            ValueError: the name is not ASCII or longer than 255 characters, or the options than 65535 bytes.
+        """
         key = (name, options)
         index = self._entries.get(key)
         if index is None:
+            if not name.isascii() or len(name) > MAX_TYPE_NAME or options is None or len(options) > MAX_OPTIONS:
+                raise ValueError("a type has up to 255 ASCII characters and 65535 bytes of options")
             if len(self._entries) == MAX_TYPE_ENTRIES:
                 return -1
             index = self._entries[key] = len(self._entries)
@@ -89,6 +103,7 @@ cdef class ChunkWriter:
 
         Raises:
             PayloadError: the arguments cannot be stored; the writer is as before.
+            ValueError: the chunk is full, or has no such entry.
         """
         if type(args) is not tuple and type(args) is not list:
             raise TypeError("args must be a tuple or a list")
@@ -134,6 +149,12 @@ cdef class ChunkWriter:
         cdef Py_ssize_t first
         if self.count == MAX_CHUNK_JOBS:
             raise ValueError(f"a chunk holds at most {MAX_CHUNK_JOBS} jobs")
+        if not 0 <= entry < PyDict_Size(self._entries):
+            raise ValueError(f"type entry {entry} is not in the chunk's table")
+        # An escaped string reserves six times its size, so a payload that is not too large keeps below this.
+        buffer.limit = start + 8 * self._max_payload + 64
+        self._lengths.reserve(4)
+        self._type_column.reserve(1)
         try:
             if start:
                 buffer.reserve(1)
@@ -141,11 +162,14 @@ cdef class ChunkWriter:
             first = buffer.size
             _write_arguments(buffer, items, number, keywords)
             if buffer.size - first > self._max_payload:
-                raise PayloadTooLarge(
-                    f"the arguments take {buffer.size - first} bytes, more than the {self._max_payload} allowed"
-                )
+                raise _Overfull()
+            if buffer.size > MAX_PAYLOADS_SIZE:
+                raise ValueError(f"a chunk holds at most {MAX_PAYLOADS_SIZE} bytes of payload")
             self._lengths.append_uint(buffer.size - first, 4)
             self._type_column.append_uint(entry, 1)
+        except _Overfull:
+            buffer.size = start
+            raise PayloadTooLarge(f"the arguments take more than the {self._max_payload} bytes allowed") from None
         except _Refused:
             buffer.size = start
             raise explain(args, keywords) or InternalError("arguments were refused for no reason") from None
@@ -165,11 +189,13 @@ cdef class ChunkWriter:
             The packed chunk.
 
         Raises:
-            ValueError: nothing was added.
+            ValueError: nothing was added, or the time does not fit its field.
         """
         cdef int flags = FLAG_TYPE_COLUMN if len(self._entries) > 1 else 0
         if self.count == 0:
             raise ValueError("a chunk needs at least one job")
+        if not 0 <= created_at_ms < <int64_t>1 << 48:
+            raise ValueError(f"{created_at_ms} ms is not a time since 1970")
         self._write_body(flags)
         body = self._body.tobytes()
         raw_size = len(body)
@@ -315,8 +341,9 @@ cdef class Chunk:
         return 0
 
     cdef inline int _check(self, Py_ssize_t first, Py_ssize_t count) except -1:
-        if first < 0 or count < 1 or first + count > self.n:
-            raise IndexError(f"jobs {first}..{first + count - 1} of a chunk of {self.n}")
+        # Not first + count > n, which could overflow.
+        if first < 0 or count < 1 or count > self.n - first:
+            raise IndexError(f"{count} jobs from {first} on, of a chunk of {self.n}")
         return 0
 
     def type_index(self, Py_ssize_t index):

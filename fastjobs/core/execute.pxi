@@ -37,10 +37,17 @@ cdef class LeasedJobs:
     cdef list _window
     cdef int _window_start
 
-    def __init__(
+    def __cinit__(
         self, Chunk chunk, list handlers not None, int slot, int column, int first, int count,
         list arguments, object owner,
     ):
+        # Nothing is checked again when the jobs are run.
+        if chunk is None and (arguments is None or first < 0 or count != 1 or len(handlers) != 1):
+            raise ValueError("a detached job has a handler and arguments")
+        if chunk is not None and len(handlers) != len(chunk.types):
+            raise ValueError(f"{len(handlers)} handlers for {len(chunk.types)} types")
+        if chunk is not None:
+            chunk._check(first, count)
         self.chunk = chunk
         self.handlers = handlers
         self.slot = slot
@@ -48,19 +55,48 @@ cdef class LeasedJobs:
         self.first = first
         self.count = count
         self.owner = owner
-        self._window = None if arguments is None else [arguments]
+        # A copy: what a handler does to its arguments must not end up in the job's record.
+        self._window = None if arguments is None else [json_loads(json_dumps(arguments))]
 
     cdef list arguments(self, int position):
-        """The decoded `[*args, kwargs]` of the job at a position; decodes some of its neighbours as well."""
+        """The decoded `[*args, kwargs]` of the job at a position; decodes some of its neighbours as well.
+
+        Each position is asked for once: its arguments leave the window, and so end with their job.
+        """
         cdef list window = self._window
+        cdef list previous = window
         cdef int start = self._window_start
-        if window is None or not (start <= position < start + len(window)):
+        if window is None or not (start <= position < start + PyList_GET_SIZE(window)):
             # A collection during the parse can let another thread in: the new window is complete before
-            # it is seen, and a thread that still uses the old one keeps it alive.
-            window = json_loads(self.chunk.payloads(self.first + position, min(WINDOW, self.count - position)))
+            # it is seen, and `previous` keeps the old one until both fields are set.
+            window = self._decode(position)
             start = position
-            self._window, self._window_start = window, start
-        return <list>window[position - start]
+            self._window = window
+            self._window_start = start
+        arguments = window[position - start]
+        window[position - start] = None
+        if type(arguments) is not list or not arguments or type(arguments[len(arguments) - 1]) is not dict:
+            raise CorruptChunk("the arguments of a job are not a list that ends with a dict")
+        return <list>arguments
+
+    cdef list _decode(self, int position):
+        """The next window; of the one job alone when its neighbours cannot be read."""
+        cdef Py_ssize_t number = min(WINDOW, self.count - position)
+        if self.chunk is None:
+            raise CorruptChunk("the arguments of a detached job were taken before")
+        try:
+            window = json_loads(self.chunk.payloads(self.first + position, number))
+            if len(window) == number:
+                return window
+        except ValueError:
+            pass
+        try:
+            window = json_loads(self.chunk.payloads(self.first + position, 1))
+        except ValueError as error:
+            raise CorruptChunk(f"the arguments of a job are not JSON: {error}") from None
+        if len(window) != 1:
+            raise CorruptChunk("the arguments of a job are not one list")
+        return window
 
     cdef object handler(self, int position):
         cdef Py_ssize_t entry = 0
@@ -95,14 +131,20 @@ cdef class Backlog:
     cdef object _spans
     cdef object _on_unusual
 
-    def __init__(self, Board board not None, on_unusual, int notify_fd):
+    def __cinit__(self, Board board not None, on_unusual, int notify_fd):
         self.board = board
         self.notify_fd = notify_fd
         self._spans = deque()
         self._on_unusual = on_unusual
 
     def push(self, LeasedJobs jobs not None):
-        """Adds jobs at the end of the line."""
+        """Adds jobs at the end of the line.
+
+        Raises:
+            IndexError: the board has no such slot or columns.
+        """
+        self.board._checked_column(jobs.slot, jobs.column)
+        self.board._checked_column(jobs.slot, jobs.column + jobs.count - 1)
         self.unstarted += jobs.count
         self._spans.append(jobs)
 
@@ -113,13 +155,17 @@ cdef class Backlog:
             (jobs, index of the first one in its chunk, count) for each span.
         """
         cdef LeasedJobs jobs
+        cdef int start, count
         taken = []
         while self._spans:
             jobs = self._spans.popleft()
-            if jobs._next < jobs.count:
-                taken.append((jobs, jobs.first + jobs._next, jobs.count - jobs._next))
-                self.unstarted -= jobs.count - jobs._next
+            start = jobs._next
+            count = jobs.count - start
+            if count > 0:
+                # First out of reach of a thread that is inside this span: building the tuple can let it in.
                 jobs._next = jobs.count
+                self.unstarted -= count
+                taken.append((jobs, jobs.first + start, count))
         return taken
 
     cpdef notify(self):
@@ -137,50 +183,62 @@ cdef class Backlog:
             thread: number of the calling thread on the board.
 
         Returns:
-            The number of jobs run.
+            The number of jobs this thread ran.
         """
         cdef LeasedJobs jobs
         cdef int position
         cdef int64_t now = boot_ns()
-        cdef int64_t begun = self.executed
+        cdef Py_ssize_t ran = 0
+        if not 0 <= thread < self.board.threads:
+            raise IndexError(f"thread {thread} of a board of {self.board.threads}")
         while self._spans:
             jobs = self._spans[0]
             while jobs._next < jobs.count:
                 if self.stopped or now >= self.board._header.valid_until_ns:
-                    return self.executed - begun
+                    return ran
                 position = jobs._next
                 jobs._next = position + 1
                 self.unstarted -= 1
                 if self.waiting and self.unstarted <= self.low_water:
                     self.notify()
                 now = self._run(jobs, position, thread, now)
+                ran += 1
             # Another thread may have taken the last job, and this entry away, meanwhile.
             if self._spans and self._spans[0] is jobs:
                 self._spans.popleft()
-        return self.executed - begun
+        return ran
 
     cdef int64_t _run(self, LeasedJobs jobs, int position, int thread, int64_t now) except -1:
         """Runs one job; returns when it ended."""
         cdef Slot* slot = &self.board._slot[jobs.slot]
         cdef ThreadState* state = &self.board._thread[thread]
         cdef int column = jobs.column + position
-        cdef int64_t ended
-        cdef bint finished
+        cdef int64_t fence = slot.fence
+        cdef int32_t queue = slot.queue
+        cdef int64_t ended = now
+        cdef bint finished = False
         slot.started_ns[column] = now
+        publish()
         slot.state[column] = STARTED
         state.slot = jobs.slot
         state.column = column
+        publish()
         state.started_ns = now
-        finished = self._call(jobs, position)
-        ended = boot_ns()
-        slot.run_s[column] = <float>((ended - now) * 1e-9)
-        slot.state[column] = FINISHED if finished else RAISED
-        state.started_ns = 0
-        self.executed += 1
-        self.busy_ns += ended - now
-        self.board._header.executed += 1
-        if not finished:
-            self.board._header.raised += 1
+        try:
+            finished = self._call(jobs, position)
+        finally:
+            ended = boot_ns()
+            # A slot that was freed meanwhile may hold another lease: this job is nothing in it.
+            if slot.fence == fence and slot.queue == queue:
+                slot.run_s[column] = <float>((ended - now) * 1e-9)
+                publish()
+                slot.state[column] = FINISHED if finished else RAISED
+            state.started_ns = 0
+            self.executed += 1
+            self.busy_ns += ended - now
+            self.board._header.executed += 1
+            if not finished:
+                self.board._header.raised += 1
         return ended
 
     cdef bint _call(self, LeasedJobs jobs, int position) except -1:

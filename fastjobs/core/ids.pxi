@@ -25,11 +25,11 @@ cdef const char* BASE62 = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 cdef uint128 last_id = 0
 
 
-cdef uint128 _random_bits(int bits) except? 0:
-    cdef bytes entropy = os.urandom(bits // 8)
+cdef uint128 _random_bits() except? 0:
+    cdef bytes entropy = os.urandom(RANDOM_BITS // 8)
     cdef uint128 value = 0
     cdef int position
-    for position in range(bits // 8):
+    for position in range(RANDOM_BITS // 8):
         value = (value << 8) | <unsigned char>entropy[position]
     return value
 
@@ -41,13 +41,15 @@ def new_id():
     cdef int position
     cdef timespec now
     cdef uint128 value
+    # Drawn before the rest, because it lets other threads in: from the clock to `last_id` nothing does.
+    cdef uint128 entropy = _random_bits()
     clock_gettime(CLOCK_REALTIME, &now)
     value = <uint128>(<uint64_t>now.tv_sec * 1000 + <uint64_t>(now.tv_nsec // 1000000)) << RANDOM_BITS
     if value > last_id:
-        value |= _random_bits(RANDOM_BITS)
+        value |= entropy
     else:
         # The same millisecond, or the clock went back: a step beyond the last one.
-        value = last_id + 1 + _random_bits(STEP_BITS)
+        value = last_id + 1 + (entropy & ((<uint128>1 << STEP_BITS) - 1))
     last_id = value
     for position in range(ID_DIGITS - 1, -1, -1):
         digits[position] = BASE62[<int>(value % 62)]

@@ -3,6 +3,10 @@
 #: Longest header line of a reply ("$1048576\r\n", ":-9223372036854775808\r\n") that is not a text.
 cdef enum:
     NUMBER_WIDTH = 24
+    #: Longest status or error, in bytes: scripts' errors carry their text.
+    MAX_LINE = 1 << 20
+    #: More bytes in a text or items in an array are not a reply of ours.
+    MAX_REPLY_SIZE = 1 << 30
     #: Replies of our scripts nest three deep; a deeper one is not ours.
     MAX_REPLY_DEPTH = 8
 
@@ -86,7 +90,10 @@ cdef class CommandBuffer:
     def extend(self, tuple head not None, args):
         """Like `call`, with the further arguments in one tuple or list."""
         cdef Py_ssize_t start = self._buffer.size
-        cdef bytes packed = head[0]
+        cdef bytes packed
+        if PyTuple_GET_SIZE(head) != 2 or type(head[0]) is not bytes:
+            raise TypeError("a head is made by pack_head")
+        packed = head[0]
         try:
             _put_number(self._buffer, c"*", <long long>head[1] + len(args))
             self._buffer.reserve(PyBytes_GET_SIZE(packed))
@@ -99,8 +106,15 @@ cdef class CommandBuffer:
         self._ends.append(self._buffer.size)
 
     def command(self, Py_ssize_t index):
-        """Returns the bytes of one command, to send it again."""
-        cdef Py_ssize_t start = self._ends[index - 1] if index > 0 else 0
+        """Returns the bytes of one command, to send it again.
+
+        Raises:
+            IndexError: there are not so many commands.
+        """
+        cdef Py_ssize_t start
+        if not 0 <= index < PyList_GET_SIZE(self._ends):
+            raise IndexError(f"command {index} of {len(self._ends)}")
+        start = self._ends[index - 1] if index > 0 else 0
         return self._buffer.data[start:<Py_ssize_t>self._ends[index]]
 
     def tobytes(self):
@@ -139,25 +153,33 @@ cdef class ReplyError:
 cdef class ReplyReader:
     """Turns bytes from the server, fed in any portions, into replies.
 
-    Bulk strings become bytes, integers int, arrays list, nil None, errors `ReplyError`.
+    Bulk strings become bytes, integers int, arrays list, nil None, errors `ReplyError`. A reply that comes in many
+    portions is read once: what is complete of it is taken at once, arrays that are not complete wait in a stack.
     """
 
     cdef Buffer _buffer
     cdef Py_ssize_t _position
+    #: Arrays that have begun, outermost first, and the number of items each still lacks.
+    cdef list _open
+    cdef int64_t _lacking[MAX_REPLY_DEPTH]
 
     def __cinit__(self):
         self._buffer = Buffer()
         self._position = 0
+        self._open = []
 
     def feed(self, const unsigned char[::1] data not None):
         """Appends bytes as they came from the socket."""
+        cdef Buffer buffer = self._buffer
         cdef Py_ssize_t size = data.shape[0]
-        if self._position == self._buffer.size:
-            self._buffer.size = self._position = 0
-        if size == 0:
-            return
-        self._buffer.reserve(size)
-        self._buffer.put(<const char*>&data[0], size)
+        cdef Py_ssize_t rest = buffer.size - self._position
+        # What was read goes away once it is no less than what has to be moved for that: linear in all.
+        if self._position and rest <= self._position:
+            memcpy(buffer.data, buffer.data + self._position, rest)
+            buffer.size = rest
+            self._position = 0
+        if size:
+            buffer.append(<const char*>&data[0], size)
 
     def get(self):
         """Returns the next complete reply, or NOT_READY.
@@ -165,77 +187,104 @@ cdef class ReplyReader:
         Raises:
             ValueError: the bytes are not RESP; the connection is of no more use.
         """
-        cdef Py_ssize_t position = self._position
-        reply = self._parse(&position, 0)
-        if reply is not NOT_READY:
-            self._position = position
-        return reply
+        cdef Py_ssize_t depth
+        while True:
+            reply = self._next()
+            if reply is NOT_READY:
+                return reply
+            depth = PyList_GET_SIZE(self._open)
+            # An array that begins has put itself on the stack; anything else completes the innermost one, perhaps.
+            while depth and reply is not self._open[depth - 1]:
+                (<list>self._open[depth - 1]).append(reply)
+                self._lacking[depth - 1] -= 1
+                if self._lacking[depth - 1]:
+                    break
+                reply = self._open.pop()
+                depth -= 1
+            if depth == 0:
+                return reply
 
-    cdef Py_ssize_t _line(self, Py_ssize_t position) except -2:
-        """The offset of the next \\r\\n at or after position; -1 when it has not come yet."""
-        cdef const char* start = self._buffer.data + position
-        cdef const char* found
-        cdef Py_ssize_t left = self._buffer.size - position
-        while left > 1:
-            found = <const char*>memchr(start, c"\r", left - 1)
-            if found == NULL:
-                return -1
-            if found[1] == c"\n":
-                return found - self._buffer.data
-            left -= found + 1 - start
-            start = found + 1
-        return -1
-
-    cdef long long _number(self, Py_ssize_t start, Py_ssize_t end) except? -1:
-        """The decimal number in data[start:end]."""
-        cdef bytes text = self._buffer.data[start:end]
-        if not text or len(text) > 20 or not text.lstrip(b"-").isdigit():
-            raise ValueError(f"protocol error: {text[:40]!r} is not a number")
-        return int(text)
-
-    cdef object _parse(self, Py_ssize_t* position, int depth):
-        cdef Py_ssize_t start = position[0]
-        cdef Py_ssize_t end
-        cdef long long number
+    cdef object _next(self):
+        """The next text, number, error or nil; for an array with items its list, still empty and on the stack."""
+        cdef char* data = self._buffer.data
+        cdef Py_ssize_t start = self._position
+        cdef Py_ssize_t end, body
+        cdef int64_t number
         cdef char kind
-        cdef list items
         if start >= self._buffer.size:
             return NOT_READY
-        end = self._line(start)
+        kind = data[start]
+        if kind == c"+" or kind == c"-":
+            end = self._line(start, MAX_LINE)
+            if end < 0:
+                return NOT_READY
+            self._position = end + 2
+            if kind == c"+":
+                return data[start + 1:end]
+            return ReplyError((<bytes>data[start + 1:end]).decode("utf-8", "replace"))
+        if kind != c"$" and kind != c":" and kind != c"*":
+            raise ValueError(f"protocol error: a reply begins with {chr(<unsigned char>kind)!r}")
+        end = self._line(start, NUMBER_WIDTH)
         if end < 0:
             return NOT_READY
-        kind = self._buffer.data[start]
-        position[0] = end + 2
-        if kind == c"$":
-            number = self._number(start + 1, end)
-            if number < 0:
-                return None
-            # Bound: start + number + 2 is compared with the size before any byte is touched.
-            if self._buffer.size - position[0] < number + 2:
-                return NOT_READY
-            start = position[0]
-            position[0] = start + number + 2
-            if self._buffer.data[start + number] != c"\r":
-                raise ValueError("protocol error: a bulk string does not end where it should")
-            return PyBytes_FromStringAndSize(self._buffer.data + start, number)
+        number = self._number(start + 1, end)
+        body = end + 2
         if kind == c":":
-            return self._number(start + 1, end)
+            self._position = body
+            return number
+        if number < -1 or number > MAX_REPLY_SIZE:
+            raise ValueError(f"protocol error: a reply claims a size of {number}")
+        if number == -1:
+            self._position = body
+            return None
         if kind == c"*":
-            number = self._number(start + 1, end)
-            if number < 0:
-                return None
-            if depth == MAX_REPLY_DEPTH:
-                raise ValueError("protocol error: a reply is nested too deep")
-            items = []
-            while number > 0:
-                item = self._parse(position, depth + 1)
-                if item is NOT_READY:
-                    return NOT_READY
-                items.append(item)
-                number -= 1
-            return items
-        if kind == c"+":
-            return self._buffer.data[start + 1:end]
-        if kind == c"-":
-            return ReplyError((<bytes>self._buffer.data[start + 1:end]).decode("utf-8", "replace"))
-        raise ValueError(f"protocol error: a reply begins with {chr(<unsigned char>kind)!r}")
+            return self._begin(number, body)
+        # Bound: number is small enough for this sum, which is compared before any byte is touched.
+        if self._buffer.size - body < number + 2:
+            return NOT_READY
+        if data[body + number] != c"\r" or data[body + number + 1] != c"\n":
+            raise ValueError("protocol error: a bulk string does not end where it should")
+        self._position = body + number + 2
+        return PyBytes_FromStringAndSize(data + body, number)
+
+    cdef list _begin(self, int64_t number, Py_ssize_t body):
+        """Begins an array; one with items goes on the stack."""
+        cdef Py_ssize_t depth = PyList_GET_SIZE(self._open)
+        cdef list items = []
+        if depth == MAX_REPLY_DEPTH:
+            raise ValueError("protocol error: a reply is nested too deep")
+        self._position = body
+        if number:
+            self._open.append(items)
+            self._lacking[depth] = number
+        return items
+
+    cdef Py_ssize_t _line(self, Py_ssize_t start, Py_ssize_t limit) except -2:
+        """The offset of the \\r\\n that ends the line; -1 when it has not come yet."""
+        cdef const char* data = self._buffer.data
+        cdef Py_ssize_t left = min(self._buffer.size - start, limit)
+        cdef const char* found = <const char*>memchr(data + start, c"\n", left)
+        if found == NULL:
+            if left == limit:
+                raise ValueError("protocol error: a line does not end")
+            return -1
+        # At least the kind comes before it, so the byte before it is of this line.
+        if (found - 1)[0] != c"\r":
+            raise ValueError("protocol error: a line ends without a carriage return")
+        return found - data - 1
+
+    cdef int64_t _number(self, Py_ssize_t start, Py_ssize_t end) except? -1:
+        """The decimal number in data[start:end]."""
+        cdef const char* data = self._buffer.data
+        cdef bint negative = data[start] == c"-"
+        cdef Py_ssize_t position
+        cdef uint64_t value = 0
+        # 19 digits fit 64 bits without a sign, whatever they are.
+        cdef bint good = 0 < end - start - negative < 20
+        if good:
+            for position in range(start + negative, end):
+                good = good and c"0" <= data[position] <= c"9"
+                value = 10 * value + <uint64_t>(data[position] - c"0")
+        if not good or value > <uint64_t>0x7FFFFFFFFFFFFFFF + negative:
+            raise ValueError(f"protocol error: {self._buffer.data[start:end]!r} is not a number of 64 bits")
+        return <int64_t>(0 - value) if negative else <int64_t>value

@@ -29,7 +29,7 @@ def launch(binary: Path, files: ServerFiles) -> None:
     command = _command(binary, files)
     try:
         with inheritable_lock(files.alive) as alive, files.log.open("ab") as log:
-            subprocess.run(  # noqa: S603 - the user chose the program, see find_binary
+            subprocess.run(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -53,6 +53,18 @@ NAMES = (
     "audit",
     "close",
     "find",
+    "page",
+    "cancel",
+    "reschedule",
+    "prioritize",
+    "destroy",
+    "clear",
+    "define_recurring",
+    "recur",
+    "run_recurring",
+    "pause_recurring",
+    "resume_recurring",
+    "cancel_recurring",
 )
 
 

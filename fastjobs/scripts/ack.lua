@@ -30,6 +30,7 @@
 -- O((runs + outcomes) * lease). Keeps: only the owner of a lease can end its jobs, and each only once; a
 -- job that failed is detached, recorded and put where it belongs in one step.
 
+-- @include lib/types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
@@ -55,6 +56,9 @@ local finished_keep, ended_keep, ended_keep_ms = tonumber(ARGV[3]), tonumber(ARG
 local runs = tonumber(ARGV[6])
 local RUN_WIDTH, OUTCOME_WIDTH, COLUMN_WIDTH = 7, 9, 8
 
+check_type('HLEN', keys.chunks, keys.marks, keys.jobs, leases, keys.finished, keys.stats)
+check_type('ZCARD', keys.ready, keys.scheduled, sessions, keys.failed, keys.cancelled, keys.cancelling, keys.finished_log)
+check_type('LLEN', keys.wake)
 if not is_open(sessions, session) then
   return -1
 end
@@ -86,8 +90,8 @@ local function finish_run(id, n, first, count, head, columns, keep_ms)
         redis.call('HDEL', keys.jobs, id .. '~' .. index)
       end
     end
-    chunk_finished(keys, id, n, number, keep_ms, now_ms)
-    move_count(keys.stats, 'executing', keep_ms > 0 and 'finished' or nil, number)
+    move_count(keys.stats, nil, 'finished', chunk_finished(keys, id, n, number, keep_ms, now_ms))
+    move_count(keys.stats, 'executing', nil, number)
     move_count(keys.stats, nil, 'finished_total', number)
   end)
 end

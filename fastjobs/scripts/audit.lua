@@ -17,6 +17,7 @@
 -- Returns the number of jobs given back, or -1 when the session is fenced.
 -- O(leases of the session). Keeps: no job belongs to a session that does not know of it.
 
+-- @include lib/types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
@@ -40,6 +41,7 @@ local keys = {
 }
 local session = ARGV[1]
 
+check_give_back(keys)
 if not is_open(keys.sessions, session) then
   return -1
 end

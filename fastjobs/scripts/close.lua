@@ -17,6 +17,7 @@
 -- Returns {jobs given back, 1 when the session is closed or 0 when there is more to give back}.
 -- O(limit log queue). Keeps: nothing is held by a session that does not exist.
 
+-- @include lib/types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
@@ -40,6 +41,7 @@ local keys = {
 }
 local session, limit = ARGV[1], tonumber(ARGV[2])
 
+check_give_back(keys)
 run_when_full(keys.ready)
 local returned, empty = give_back_session(keys, session, limit, server_clock(), function() end)
 if returned > 0 then

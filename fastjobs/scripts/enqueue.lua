@@ -18,6 +18,7 @@
 -- O(log queue). Keeps: one id is stored once, however often it is sent. The first write is one that the
 -- server refuses when it is out of memory, so nothing is ever half-written.
 
+-- @include lib/types
 -- @include lib/clock
 -- @include lib/place
 -- @include lib/chunk
@@ -33,6 +34,9 @@ local CONTENT_OFFSET = 17
 -- An idle worker looks again after this long; what is due before that has to tell it.
 local IDLE_WAIT_MS = 1000
 
+check_type('HLEN', chunks, jobs, stats)
+check_type('ZCARD', ready, scheduled)
+check_type('LLEN', wake)
 local stored = redis.call('HGET', chunks, id)
 if stored then
   local _, _, _, offset = read_chunk(stored)
@@ -41,10 +45,6 @@ end
 if n == 1 and redis.call('HEXISTS', jobs, id .. '~0') == 1 then
   return 4
 end
--- Reads that fail on a key of a foreign type, before anything is written.
-redis.call('ZCARD', ready)
-redis.call('ZCARD', scheduled)
-redis.call('LLEN', wake)
 local last_sequence = redis.call('HGET', stats, 'sequence')
 
 local now_ms, now_us = server_clock()

@@ -10,7 +10,7 @@
 -- KEYS[8] stats      {..}:stats      hash
 -- KEYS[9] wake       {..}:wake       list  hints
 -- ARGV[1] session    who takes the lease
--- ARGV[2] request    id of this fetch: sent again, it returns the same lease
+-- ARGV[2] request    number of this fetch, greater than that of the session's last: sent again, it returns the same lease
 -- ARGV[3] want       number of jobs to take; whole spans, so up to a quarter more
 -- ARGV[4] max_refs   most refs in the lease
 -- ARGV[5] max_bytes  stop once this much payload is in the reply
@@ -21,6 +21,7 @@
 -- fence -1: the session is fenced. A paused queue has nothing to do. O((spans + due) log queue). Keeps: priority descending, then first in
 -- first out; a job is in one lease at a time.
 
+-- @include lib/types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
@@ -38,6 +39,9 @@ local session, request, want = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local max_refs, max_bytes, lease_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local PROMOTE_LIMIT, PAGE = 256, 16
 
+check_type('HLEN', chunks, jobs, marks, leases, stats)
+check_type('ZCARD', ready, scheduled, sessions)
+check_type('LLEN', wake)
 local now_ms = server_clock()
 if not is_open(sessions, session) then
   return {-1, now_ms, -1}
@@ -64,6 +68,9 @@ end
 
 local held = redis.call('HGET', leases, session) or ''
 local last_request, last_fence = string.match(held, '^(%S+):(%d+)')
+if last_request and tonumber(request) < tonumber(last_request) then
+  return {0, now_ms, -1}
+end
 if last_request == request then
   local reply = {tonumber(last_fence), now_ms, -1}
   for _, entry in ipairs(read_lease(leases, session, last_fence) or {}) do

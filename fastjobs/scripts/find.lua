@@ -19,6 +19,7 @@
 -- @include lib/record
 -- @include lib/marks
 -- @include lib/history
+-- @include lib/order
 -- @include lib/locate
 
 local keys = {

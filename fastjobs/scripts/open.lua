@@ -7,6 +7,7 @@
 -- Returns 1 opened (or open already), 0 the session was fenced and can not be opened again.
 -- O(log sessions). Keeps: a session that lost its jobs never comes back.
 
+-- @include lib/types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/tick
@@ -14,6 +15,8 @@
 
 local sessions, stats = KEYS[1], KEYS[2]
 local session, lease_ms = ARGV[1], tonumber(ARGV[2])
+check_type('ZCARD', sessions)
+check_type('HLEN', stats)
 local now_ms = server_clock()
 
 run_when_full(sessions)

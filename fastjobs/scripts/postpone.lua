@@ -11,6 +11,7 @@
 -- Returns the number of jobs postponed, or -1 when the session is fenced. O(refs * lease).
 -- Keeps: a job that nobody can run now is neither lost nor fetched over and over; it keeps its place.
 
+-- @include lib/types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
@@ -22,6 +23,8 @@
 local scheduled, leases, sessions, stats = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local session, fence, delay_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
+check_type('HLEN', leases, stats)
+check_type('ZCARD', scheduled, sessions)
 if not is_open(sessions, session) then
   return -1
 end

@@ -18,6 +18,7 @@
 -- O(limit log queue). Keeps: no job stays invisible longer than lease + reclaim interval; a session is fenced
 -- before its first job is given back, so its late acks are refused.
 
+-- @include lib/types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
@@ -41,6 +42,7 @@ local keys = {
 }
 local limit, lease_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
 
+check_give_back(keys)
 local now_ms = server_clock()
 run_when_full(keys.sessions)
 tick(keys.stats, now_ms, lease_ms)
@@ -54,8 +56,14 @@ end
 
 local session = expired[1]
 redis.call('ZADD', keys.sessions, 0, session)
+-- One death is one redelivery of a chunk, however many pieces of it the session held.
+local counted = {}
 local returned, empty = give_back_session(keys, session, limit, now_ms, function(entry)
   local marked = entry.detached and entry.ref or entry.id
+  if counted[marked] then
+    return
+  end
+  counted[marked] = true
   local mark = read_marks(keys.marks, marked)
   mark.redeliveries = mark.redeliveries + 1
   write_marks(keys.marks, marked, mark)

@@ -18,6 +18,7 @@
 -- Returns the number of jobs taken off the lease (0 for those that were given back or done before), or -1 when
 -- the session is fenced. O(refs * lease). Keeps: a job given back keeps its place.
 
+-- @include lib/types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
@@ -41,6 +42,7 @@ local keys = {
 }
 local session, fence = ARGV[1], ARGV[2]
 
+check_give_back(keys)
 if not is_open(keys.sessions, session) then
   return -1
 end

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fastjobs._core import Board, new_id
 from fastjobs.worker.control import ControlLine
+from fastjobs.worker.signals import GROUP_SIGNALS
 from fastjobs.worker.spec import ProcessSpec
 
 #: Leases a process can hold: one that each thread's slow job keeps open, and some in flight.
@@ -40,16 +41,23 @@ class Child:
             board_fd=self.board.fd,
             control_fd=theirs.fileno(),
         )
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", "from fastjobs.cli.process import main; main()", spec.encode()],
-            stdin=subprocess.DEVNULL,
-            pass_fds=(self.board.fd, theirs.fileno()),
-        )
+        # Inherited: a signal to the group must not end a process that has not yet taken its signals over.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", "from fastjobs.cli.process import main; main()", spec.encode()],
+                stdin=subprocess.DEVNULL,
+                pass_fds=(self.board.fd, theirs.fileno()),
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
         self.started_at = time.monotonic()
         #: What the process said about itself once it was ready, or None.
         self.hello: dict[str, object] | None = None
         self.stopping = False
+        #: True once the supervisor itself has killed it: its jobs are not to blame.
+        self.killed = False
 
     @property
     def pid(self) -> int:
@@ -63,7 +71,7 @@ class Child:
 
     def kill(self) -> None:
         """Ends it at once."""
-        self.stopping = True
+        self.stopping = self.killed = True
         self.process.send_signal(signal.SIGKILL)
 
     def rss_mb(self) -> float:

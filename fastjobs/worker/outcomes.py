@@ -84,10 +84,9 @@ class Outcomes:
         span: HeldSpan = jobs.owner
         try:
             outcome = self._outcome(span, jobs, index, raised)
-        except Exception as error:
-            # Whatever is wrong with this job (a hostile __str__, a broken policy) must not stop the others.
-            log.exception("internal error while recording job %s", span.job_id(index))
-            outcome = unreadable(span, index, f"its outcome could not be recorded: {error!r}", self._worker)
+        except BaseException as error:
+            # Whatever is wrong with this exception must not stop the other jobs.
+            outcome = self._unrecorded(span, index, error)
         span.lease.outcomes.append(outcome)
 
     def _outcome(self, span: HeldSpan, jobs: LeasedJobs, index: int, raised: BaseException | None) -> Outcome:
@@ -108,6 +107,15 @@ class Outcomes:
         event(log, logging.WARNING, f"job raised {cause}, runs again in {delay_ms} ms", **fields)
         return span.outcome(index, "retrying", record, delay_ms)
 
+    def _unrecorded(self, span: HeldSpan, index: int, error: BaseException) -> Outcome:
+        """Fails a job whose exception cannot be looked at without raising another one."""
+        record = span.record or chunk_record(span, index)
+        record.attempts += 1
+        message = f"the job raised, and recording that raised {type(error).__name__}"
+        record.add_error(ErrorRecord(type="Unrecordable", message=message, at_ms=_now_ms(), worker=self._worker))
+        event(log, logging.ERROR, f"job failed, {message}", job=span.job_id(index), type=record.type)
+        return span.outcome(index, "failed", record)
+
     def _retry_delay_ms(self, record: JobRecord, raised: BaseException) -> int | None:
         """Milliseconds until the next run, or None when there is none."""
         if isinstance(raised, errors.Discard) or _does_not_fit(raised):
@@ -117,7 +125,12 @@ class Outcomes:
             return None
         if isinstance(raised, errors.Retry) and raised.in_ is not None:
             return max(0, round(raised.in_ * 1000))
-        return policy.delay_ms(record.attempts, random)
+        try:
+            return policy.delay_ms(record.attempts, random)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {_text(error)}"
+            event(log, logging.ERROR, "retry_delay failed, the default is used", type=record.type, reason=reason)
+            return RetryPolicy(policy.retries).delay_ms(record.attempts, random)
 
     def _policy(self, record: JobRecord) -> RetryPolicy:
         """The type's policy, with what the call chose otherwise."""
@@ -143,18 +156,21 @@ class Outcomes:
 
 
 def _job_error(raised: BaseException, attempt: int, worker: str) -> ErrorRecord:
-    try:
-        message = str(raised)
-    except Exception as error:
-        message = f"(its text cannot be made: {type(error).__name__})"
     return ErrorRecord(
         type=type(raised).__name__,
-        message=message,
+        message=_text(raised),
         traceback="".join(traceback.format_exception(raised.with_traceback(_own_frames(raised)))),
         attempt=attempt,
         at_ms=_now_ms(),
         worker=worker,
     )
+
+
+def _text(raised: BaseException) -> str:
+    try:
+        return str(raised)
+    except BaseException as error:
+        return f"(its text cannot be made: {type(error).__name__})"
 
 
 def _own_frames(raised: BaseException) -> TracebackType | None:

@@ -20,7 +20,7 @@ class Pool:
 
     Args:
         target: where the app is, for the processes to import it.
-        settings: as for `WorkerConfig`: processes, concurrency, queues, batch_size and so on.
+        settings: as for `WorkerConfig`: processes, threads, queues, batch_size and so on.
 
     Example:
         pool = app.pool(processes=8, batch_size=500)

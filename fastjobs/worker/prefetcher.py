@@ -72,6 +72,8 @@ class Prefetcher:
         self._average_s = _FIRST_GUESS_S
         self._measured = (0, 0)
         self._chunks: OrderedDict[str, Chunk] = OrderedDict()
+        #: Chunks of the lease being taken in that cannot be read: their payload comes with the first span only.
+        self._refused: dict[str, errors.ChunkError] = {}
         #: Spans written by a newer release, to be put off.
         self.too_new: list[HeldSpan] = []
         #: Jobs that killed a process before: each is run alone.
@@ -88,7 +90,7 @@ class Prefetcher:
     def target(self) -> int:
         """Returns how many unstarted jobs to hold while the threads are busy."""
         self._measure()
-        if self._batch_size == 1 or self._average_s > _SLOW_JOB_S:
+        if self._batch_size == 1 or self._average_s > _SLOW_JOB_S or self._all_slow():
             return 0
         ideal = math.ceil(self._board.threads * _HORIZON_S / self._average_s)
         return min(max(ideal, self._board.threads), self._batch_size)
@@ -115,6 +117,7 @@ class Prefetcher:
         for item, ref, first, count in spans:
             lease.spans.append(self._hold(lease, item, ref, first, count))
         self._forget_chunks()
+        self._refused.clear()
         lease.slot = self._board.lease(
             leased.fence,
             self._indexes[queue],
@@ -198,9 +201,15 @@ class Prefetcher:
 
     def _chunk(self, chunk_id: str, payload: bytes) -> Chunk:
         """Decodes a chunk, or finds it decoded."""
+        if chunk_id in self._refused:
+            raise self._refused[chunk_id]
         chunk = self._chunks.pop(chunk_id, None)
         if chunk is None or payload:
-            chunk = Chunk.decode(payload)
+            try:
+                chunk = Chunk.decode(payload)
+            except errors.ChunkError as error:
+                self._refused[chunk_id] = error
+                raise
         if chunk.n > 1:
             self._chunks[chunk_id] = chunk
         return chunk
@@ -210,8 +219,13 @@ class Prefetcher:
         while len(self._chunks) > _KEPT_CHUNKS:
             self._chunks.popitem(last=False)
 
+    def _all_slow(self) -> bool:
+        """Whether every thread is busy with a slow job: whatever was leased now would only be given back."""
+        runs_s = longest_runs_s(self._board)
+        return len(runs_s) == self._board.threads and min(runs_s) > _SLOW_JOB_S
+
     def _measure(self) -> None:
-        """Follows what jobs cost: the average of finished ones, or of running ones that take longer."""
+        """Follows what finished jobs cost on average."""
         executed, busy_ns = self._backlog.executed, self._backlog.busy_ns
         new_jobs = executed - self._measured[0]
         if new_jobs > 0:

@@ -11,6 +11,7 @@ import select
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -20,14 +21,14 @@ from fastjobs.config import Config, QueueChoice
 from fastjobs.endpoint import Endpoint
 from fastjobs.logs import event
 from fastjobs.registry import Registry
-from fastjobs.store import WORKER_RETRIES, Batch, Lease, Store
+from fastjobs.store import WORKER_RETRIES, Batch, Lease, Renewed, Store
 from fastjobs.worker.acker import Acker, Receipt
 from fastjobs.worker.control import ControlLine
 from fastjobs.worker.executor import Executors
 from fastjobs.worker.leases import HeldLeases
 from fastjobs.worker.outcomes import Outcomes
 from fastjobs.worker.prefetcher import Prefetcher, longest_runs_s
-from fastjobs.worker.spec import EXIT_DONE, EXIT_FENCED, ProcessSpec
+from fastjobs.worker.spec import EXIT_DONE, EXIT_FENCED, EXIT_OUT_OF_TIME, ProcessSpec
 from fastjobs.worker.waker import WAIT_S, Waker
 
 log = logging.getLogger("fastjobs.worker")
@@ -103,6 +104,8 @@ class WorkerProcess:
         self._audit_at = 0.0
         self._fenced = False
         self._failing = False
+        #: True once nothing more is to be started, though the process lives on.
+        self._quiet = False
         #: True while a job is run that killed a process before.
         self._alone = False
         #: When to end at the latest, on the monotonic clock; None while not stopping.
@@ -134,8 +137,11 @@ class WorkerProcess:
         receipts = self._reports(batch)
         receipts += self._keep_alive(batch)
         queue = self._next_fetch(batch)
+        self._feed()
         if not len(batch):
-            self._wait()
+            # What was just read can be the order to stop: nothing would come that ends the wait.
+            if not self._done():
+                self._wait()
             return
         replies = self._exchange(batch)
         if replies is None:
@@ -144,7 +150,12 @@ class WorkerProcess:
             receipt(reply)
         if queue is not None:
             self._take(queue, replies[-1])
-        self._executors.feed()
+        self._feed()
+
+    def _feed(self) -> None:
+        """Wakes threads for what is leased; while the lease is in doubt they would only come back."""
+        if self._end_at is None and boot_time_ns() < self._board.valid_until_ns:
+            self._executors.feed()
 
     def _beat(self) -> None:
         now_ns = boot_time_ns()
@@ -162,7 +173,7 @@ class WorkerProcess:
             if self._acker.retry_in_s is not None:
                 self._look_at = min(self._look_at, time.monotonic() + self._acker.retry_in_s)
         quarantined = self._prefetcher.suspects and not self._alone
-        if self._end_at is not None or self._stalled() or quarantined:
+        if self._end_at is not None or self._quiet or self._stalled() or quarantined:
             receipts += self._acker.add_releases(batch, self._backlog.withdraw())
         for span in self._prefetcher.too_new:
             receipts.append(self._acker.add_postponed(batch, span, _TOO_NEW_DELAY_MS))
@@ -202,7 +213,6 @@ class WorkerProcess:
         self._alone = bool(self._prefetcher.suspects) and self._end_at is None
         if self._alone:
             self._backlog.push(self._prefetcher.suspects.pop(0))
-            self._executors.feed()
 
     def _keep_alive(self, batch: Batch) -> list[Receipt]:
         """Adds the audit, and the renewals that the supervisor should have made but did not."""
@@ -224,7 +234,7 @@ class WorkerProcess:
 
     def _next_fetch(self, batch: Batch) -> str | None:
         """Adds a fetch from the next queue to try, if jobs are wanted; returns the queue."""
-        if self._end_at is not None or self._prefetcher.suspects or self._alone:
+        if not self._may_fetch():
             return None
         want = self._prefetcher.want(self._executors.idle, self._prefetcher.target())
         if not want:
@@ -237,6 +247,10 @@ class WorkerProcess:
         self._request += 1
         batch.fetch(queue, self._spec.session, self._request, want, self._prefetcher.held_chunks())
         return queue
+
+    def _may_fetch(self) -> bool:
+        """Whether anything may be leased now, however little is held."""
+        return self._end_at is None and not self._quiet and not self._prefetcher.suspects and not self._alone
 
     def _exchange(self, batch: Batch) -> list[Any] | None:
         """Sends a batch until it is answered; None when the process has to end before that."""
@@ -258,7 +272,10 @@ class WorkerProcess:
             event(log, logging.WARNING, "the server does not serve, trying on", reason=failure)
         self._beat()
         self._read_control()
-        return self._end_at is not None and time.monotonic() >= self._end_at
+        if not self._done():
+            return False
+        # With nothing to report there is nothing to wait for.
+        return not len(self._leases) or self._end_at is None or time.monotonic() >= self._end_at
 
     def _take(self, queue: str, lease: Lease) -> None:
         """Takes the reply to a fetch in."""
@@ -274,14 +291,16 @@ class WorkerProcess:
         else:
             self._to_try = []
             self._look_at = 0.0
-            self._prefetcher.accept(queue, lease)
+            # A lease is empty when it was audited away between a lost reply and the repeated fetch.
+            if lease.spans:
+                self._prefetcher.accept(queue, lease)
 
     # Waiting.
 
     def _wait(self) -> None:
         """Sleeps until there is something to do."""
         target = self._prefetcher.target()
-        wants = self._prefetcher.want(self._executors.idle, target) > 0 and self._end_at is None
+        wants = self._may_fetch() and self._prefetcher.want(self._executors.idle, target) > 0
         looking = not wants and self._end_at is None
         self._backlog.low_water = target // 2 if looking else -1
         self._backlog.waiting = True
@@ -298,10 +317,8 @@ class WorkerProcess:
                 poll.register(self._waker.fileno(), select.POLLIN)
         poll.poll(max(0.0, self._wait_s(wants)) * 1000)
         self._backlog.waiting = False
-        try:
+        with suppress(BlockingIOError):
             os.eventfd_read(self._notify_fd)
-        except BlockingIOError:
-            pass
         if wants and self._waker.hint() is not None:
             self._look_at = 0.0
 
@@ -315,7 +332,7 @@ class WorkerProcess:
     def _wait_s(self, wants: bool) -> float:
         """How long to sleep at most, in seconds."""
         now = time.monotonic()
-        times = [WAIT_S]
+        times: list[float] = [WAIT_S]
         if self._report_at is not None:
             times.append(self._report_at - now)
         if wants:
@@ -344,9 +361,9 @@ class WorkerProcess:
         """Until when jobs may be started if a renewal sent now succeeds: well within the lease."""
         return boot_time_ns() + self._config.lease_ms * 1_000_000 * 2 // 3
 
-    def _renewed(self, valid_until_ns: int) -> Callable[[list[bool]], None]:
-        def receipt(alive: list[bool]) -> None:
-            if alive[0]:
+    def _renewed(self, valid_until_ns: int) -> Callable[[Renewed], None]:
+        def receipt(renewed: Renewed) -> None:
+            if renewed.alive[0]:
                 self._board.valid_until_ns = max(self._board.valid_until_ns, valid_until_ns)
             else:
                 self._lose_session(0)
@@ -374,6 +391,8 @@ class WorkerProcess:
         for message in self._control.receive():
             if "stop" in message:
                 self._stop(message["stop"])
+            if "quiet" in message:
+                self._quiet = True
         if self._control.closed and self._end_at is None:
             event(log, logging.WARNING, "the supervisor is gone, ending")
             self._stop(self._spec.shutdown_timeout_s)
@@ -406,4 +425,6 @@ class WorkerProcess:
                 replies = self._exchange(self._store.batch().close(queue, self._spec.session))
                 if replies is None or replies[0][1]:
                     break
-        return EXIT_FENCED if self._fenced else EXIT_DONE
+        if self._fenced:
+            return EXIT_FENCED
+        return EXIT_OUT_OF_TIME if running else EXIT_DONE

@@ -1,4 +1,4 @@
-"""Settles what a process left behind when it died: acks what it earned, blames the jobs it was running, gives back the rest."""
+"""Settles what a dead process left: acks what it earned, blames the jobs it was running, gives back the rest."""
 
 from __future__ import annotations
 
@@ -33,7 +33,11 @@ class Recovered(NamedTuple):
 def died_of(returncode: int) -> str:
     """Returns how a process ended, in words: `killed by SIGKILL` or `exited with code 3`."""
     if returncode < 0:
-        return f"killed by {signal.Signals(-returncode).name}"
+        try:
+            return f"killed by {signal.Signals(-returncode).name}"
+        except ValueError:
+            # Real-time signals have no names.
+            return f"killed by signal {-returncode}"
     return f"exited with code {returncode}"
 
 
@@ -46,14 +50,18 @@ class Recovery:
         session: the dead process's session.
         worker: the worker's name.
         cause: how the process died.
+        blame: whether the jobs it was running are charged with that; else they are given back like the others.
     """
 
-    def __init__(self, store: Store, queues: Sequence[str], session: str, worker: str, cause: str) -> None:
+    def __init__(
+        self, store: Store, queues: Sequence[str], session: str, worker: str, cause: str, *, blame: bool = True
+    ) -> None:
         self._store = store
         self._queues = queues
         self._session = session
         self._worker = worker
         self._cause = cause
+        self._blames = blame
 
     def run(self, board: Board) -> Recovered:
         """Reports what the board tells and closes the session.
@@ -87,7 +95,7 @@ class Recovery:
                 span = HeldSpan(lease, ref, n, first, len(states), priority, column=column)
                 span.keep_ms = self._store.config.finished_keep_ms
                 finished = n == 0 and state in (JOB_FINISHED, JOB_REPORTED)
-                if state != JOB_STARTED and not finished:
+                if not finished and (state != JOB_STARTED or not self._blames):
                     continue
                 record = self._record(span, first + position)
                 record.started_at_ms, record.run_s = board.times(lease.slot, column + position)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from types import FrameType
 
-#: TERM and INT stop the worker; HUP restarts its processes one after the other.
+#: TERM and INT stop the worker; HUP replaces its processes.
 WATCHED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+#: Signals that may be sent to the whole group, and that its processes leave to the supervisor.
+GROUP_SIGNALS = (*WATCHED, signal.SIGQUIT)
 
 
 class SignalNotes:
@@ -28,10 +31,8 @@ class SignalNotes:
 
     def wake(self) -> None:
         """Makes the descriptor readable; a full pipe is readable already."""
-        try:
+        with suppress(BlockingIOError):
             os.write(self._writer, b"!")
-        except BlockingIOError:
-            pass
 
     def fileno(self) -> int:
         """The descriptor to poll."""
@@ -39,9 +40,7 @@ class SignalNotes:
 
     def take(self) -> list[int]:
         """Returns the signals received since the last call."""
-        try:
+        with suppress(BlockingIOError):
             os.read(self._reader, 4096)
-        except BlockingIOError:
-            pass
         received, self._received = self._received, []
         return received

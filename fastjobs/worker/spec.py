@@ -9,6 +9,9 @@ import orjson
 #: Exit codes of a process.
 EXIT_DONE = 0
 EXIT_UNUSABLE = 2
+#: Told to stop, and jobs were still running when the time was over: they have been given back.
+EXIT_OUT_OF_TIME = 75
+#: Its session is lost, or could not be closed.
 EXIT_FENCED = 76
 
 

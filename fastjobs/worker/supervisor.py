@@ -13,6 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import orjson
@@ -22,14 +23,15 @@ from fastjobs._core import boot_time_ns, new_id
 from fastjobs.backoff import Backoff
 from fastjobs.config import Config, WorkerConfig
 from fastjobs.endpoint import Endpoint
-from fastjobs.keys import workers_key
+from fastjobs.keys import worker_orders_key, workers_key
 from fastjobs.logs import event
-from fastjobs.store import Batch, Store
+from fastjobs.store import Batch, Renewed, Store
 from fastjobs.worker.child import Child
 from fastjobs.worker.reclaimer import Reclaimer
 from fastjobs.worker.recovery import Recovery, died_of
+from fastjobs.worker.recurrer import Recurrer
 from fastjobs.worker.signals import SignalNotes
-from fastjobs.worker.spec import EXIT_DONE, EXIT_FENCED, EXIT_UNUSABLE, ProcessSpec
+from fastjobs.worker.spec import EXIT_DONE, EXIT_FENCED, EXIT_OUT_OF_TIME, EXIT_UNUSABLE, ProcessSpec
 
 log = logging.getLogger("fastjobs.supervisor")
 
@@ -43,6 +45,8 @@ EXIT_CRASHING = 5
 _MAX_FAILED_STARTS = 6
 #: A process that ran this long was fine; the next one is started at once.
 _STABLE_S = 10.0
+#: A process that was ready and died is replaced within this time: its jobs are blamed one by one, and others wait.
+_REPLACE_CAP_S = 1.0
 #: How often a burst worker with idle processes looks whether all is done.
 _BURST_CHECK_S = 0.05
 #: The supervisor waits less for the server than a process does: signals and children come first.
@@ -80,7 +84,7 @@ class Supervisor:
             worker=self._worker,
             board_fd=-1,
             control_fd=-1,
-            threads=config.concurrency,
+            threads=config.threads,
             slots=0,
             queues=[(choice.name, choice.weight) for choice in config.queues],
             batch_size=config.batch_size,
@@ -93,6 +97,7 @@ class Supervisor:
         self._types: list[str] = []
         self._store: Store | None = None
         self._reclaimer: Reclaimer | None = None
+        self._recurrer: Recurrer | None = None
         self._restart = Backoff(first_s=0.1, cap_s=30.0)
         self._start_at = 0.0
         self._beat_at = 0.0
@@ -102,7 +107,13 @@ class Supervisor:
         #: When stopping: the exit code so far, and when processes are killed.
         self._exit_code: int | None = None
         self._kill_at = float("inf")
-        self._unsettled: list[tuple[Child, str]] = []
+        #: Ended processes whose jobs are not settled yet: how they died, and whether their jobs are to blame.
+        self._unsettled: list[tuple[Child, str, bool]] = []
+        self._settle_backoff = Backoff(first_s=0.05, cap_s=2.0)
+        self._settle_at = 0.0
+        self._failing = False
+        #: True once an operator has asked to start nothing more.
+        self._quiet = False
 
     def run(self) -> int:
         """Starts everything, watches it, and returns the exit code when all has ended."""
@@ -131,6 +142,8 @@ class Supervisor:
             self._beat(now)
         if self._reclaimer is not None and now >= self._reclaimer.due_at:
             self._guarded(self._reclaimer.run)
+        if self._recurrer is not None and self._exit_code is None and now >= self._recurrer.due_at:
+            self._guarded(self._recurrer.run)
         if self._config.burst and now >= self._burst_at:
             self._end_burst(now)
         if now >= self._kill_at:
@@ -148,11 +161,15 @@ class Supervisor:
         due = [self._beat_at, self._kill_at, time.monotonic() + 1.0]
         if self._reclaimer is not None:
             due.append(self._reclaimer.due_at)
+        if self._recurrer is not None and self._exit_code is None:
+            due.append(self._recurrer.due_at)
         if self._exit_code is None and len(self._children) < self._config.processes:
             due.append(self._start_at)
         if self._config.burst and self._store is not None:
             due.append(self._burst_at)
-        if self._unsettled or any(child.control.closed for child in self._children):
+        if self._unsettled:
+            due.append(self._settle_at)
+        if any(child.control.closed for child in self._children):
             due.append(time.monotonic() + 0.01)
         timeout_s = max(0.0, min(due) - time.monotonic())
         for descriptor, _ in poll.poll(timeout_s * 1000):
@@ -176,13 +193,18 @@ class Supervisor:
 
     def _listen(self) -> None:
         for child in self._children:
-            for message in child.control.receive():
-                if "hello" in message:
-                    self._greet(child, message["hello"])
+            self._hear(child)
+
+    def _hear(self, child: Child) -> None:
+        for message in child.control.receive():
+            if "hello" in message:
+                self._greet(child, message["hello"])
 
     def _greet(self, child: Child, hello: dict[str, Any]) -> None:
         """Learns from a process that it is ready, and from the first one what the app is."""
         child.hello = hello
+        if self._quiet:
+            child.control.send(quiet=True)
         self._failed_starts = 0
         if self._store is None:
             config = Config(**hello["config"])
@@ -190,8 +212,9 @@ class Supervisor:
             timeout_s = min(_SERVER_TIMEOUT_S, config.socket_timeout_s)
             self._store = Store(Endpoint(config).connect(timeout_s), config)
             self._reclaimer = Reclaimer(self._store, self._queues)
+            self._recurrer = Recurrer(self._store, self._queues)
             self._beat_at = 0.0
-            self._on_ready(hello)
+            self._guarded(lambda: self._on_ready(hello))
             self._guarded(self._check_server)
         event(log, logging.INFO, "process ready", pid=child.pid)
 
@@ -201,12 +224,20 @@ class Supervisor:
             code = child.process.poll()
             if code is None:
                 continue
+            # Its last words: it may have become ready, or leased jobs, just before.
+            self._hear(child)
             self._children.remove(child)
-            if code == EXIT_DONE and child.stopping:
+            if code == EXIT_OUT_OF_TIME and self._exit_code is not None:
+                self._exit_code = self._exit_code or EXIT_FORCED
+            if code in (EXIT_DONE, EXIT_OUT_OF_TIME) and child.stopping:
                 child.release()
                 continue
-            if child.hello is not None:
-                self._unsettled.append((child, died_of(code)))
+            if self._store is None:
+                child.release()
+            else:
+                blame = not child.killed and code not in (EXIT_FENCED, EXIT_OUT_OF_TIME)
+                self._unsettled.append((child, died_of(code), blame))
+                self._settle_at = 0.0
             self._replace(child, code)
 
     def _replace(self, child: Child, code: int) -> None:
@@ -215,9 +246,12 @@ class Supervisor:
             return
         if child.hello is None:
             self._failed_starts += 1
-            child.release()
             if code == EXIT_UNUSABLE and self._store is None:
                 self._stop(EXIT_USAGE)
+                return
+            if code == EXIT_UNUSABLE and self._config.reload:
+                event(log, logging.ERROR, "the changed code cannot be used, waiting for the next change")
+                self._start_at = float("inf")
                 return
             if self._failed_starts >= _MAX_FAILED_STARTS:
                 event(log, logging.CRITICAL, "processes keep dying before they are ready, giving up")
@@ -226,6 +260,8 @@ class Supervisor:
         if time.monotonic() - child.started_at >= _STABLE_S:
             self._restart.reset()
         wait_s = 0.0 if code == EXIT_FENCED else self._restart.next_s()
+        if child.hello is not None:
+            wait_s = min(wait_s, _REPLACE_CAP_S)
         self._start_at = time.monotonic() + wait_s
         event(
             log,
@@ -237,15 +273,17 @@ class Supervisor:
 
     def _settle(self) -> None:
         """Settles what dead processes left; what the server cannot take now is tried again."""
-        for child, cause in list(self._unsettled):
+        if time.monotonic() < self._settle_at:
+            return
+        for child, cause, blame in list(self._unsettled):
             assert self._store is not None
-            recovery = Recovery(self._store, self._queues, child.session, self._worker, cause)
-            try:
-                found = recovery.run(child.board)
-            except errors.StoreError as error:
-                event(log, logging.WARNING, "cannot settle a dead process yet", reason=error)
+            recovery = Recovery(self._store, self._queues, child.session, self._worker, cause, blame=blame)
+            found = self._guarded(partial(recovery.run, child.board))
+            if found is None:
+                self._settle_at = time.monotonic() + self._settle_backoff.next_s()
                 return
-            self._unsettled.remove((child, cause))
+            self._settle_backoff.reset()
+            self._unsettled.remove((child, cause, blame))
             child.release()
             event(
                 log,
@@ -278,9 +316,14 @@ class Supervisor:
         replies = self._guarded(batch.run)
         if replies is None:
             return
+        self._obey_order(replies[-1])
+        renewed: list[Renewed] = replies[:renewals]
+        cancelling = [ref for of_queue in renewed for ref in of_queue.cancelling]
         for position, child in enumerate(children):
-            if all(alive[position] for alive in replies[:renewals]):
+            if all(of_queue.alive[position] for of_queue in renewed):
                 child.board.valid_until_ns = max(child.board.valid_until_ns, valid_until_ns)
+            if cancelling:
+                child.control.send(cancel=cancelling)
 
     def _describe(self, batch: Batch) -> None:
         """Adds the worker's entry in the list of workers, for people and programs to read."""
@@ -288,18 +331,40 @@ class Supervisor:
         entry = {
             "worker": self._worker,
             "processes": len(self._children),
-            "threads": self._config.concurrency,
+            "threads": self._config.threads,
             "queues": self._queues,
             "types": self._types,
             "pids": [child.pid for child in self._children],
             "executed": sum(child.board.executed for child in self._children),
-            "running": sum(len(child.board.running()) for child in self._children),
+            "running": self._running(),
+            "quiet": self._quiet,
             "started_ms": self._started_ms,
             "beat_ms": time.time_ns() // 1_000_000,
             "forgotten_ms": self._store.config.lease_ms * _FORGOTTEN_LEASES,
         }
         key = workers_key(self._store.config.namespace)
         batch.command("HSET", key, self._worker_id, orjson.dumps(entry))
+        batch.command("HGET", worker_orders_key(self._store.config.namespace), self._worker_id)
+
+    def _running(self) -> list[dict[str, object]]:
+        """What the processes are running, as their boards tell."""
+        now_ns = boot_time_ns()
+        return [
+            {"id": ref if n <= 1 else f"{ref}~{index}", "pid": child.pid, "seconds": (now_ns - started_ns) / 1e9}
+            for child in self._children
+            for ref, n, index, started_ns in child.board.running()
+        ]
+
+    def _obey_order(self, order: bytes | None) -> None:
+        """Does what an operator asked for; see `workers.Workers`."""
+        if order == b"stop" and self._exit_code is None:
+            event(log, logging.INFO, "stopping: an operator asked for it")
+            self._stop()
+        if order == b"quiet" and not self._quiet:
+            event(log, logging.INFO, "quiet: an operator asked for it, nothing more is started")
+            self._quiet = True
+            for child in self._children:
+                child.control.send(quiet=True)
 
     def _recycle(self, children: list[Child]) -> None:
         """Ends processes that have run their number of jobs or grown too large; new ones follow."""
@@ -332,12 +397,18 @@ class Supervisor:
             self._stop(EXIT_USAGE)
 
     def _guarded(self, call: Callable[[], Any]) -> Any:
-        """Calls something that needs the server; without one it is put off to its next turn."""
+        """Calls something that needs the server; None without one: it is put off to its next turn."""
         try:
-            return call()
+            result = call()
         except errors.StoreError as error:
-            event(log, logging.WARNING, "the server does not serve", reason=error)
+            if not self._failing:
+                event(log, logging.WARNING, "the server does not serve, trying on", reason=error)
+            self._failing = True
             return None
+        if self._failing:
+            event(log, logging.INFO, "the server answers again")
+        self._failing = False
+        return result
 
     # Stopping.
 
@@ -374,6 +445,7 @@ class Supervisor:
     def _reload(self) -> None:
         """Replaces all processes; new ones import the app again."""
         event(log, logging.INFO, "reloading")
+        self._start_at, self._failed_starts = 0.0, 0
         for child in self._children:
             child.stop(self._config.shutdown_timeout_s)
 
@@ -381,9 +453,11 @@ class Supervisor:
         """Settles what is left and removes the worker from the list."""
         if self._store is None:
             return
+        self._settle_at = 0.0
         self._settle()
-        key = workers_key(self._store.config.namespace)
-        self._guarded(self._store.batch().command("HDEL", key, self._worker_id).run)
+        namespace = self._store.config.namespace
+        batch = self._store.batch().command("HDEL", workers_key(namespace), self._worker_id)
+        self._guarded(batch.command("HDEL", worker_orders_key(namespace), self._worker_id).run)
 
     # Burst.
 

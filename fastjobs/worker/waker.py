@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fastjobs import errors
 from fastjobs._core import CommandBuffer, ReplyError, pack_head
-from fastjobs.connection import Client
+from fastjobs.connection import Client, Expected
 
 #: Seconds the server holds a wait: a hint that got lost costs an idle worker no more than this.
 WAIT_S = 1
@@ -25,35 +25,33 @@ class Waker:
         commands = CommandBuffer()
         commands.call(pack_head("BLPOP", *keys, WAIT_S))
         self._command = commands.tobytes()
-        self._waiting = False
+        self._waiting: Expected | None = None
 
     def arm(self) -> None:
         """Begins to wait, unless that is going on already."""
-        if self._waiting:
+        if self._waiting is not None:
             return
         try:
-            self._client.send(self._command)
-            self._waiting = True
+            self._waiting = self._client.send(self._command, 1)
         except errors.StoreError:
             self._client.close()
 
     def fileno(self) -> int:
         """The descriptor to poll, or -1 when nothing is waited for."""
-        return self._client.fileno() if self._waiting else -1
+        return self._client.fileno() if self._waiting is not None else -1
 
     def hint(self) -> bytes | None:
         """Returns the wake list a hint came from; None when the wait is still on, or ended without one."""
-        if not self._waiting:
+        if self._waiting is None:
             return None
         try:
-            replies = self._client.ready(1)
+            if not self._client.ready(self._waiting):
+                return None
         except errors.StoreError:
-            self._waiting = False
+            self._waiting = None
             return None
-        if not replies:
-            return None
-        self._waiting = False
-        reply = replies[0]
+        (reply,) = self._waiting.replies
+        self._waiting = None
         if isinstance(reply, ReplyError):
             self._client.close()
             return None
@@ -61,5 +59,5 @@ class Waker:
 
     def close(self) -> None:
         """Closes the connection."""
-        self._waiting = False
+        self._waiting = None
         self._client.close()

@@ -24,6 +24,17 @@ local function finished_times(segments, index)
   return nil
 end
 
+-- How many jobs are in the segments of a chunk.
+local function finished_number(segments)
+  local position, number = 1, 0
+  while position <= #segments do
+    local _, count, head = string.match(segments, '^(%d+)%+(%d+) ()', position)
+    number = number + tonumber(count)
+    position = head + 9 + string.byte(segments, head + 8) + tonumber(count) * 8
+  end
+  return number
+end
+
 -- Removes the oldest entries that are not needed to keep `keep` jobs, or are too old; at most `limit`.
 local function trim_finished(keys, keep, now_ms, limit)
   local kept = tonumber(redis.call('HGET', keys.stats, 'finished') or 0)

@@ -1,32 +1,10 @@
 -- Finds out where a job is, wherever that may be.
 
--- Whether one member of a sorted set stands before another of the same score: as bytes, which Lua's own `<` is not.
-local function is_before(one, other)
-  for position = 1, math.min(#one, #other) do
-    local left, right = string.byte(one, position), string.byte(other, position)
-    if left ~= right then
-      return left < right
-    end
-  end
-  return #one < #other
-end
-
 -- The span of a chunk in which the job at an index waits: its member, first index and count, or nil. Spans of one chunk share
--- score and prefix (what stands before "~<first>+<count>") and stand side by side, so halving finds them.
+-- score and prefix (what stands before "~<first>+<count>") and stand side by side.
 local function find_span(zset, score, prefix, index)
-  local target = prefix .. string.format('~%03d,', index)
-  local low = redis.call('ZCOUNT', zset, '-inf', '(' .. score)
-  local high = low + redis.call('ZCOUNT', zset, score, score) - 1
-  local found
-  while low <= high do
-    local middle = math.floor((low + high) / 2)
-    local member = redis.call('ZRANGE', zset, middle, middle)[1]
-    if is_before(member, target) then
-      found, low = member, middle + 1
-    else
-      high = middle - 1
-    end
-  end
+  local rank = rank_of(zset, score, prefix .. string.format('~%03d,', index)) - 1
+  local found = rank >= 0 and redis.call('ZRANGE', zset, rank, rank)[1]
   if not found or string.sub(found, 1, #prefix + 1) ~= prefix .. '~' then
     return nil
   end
@@ -82,7 +60,7 @@ local function locate_waiting(keys, id, score, sequence, n, index)
   return {state = 'executing'}
 end
 
--- Where the job at an index of a chunk is, nil when there is no such job. Beside state, due_ms, member, first and count as
+-- Where the job at an index of a chunk is, nil when there is no such job (or it finished and is not kept). Beside state, due_ms, member, first and count as
 -- above: ref, record (of a detached job), or stored, score, sequence and n (of its chunk), and times (of a finished one).
 local function locate(keys, id, index)
   local ref = id .. '~' .. index
@@ -97,11 +75,14 @@ local function locate(keys, id, index)
     return nil
   end
   local score, sequence, n = read_chunk(stored)
-  local detached = ',' .. read_marks(keys.marks, id).detached .. ','
-  if index >= n or string.find(detached, ',' .. index .. ',', 1, true) then
+  local mark = read_marks(keys.marks, id)
+  if index >= n or is_detached(mark, index) then
     return nil
   end
   local times = finished_times(redis.call('HGET', keys.finished, id) or '', index)
+  if times and mark.exists and mark.keep_ms == 0 then
+    return nil
+  end
   local job = times and {state = 'finished', times = times} or locate_waiting(keys, id, score, sequence, n, index)
   job.ref, job.stored, job.score, job.sequence, job.n = ref, stored, score, sequence, n
   return job

@@ -1,17 +1,25 @@
 -- The marks of a chunk (or of a detached job, by its ref): "<done> <redeliveries> <finished> <keep ms> <detached>". Done
 -- counts the jobs that are no longer the chunk's business, finished those of them that finished in it and are kept for
 -- keep ms; redeliveries is how often jobs of it came back from a dead session; detached is "-" or the indexes of the jobs
--- that left it, separated by commas.
+-- that left it, separated by commas. An ended chunk has marks only while some of its history was taken out of it.
 local function read_marks(marks, id)
   local packed = redis.call('HGET', marks, id)
   if not packed then
-    return {done = 0, redeliveries = 0, finished = 0, keep_ms = 0, detached = '-'}
+    return {exists = false, done = 0, redeliveries = 0, finished = 0, keep_ms = 0, detached = '-'}
   end
   local done, redeliveries, finished, keep_ms, detached = string.match(packed, '^(%d+) (%d+) (%d+) (%d+) (%S+)')
   return {
-    done = tonumber(done), redeliveries = tonumber(redeliveries), finished = tonumber(finished),
+    exists = true, done = tonumber(done), redeliveries = tonumber(redeliveries), finished = tonumber(finished),
     keep_ms = tonumber(keep_ms), detached = detached,
   }
+end
+
+local function mark_detached(mark, index)
+  mark.detached = mark.detached == '-' and tostring(index) or mark.detached .. ',' .. index
+end
+
+local function is_detached(mark, index)
+  return string.find(',' .. mark.detached .. ',', ',' .. index .. ',', 1, true) ~= nil
 end
 
 local function write_marks(marks, id, mark)

@@ -1,0 +1,63 @@
+# Everything a contributor runs. Each target works alone on a fresh clone: what it needs is made first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# What a build is made of: Python files are used from the checkout, the core is compiled.
+CORE := fastjobs/_core.pyx $(wildcard fastjobs/core/*.pxi)
+BUILT_FROM := pyproject.toml setup.py $(CORE)
+
+.DEFAULT_GOAL := help
+.PHONY: help venv build demo test test-redis lint format types bench bench-quick clean
+
+help: ## Show the targets.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+venv: $(BIN)/python ## Make an empty virtual environment in .venv.
+
+# Users' extras and developers' are stamped apart, so that `make demo` installs no more than it needs.
+$(VENV)/embedded.stamp: $(BUILT_FROM) | $(BIN)/python
+	$(BIN)/pip install --quiet --editable '.[embedded]'
+	@touch $@
+
+$(VENV)/dev.stamp: $(BUILT_FROM) | $(BIN)/python
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/embedded.stamp
+
+build: $(VENV)/dev.stamp ## Compile the core and install everything for development.
+
+demo: $(VENV)/embedded.stamp ## Run a million jobs and a job per file of the standard library, and check them.
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/dev.stamp ## Run the tests on the embedded server's binary.
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-redis: $(VENV)/dev.stamp ## Run the same tests on the redis-server of this machine.
+	FASTJOBS_TEST_SERVER=redis-server $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/dev.stamp ## Check format and style.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: $(VENV)/dev.stamp ## Put format and style right.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+types: $(VENV)/dev.stamp ## Check the types, and that the stub of the core tells the truth.
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest fastjobs._core --allowlist tests/stubtest-allowlist.txt
+
+bench: $(VENV)/dev.stamp ## Run all benchmarks.
+	$(BIN)/python -m bench.run
+
+bench-quick: $(VENV)/dev.stamp ## Run them small: do they work?
+	$(BIN)/python -m bench.run --quick
+
+clean: ## Remove what was made here, but no server's data.
+	rm -rf $(VENV) build dist .demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -f fastjobs/_core.c fastjobs/*.so
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

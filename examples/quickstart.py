@@ -1,0 +1,25 @@
+"""The program of the README: enqueue jobs here, run them with a worker.
+
+python examples/quickstart.py                       enqueues
+fastjobs-worker examples/quickstart.py -p 2 --burst runs them
+"""
+
+from fastjobs import FastJobs
+
+app = FastJobs()  # FASTJOBS_URL, or else an embedded server that is started when needed
+
+
+@app.job(queue="mail", retries=3)
+def welcome(user_id: int, *, lang: str = "en") -> None:
+    print(f"welcome, user {user_id} ({lang})")
+
+
+@app.job(queue="numbers")
+def square(number: int) -> int:
+    return number * number
+
+
+if __name__ == "__main__":
+    job = welcome.enqueue(42, lang="sv")
+    ids = square.enqueue_many(range(100_000), progress=True)
+    print(f"enqueued {job.id} and {len(ids):,} more; now run: fastjobs-worker {__file__} -p 2 --burst")

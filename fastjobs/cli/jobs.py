@@ -1,0 +1,171 @@
+"""`fastjobs jobs` and `fastjobs failed`: look at many jobs, and act on them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+
+import click
+from rich.text import Text
+
+from fastjobs.cli.output import confirmed, console, job_as_json, job_table, plain_table, step_counter
+from fastjobs.cli.target import Target, with_target
+from fastjobs.inspection import Selection
+from fastjobs.job import Status
+from fastjobs.logs import escape
+
+_STATUS = click.Choice([status.value for status in Status])
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
+_YES = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+@click.group()
+def jobs() -> None:
+    """Look at jobs by status, and act on many of them."""
+
+
+def _filters(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command `--queue --type --error`."""
+    for option in (
+        click.option("--error", help="Only jobs whose last error has this type."),
+        click.option("--type", "type_name", help="Only jobs of this type."),
+        click.option("--queue", help="Only jobs of this queue."),
+    ):
+        command = option(command)
+    return command
+
+
+@jobs.command("ls")
+@click.argument("status", type=_STATUS)
+@click.option("--queue", help="Only jobs of this queue.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Most jobs to show.")
+@click.option("--cursor", help="Go on where the last page ended.")
+@click.option("--reverse", is_flag=True, help="The other way round: the latest first.")
+@_JSON
+@with_target
+def ls(
+    target: Target, status: str, queue: str | None, limit: int, cursor: str | None, reverse: bool, as_json: bool
+) -> None:
+    """List jobs with a status: queued ones in the order they run."""
+    page = target.jobs.list(Status(status), queue=queue, limit=limit, cursor=cursor, reverse=reverse)
+    if as_json:
+        click.echo(json.dumps({"jobs": [job_as_json(job) for job in page.jobs], "cursor": page.cursor}))
+        return
+    console().print(job_table(page.jobs))
+    if page.cursor is not None:
+        console().print(Text(f"more: --cursor '{page.cursor}'"))
+
+
+@jobs.command()
+@click.argument("status", type=_STATUS, required=False)
+@click.option("--queue", help="Only jobs of this queue.")
+@click.option("--type", "type_name", help="Only jobs of this type (failed and cancelled ones).")
+@_JSON
+@with_target
+def count(target: Target, status: str | None, queue: str | None, type_name: str | None, as_json: bool) -> None:
+    """Count jobs, with one status or each."""
+    statuses = list(Status) if status is None else [Status(status)]
+    counts = {one.value: target.jobs.count(one, queue=queue, type=type_name) for one in statuses}
+    if as_json:
+        click.echo(json.dumps(counts))
+    else:
+        console().print(plain_table(("status", "jobs"), [(name, f"{number:,}") for name, number in counts.items()]))
+
+
+@jobs.command()
+@click.option("--status", type=_STATUS, help="Only jobs with this status.")
+@_filters
+@_YES
+@with_target
+def cancel(
+    target: Target, status: str | None, queue: str | None, type_name: str | None, error: str | None, yes: bool
+) -> None:
+    """Cancel jobs that wait, and ask those that are being run to end."""
+    selection = target.jobs.where(
+        status=None if status is None else Status(status), queue=queue, type=type_name, error=error
+    )
+    _act(selection, "Cancel", selection.cancel_all, yes)
+
+
+@jobs.command()
+@click.option("--status", type=_STATUS, help="Only jobs with this status.")
+@_filters
+@_YES
+@with_target
+def destroy(
+    target: Target, status: str | None, queue: str | None, type_name: str | None, error: str | None, yes: bool
+) -> None:
+    """Remove jobs without a trace."""
+    selection = target.jobs.where(
+        status=None if status is None else Status(status), queue=queue, type=type_name, error=error
+    )
+    _act(selection, "Destroy", selection.destroy_all, yes)
+
+
+@click.group()
+def failed() -> None:
+    """Look at failed jobs by their errors; retry or purge them."""
+
+
+@failed.command("ls")
+@click.option("--queue", help="Only jobs of this queue.")
+@click.option("--type", "type_name", help="Only jobs of this type.")
+@_JSON
+@with_target
+def failed_ls(target: Target, queue: str | None, type_name: str | None, as_json: bool) -> None:
+    """Group failed jobs by queue, type and error."""
+    groups: Counter[tuple[str, str, str]] = Counter()
+    examples: dict[tuple[str, str, str], tuple[str, str]] = {}
+    for name, found in target.jobs.steps(Status.FAILED, queue):
+        for job in found:
+            last = job.record.errors[-1] if job.record.errors else None
+            if type_name not in (None, job.record.type):
+                continue
+            group = (name, job.record.type, last.type if last else "")
+            groups[group] += 1
+            examples[group] = (job.record.id, last.message if last else "")
+    rows = [(*group, number, *examples[group]) for group, number in groups.most_common()]
+    columns = ("queue", "type", "error", "jobs", "latest", "message")
+    if as_json:
+        for row in rows:
+            click.echo(json.dumps(dict(zip(columns, row, strict=True))))
+        return
+    console().print(plain_table(columns, [tuple(map(str, row)) for row in rows]))
+
+
+@failed.command("retry")
+@_filters
+@_YES
+@with_target
+def failed_retry(target: Target, queue: str | None, type_name: str | None, error: str | None, yes: bool) -> None:
+    """Let failed jobs run again."""
+    selection = target.jobs.where(status=Status.FAILED, queue=queue, type=type_name, error=error)
+    _act(selection, "Retry", selection.retry_all, yes)
+
+
+@failed.command("purge")
+@_filters
+@_YES
+@with_target
+def failed_purge(target: Target, queue: str | None, type_name: str | None, error: str | None, yes: bool) -> None:
+    """Remove failed jobs without a trace."""
+    selection = target.jobs.where(status=Status.FAILED, queue=queue, type=type_name, error=error)
+    _act(selection, "Destroy", selection.destroy_all, yes)
+
+
+def _act(selection: Selection, verb: str, operation: Callable[[Callable[[int], None] | None], int], yes: bool) -> None:
+    """Says how many jobs are meant, asks, and acts."""
+    number = selection.count()
+    if number == 0:
+        click.echo("no jobs")
+        return
+    if not confirmed(f"{verb} {number:,} jobs{_named(selection)}?", yes):
+        return
+    with step_counter(verb) as told:
+        changed = operation(told)
+    click.echo(f"{changed:,} jobs")
+
+
+def _named(selection: Selection) -> str:
+    return escape(f" ({selection})") if str(selection) else ""

@@ -1,0 +1,75 @@
+"""Which server and namespace a `fastjobs` command looks at; the app's code is imported only when it is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+from fastjobs.app import FastJobs
+from fastjobs.config import Config, load_config, mask_url
+from fastjobs.endpoint import Endpoint
+from fastjobs.inspection import Jobs
+from fastjobs.loader import load_app
+from fastjobs.logs import configure
+from fastjobs.registry import Registry
+from fastjobs.store import Store
+
+
+class Target:
+    """A namespace on a server, over one connection.
+
+    Args:
+        config: names both.
+        registry: the app's job types; empty when the app was not named.
+    """
+
+    def __init__(self, config: Config, registry: Registry) -> None:
+        self.config = config
+        self.registry = registry
+        self._endpoint = Endpoint(config)
+        self._store: Store | None = None
+        #: Looks jobs up.
+        self.jobs = Jobs(self.store, registry)
+
+    @property
+    def url(self) -> str:
+        """Where the server is."""
+        return self._endpoint.url
+
+    @property
+    def shown_url(self) -> str:
+        """The same without its password."""
+        return mask_url(self.url)
+
+    def store(self) -> Store:
+        """Returns the store; its connection is opened by the first call."""
+        if self._store is None:
+            self._store = Store(self._endpoint.connect(), self.config)
+        return self._store
+
+
+def with_target(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command `[APP] --url --namespace`, and calls it with the `Target` they name as first argument."""
+
+    @click.argument("app", required=False)
+    @click.option("--url", help="The server [default: as for the app: FASTJOBS_URL, pyproject.toml, embedded].")
+    @click.option("--namespace", help="Prefix of all keys [default: default].")
+    @wraps(command)
+    def with_options(app: str | None, url: str | None, namespace: str | None, **options: Any) -> None:
+        # An embedded server that has to be started is announced, as everywhere.
+        configure("info", "text")
+        command(_target(app, url, namespace), **options)
+
+    return with_options
+
+
+def _target(app: str | None, url: str | None, namespace: str | None) -> Target:
+    if app is None:
+        return Target(load_config(url=url, namespace=namespace), Registry())
+    _, found = load_app(app, FastJobs)
+    url = found.config.url if url is None else url
+    namespace = found.config.namespace if namespace is None else namespace
+    return Target(load_config(url=url, namespace=namespace), found.registry)

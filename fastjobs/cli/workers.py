@@ -1,0 +1,70 @@
+"""`fastjobs workers`: look at workers, and tell them to be quiet or to stop."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from fastjobs.cli.output import console, plain_table
+from fastjobs.cli.target import Target, with_target
+from fastjobs.workers import Worker, Workers
+
+
+@click.group()
+def workers() -> None:
+    """Look at workers, and tell them to be quiet or to stop."""
+
+
+@workers.command("ls")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
+@with_target
+def ls(target: Target, as_json: bool) -> None:
+    """List workers, and what they were running at their last heartbeat."""
+    found = Workers(target.store).list()
+    if as_json:
+        for worker in found:
+            click.echo(json.dumps(asdict(worker), default=str))
+        return
+    rows = [
+        (
+            worker.name,
+            f"{worker.processes} x {worker.threads}",
+            ", ".join(worker.queues),
+            f"{worker.executed:,}",
+            "quiet" if worker.quiet else "working",
+            f"{worker.age.total_seconds():.0f} s ago",
+            "\n".join(f"{job.id} for {job.seconds:.1f} s in {job.pid}" for job in worker.running),
+        )
+        for worker in found
+    ]
+    columns = ("worker", "processes x threads", "queues", "executed", "state", "last beat", "running")
+    console().print(plain_table(columns, rows))
+
+
+@workers.command()
+@click.argument("name")
+@with_target
+def quiet(target: Target, name: str) -> None:
+    """Tell a worker (its name, `host:pid`, or `all`) to start nothing more."""
+    for worker in _chosen(target, name):
+        Workers(target.store).quiet(worker)
+        click.echo(f"{worker.name} will be quiet with its next heartbeat")
+
+
+@workers.command()
+@click.argument("name")
+@with_target
+def stop(target: Target, name: str) -> None:
+    """Tell a worker (its name, `host:pid`, or `all`) to stop, as SIGTERM does."""
+    for worker in _chosen(target, name):
+        Workers(target.store).stop(worker)
+        click.echo(f"{worker.name} will stop with its next heartbeat")
+
+
+def _chosen(target: Target, name: str) -> list[Worker]:
+    chosen = [worker for worker in Workers(target.store).list() if name in ("all", worker.name, worker.id)]
+    if not chosen:
+        raise click.ClickException(f"no worker named {name!r} is alive")
+    return chosen

@@ -1,0 +1,251 @@
+"""Pages through the jobs of one queue and status, in the order they run or ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple
+
+import orjson
+
+from fastjobs.errors import ConfigError
+from fastjobs.found import StoredChunk, Times, decode_record, read_segments
+from fastjobs.job import Status
+from fastjobs.record import JobRecord
+from fastjobs.store import JobAddress, Store, is_detached
+
+#: Sorted set that lists the jobs of a status.
+_SETS = {
+    Status.QUEUED: "ready",
+    Status.SCHEDULED: "scheduled",
+    Status.RETRYING: "scheduled",
+    Status.FAILED: "failed",
+    Status.CANCELLED: "cancelled",
+    Status.FINISHED: "finished_log",
+}
+#: Hexadecimal digits of a sequence.
+_SEQUENCE_DIGITS = 13
+#: In place of a score: the position counts chunks that are not in the log yet.
+_UNLOGGED = "unlogged"
+#: Marks looked at in one step.
+_SCAN_STEP = 500
+
+
+@dataclass(slots=True)
+class ListedJob:
+    """A job as a listing found it."""
+
+    address: JobAddress
+    status: Status
+    #: When it is due (ms since 1970) if it waits for its time, else 0.
+    due_at_ms: int
+    record: JobRecord
+    #: What is stored of a detached job; b"" for one in its chunk.
+    stored: bytes = b""
+
+
+class _Entry(NamedTuple):
+    """What a sorted set or a lease names: jobs side by side, one detached job, or what finished of a chunk."""
+
+    chunk_id: str
+    first: int
+    number: int
+    kind: str = "span"
+    due_at_ms: int = 0
+
+    @property
+    def ref(self) -> str:
+        return f"{self.chunk_id}~{self.first}"
+
+
+#: An entry, the (score, member) to go on behind it, and whether more may follow.
+_Found = tuple[tuple[str, str], _Entry, bool]
+
+
+class Page(NamedTuple):
+    """Some jobs, and where to go on."""
+
+    jobs: list[ListedJob]
+    #: None after the last page.
+    cursor: str | None
+
+
+class Listing:
+    """Lists jobs of a queue.
+
+    Args:
+        store: of the calling thread.
+        queue: which queue.
+        status: which jobs.
+        reverse: from the end of the line, or the latest first.
+    """
+
+    def __init__(self, store: Store, queue: str, status: Status, *, reverse: bool = False) -> None:
+        self._store = store
+        self._queue = queue
+        self._status = status
+        self._reverse = reverse
+
+    def page(self, cursor: str | None, limit: int) -> Page:
+        """Reads a page.
+
+        Args:
+            cursor: as the page before said; None = from the beginning.
+            limit: most jobs on it.
+
+        Raises:
+            ConfigError: the cursor is none.
+        """
+        after, begun, start = _parse_cursor(cursor)
+        source = self._executing if self._status is Status.EXECUTING else self._listed
+        entries: list[tuple[tuple[str, str], _Entry]] = []
+        number, more = 0, False
+        for position, entry, more in source(after, limit):  # noqa: B007 - the last one's is used below
+            entries.append((position, entry))
+            number += entry.number - (start if entry.kind != "detached" and entry.chunk_id == begun else 0)
+            if number >= limit:
+                break
+        jobs: list[ListedJob] = []
+        for (position, entry), stored in zip(entries, self._load([entry for _, entry in entries]), strict=True):
+            for job in self._jobs(entry, stored):
+                # Jobs before the place where the last page ended were on it, whatever has become of their span.
+                if entry.kind != "detached" and entry.chunk_id == begun and job.address.position < start:
+                    continue
+                if len(jobs) == limit:
+                    return Page(jobs, _cursor(after, entry.chunk_id, job.address.position))
+                jobs.append(job)
+            after = position
+        return Page(jobs, _cursor(after, "", 0) if more else None)
+
+    def _listed(self, after: tuple[str, str] | None, limit: int) -> Iterator[_Found]:
+        """Entries of the status's sorted set, behind a (score, member)."""
+        if after is not None and after[0] == _UNLOGGED:
+            yield from self._unlogged(int(after[1]))
+            return
+        key = _SETS[self._status]
+        last = False
+        while not last:
+            batch = self._store.batch().page(self._queue, key, after, limit + 1, reverse=self._reverse)
+            (page,) = batch.run()
+            last = len(page) <= limit
+            for place, (member, score) in enumerate(page, 1):
+                after = (score, member)
+                entry = self._parse(member, score)
+                if entry is not None:
+                    yield after, entry, place < len(page) or not last or self._status is Status.FINISHED
+        if self._status is Status.FINISHED:
+            yield from self._unlogged(0)
+
+    def _unlogged(self, start: int) -> Iterator[_Found]:
+        """Chunks that go on: some of their jobs have finished, but they are not in the log yet."""
+        keys = self._store.keys(self._queue)
+        unlogged: list[_Entry] = []
+        scan = b"0"
+        while True:
+            (reply,) = self._store.batch().command("HSCAN", keys.marks, scan, "COUNT", _SCAN_STEP).run()
+            scan, fields = reply
+            marks = [(name, mark.split()) for name, mark in zip(fields[::2], fields[1::2], strict=True)]
+            live = [(name, mark[2]) for name, mark in marks if b"~" not in name and mark[2] != b"0" and mark[3] != b"0"]
+            batch = self._store.batch()
+            for name, number in live:
+                batch.command("ZSCORE", keys.finished_log, number + b" " + name)
+            for (name, number), logged in zip(live, batch.run() if live else [], strict=True):
+                if logged is None:
+                    unlogged.append(_Entry(name.decode(), 0, int(number), "finished"))
+            if scan == b"0":
+                break
+        unlogged.sort()
+        for place, entry in enumerate(unlogged[start:], start + 1):
+            yield (_UNLOGGED, str(place)), entry, place < len(unlogged)
+
+    def _executing(self, after: tuple[str, str] | None, limit: int) -> Iterator[_Found]:
+        """Entries of the leases, session by session."""
+        del limit
+        (fields,) = self._store.batch().command("HGETALL", self._store.keys(self._queue).leases).run()
+        leases = sorted(zip(fields[::2], fields[1::2], strict=True))
+        members = [member for name, lease in leases if b":" in name for member in lease.split()[1::2]]
+        start = 0 if after is None else int(after[1])
+        for place, member in enumerate(members[start:], start + 1):
+            yield ("", str(place)), _parse_ref(member.decode()[_SEQUENCE_DIGITS:]), place < len(members)
+
+    def _parse(self, member: str, score: str) -> _Entry | None:
+        """Reads a member of the status's set; None when it is of another status."""
+        if self._status is Status.QUEUED:
+            return _parse_ref(member[_SEQUENCE_DIGITS:])
+        if self._status in (Status.SCHEDULED, Status.RETRYING):
+            if member[0] != self._status[0]:
+                return None
+            return _parse_ref(member.partition(",")[2][_SEQUENCE_DIGITS:], int(float(score)))
+        if self._status is Status.FINISHED:
+            number, _, ref = member.partition(" ")
+            return _parse_ref(ref) if is_detached(ref) else _Entry(ref, 0, int(number), "finished")
+        return _parse_ref(member)
+
+    def _load(self, entries: list[_Entry]) -> Iterator[list[Any]]:
+        """What is stored of each entry: a record, or a chunk with its finished segments and marks."""
+        if not entries:
+            return
+        keys = self._store.keys(self._queue)
+        batch = self._store.batch()
+        for entry in entries:
+            if entry.kind == "detached":
+                batch.command("HGET", keys.jobs, entry.ref)
+                continue
+            batch.command("HGET", keys.chunks, entry.chunk_id)
+            if entry.kind == "finished":
+                batch.command("HGET", keys.finished, entry.chunk_id).command("HGET", keys.marks, entry.chunk_id)
+        replies = iter(batch.run())
+        for entry in entries:
+            yield list(islice(replies, 3 if entry.kind == "finished" else 1))
+
+    def _jobs(self, entry: _Entry, stored: list[Any]) -> Iterator[ListedJob]:
+        """The jobs of an entry; none for what has gone meanwhile."""
+        if stored[0] is None:
+            return
+        if entry.kind == "detached":
+            record = decode_record(entry.ref, stored[0])
+            address = JobAddress(entry.chunk_id, entry.first, "~" not in record.id)
+            yield ListedJob(address, self._status, entry.due_at_ms, record, stored[0])
+            return
+        chunk = StoredChunk(entry.chunk_id, stored[0])
+        for index, times in _positions(entry, stored):
+            address = JobAddress(entry.chunk_id, index, chunk.n == 1)
+            yield ListedJob(address, self._status, entry.due_at_ms, chunk.record(index, times))
+
+
+def _positions(entry: _Entry, stored: list[Any]) -> Iterator[tuple[int, Times | None]]:
+    """The places in its chunk that an entry means."""
+    if entry.kind == "span":
+        yield from ((index, None) for index in range(entry.first, entry.first + entry.number))
+        return
+    _, segments, marks = stored
+    detached = set(marks.split()[4].split(b",")) if marks else set()
+    for index, times in read_segments(segments or b""):
+        if b"%d" % index not in detached:
+            yield index, times
+
+
+def _parse_ref(ref: str, due_at_ms: int = 0) -> _Entry:
+    chunk_id, tilde, rest = ref.partition("~")
+    if not tilde:
+        return _Entry(ref, 0, 1, "span", due_at_ms)
+    first, plus, count = rest.partition("+")
+    if plus:
+        return _Entry(chunk_id, int(first), int(count), "span", due_at_ms)
+    return _Entry(chunk_id, int(first), 1, "detached", due_at_ms)
+
+
+def _cursor(after: tuple[str, str] | None, chunk_id: str, start: int) -> str:
+    """Behind which (score, member) to go on, and, in the chunk that comes next, from which job."""
+    return orjson.dumps([after, chunk_id, start]).decode()
+
+
+def _parse_cursor(cursor: str | None) -> tuple[tuple[str, str] | None, str, int]:
+    if cursor is None:
+        return None, "", 0
+    try:
+        after, chunk_id, start = orjson.loads(cursor)
+        return (None if after is None else (str(after[0]), str(after[1]))), str(chunk_id), int(start)
+    except (ValueError, TypeError, IndexError) as error:
+        raise ConfigError(f"cursor {cursor!r} is none that a page gave") from error

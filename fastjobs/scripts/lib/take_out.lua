@@ -1,0 +1,68 @@
+-- Takes a job out of where it is, so that it can be put elsewhere or be forgotten.
+
+-- Cuts a job out of the span it waits in.
+local function cut_span(zset, job, index)
+  local score = redis.call('ZSCORE', zset, job.member)
+  redis.call('ZREM', zset, job.member)
+  local function put_rest(first, count)
+    if count > 0 then
+      local prefix = string.match(job.member, '^(.*)~%d+%+%d+$')
+      redis.call('ZADD', zset, score, string.format('%s~%03d+%d', prefix, first, count))
+    end
+  end
+  put_rest(job.first, index - job.first)
+  put_rest(index + 1, job.first + job.count - index - 1)
+end
+
+-- Takes a job that finished in its chunk out of the history.
+local function cut_history(keys, id, index)
+  local mark = read_marks(keys.marks, id)
+  if not mark.exists then
+    mark.finished = finished_number(redis.call('HGET', keys.finished, id))
+  end
+  local logged = string.format('%d %s', mark.finished, id)
+  local forget_ms = redis.call('ZSCORE', keys.finished_log, logged)
+  mark.finished = mark.finished - 1
+  mark_detached(mark, index)
+  if not forget_ms then
+    return write_marks(keys.marks, id, mark)
+  end
+  redis.call('ZREM', keys.finished_log, logged)
+  if mark.finished == 0 then
+    return forget_chunk(keys, id)
+  end
+  log_finished(keys.finished_log, id, mark.finished, forget_ms)
+  write_marks(keys.marks, id, mark)
+end
+
+-- Takes a job (see `locate`) that is not being executed out of its line, its ended set or the history, and out of the
+-- counters. Returns its record; type and body are used for one still in its chunk.
+local function take_out(keys, id, index, job, type, body, now_ms)
+  local waits = job.state == 'queued' or job.state == 'scheduled' or job.state == 'retrying'
+  local zset = job.state == 'queued' and keys.ready or keys.scheduled
+  if job.state == 'failed' or job.state == 'cancelled' then
+    redis.call('ZREM', keys[job.state], job.ref)
+    count_job(keys.stats, job.state, job.record.type, -1)
+    return job.record
+  end
+  move_count(keys.stats, job.state, nil, 1)
+  if job.record then
+    if waits then
+      redis.call('ZREM', zset, job.member)
+      redis.call('HDEL', keys.marks, job.ref)
+    else
+      redis.call('ZREM', keys.finished_log, '1 ' .. job.ref)
+    end
+    return job.record
+  end
+  if not waits then
+    cut_history(keys, id, index)
+  elseif job.n == 1 then
+    redis.call('ZREM', zset, job.member)
+    chunk_detached(keys, id, 1, 0, now_ms)
+  else
+    cut_span(zset, job, index)
+    chunk_detached(keys, id, job.n, index, now_ms)
+  end
+  return {score = job.score, sequence = job.sequence, operation = '-', type = type, body = body}
+end

@@ -1,0 +1,24 @@
+-- Reads a page of a sorted set, from where the last one ended; writes nothing.
+--
+-- KEYS[1] a sorted set of the queue
+-- ARGV[1] score      of the last entry of the page before; '' = from the beginning
+-- ARGV[2] member     that entry
+-- ARGV[3] limit      most entries to return
+-- ARGV[4] reverse    1 = from the highest score down
+-- Returns {member, score, ...}. O(log^2 entries + limit). Keeps: paging on goes on exactly behind the last entry, also when
+-- that one is gone.
+
+-- @include lib/order
+
+local zset, score, member, limit, reverse = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
+
+if score == '' then
+  return redis.call(reverse and 'ZREVRANGE' or 'ZRANGE', zset, 0, limit - 1, 'WITHSCORES')
+end
+local before = rank_of(zset, score, member)
+if not reverse then
+  local first = redis.call('ZSCORE', zset, member) == score and before + 1 or before
+  return redis.call('ZRANGE', zset, first, first + limit - 1, 'WITHSCORES')
+end
+local behind = redis.call('ZCARD', zset) - before
+return redis.call('ZREVRANGE', zset, behind, behind + limit - 1, 'WITHSCORES')

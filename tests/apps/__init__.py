@@ -1,0 +1,1 @@
+"""Apps that the workers of the tests run."""

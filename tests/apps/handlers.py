@@ -1,0 +1,230 @@
+"""Handlers that write down what they do, wait for permission, fail and crash; registered with the app of each side."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+from fastjobs import Discard, FastJobs, Retry
+from tests.harness.ledger import LEDGER_VARIABLE, Ledger
+
+#: Seconds until a handler that waits for permission gives up, so that nothing outlives its test for long.
+_PATIENCE_S = 60.0
+
+
+def _ledger() -> Ledger:
+    return Ledger(Path(os.environ[LEDGER_VARIABLE]))
+
+
+@contextmanager
+def _noted(key: str | int) -> Iterator[None]:
+    ledger = _ledger()
+    ledger.write("START", key)
+    yield
+    ledger.write("END", key)
+
+
+def note(key: str | int) -> None:
+    with _noted(key):
+        pass
+
+
+def number(value: int) -> None:
+    _ledger().write_number(value)
+
+
+def hold(key: str | int, gate: str) -> None:
+    """Runs until the file `gate` exists."""
+    with _noted(key):
+        deadline = time.monotonic() + _PATIENCE_S
+        while not Path(gate).exists() and time.monotonic() < deadline:
+            time.sleep(0.003)
+
+
+def take(key: str | int, seconds: float) -> None:
+    with _noted(key):
+        time.sleep(seconds)
+
+
+def hold_gil(key: str | int, seconds: float) -> None:
+    """A C call that does not let other threads in."""
+    with _noted(key):
+        ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))
+
+
+def crash(key: str | int, how: str) -> None:
+    _ledger().write("START", key)
+    if how == "segfault":
+        ctypes.string_at(0)
+    elif how == "exit":
+        os._exit(9)
+    else:
+        # To this thread: a signal to the process may arrive when the job has ended.
+        signal.raise_signal(signal.SIGRTMAX - 1 if how == "real-time" else signal.Signals[how])
+
+
+def crash_once(key: str | int, flag: str) -> None:
+    """Kills its process the first time."""
+    with _noted(key):
+        if not Path(flag).exists():
+            Path(flag).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def crash_beside(key: str | int, neighbours: list[str | int]) -> None:
+    """Kills its process the first time, once its neighbours run."""
+    ledger = _ledger()
+    with _noted(key):
+        if ledger.count("START", key) > 1:
+            return
+        while not all(ledger.count("START", neighbour) for neighbour in neighbours):
+            time.sleep(0.003)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fail_times(key: str | int, times: int) -> None:
+    """Raises the first `times` times."""
+    ledger = _ledger()
+    with _noted(key):
+        if ledger.count("START", key) <= times:
+            raise ValueError(f"attempt {ledger.count('START', key)}")
+
+
+def grow(key: str | int, mebibytes: int) -> None:
+    with _noted(key):
+        _HOARD.append(bytearray(os.urandom(1024)) * (1024 * mebibytes))
+
+
+_HOARD: list[bytearray] = []
+
+
+def end_a_subprocess(key: str | int) -> None:
+    """Starts a program and ends it with SIGTERM."""
+    with subprocess.Popen(["sleep", "60"]) as program:
+        program.terminate()
+        try:
+            code = program.wait(10)
+        except subprocess.TimeoutExpired:
+            program.kill()
+            code = program.wait()
+    _ledger().write("END", f"{key}:{code}")
+
+
+def size(key: str | int, payload: str) -> None:
+    _ledger().write("END", f"{key}:{len(payload)}")
+
+
+class Hostile(Exception):
+    """Raises when looked at."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+class VeryHostile(Exception):
+    """Raises what `except Exception` does not catch when looked at."""
+
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+    __repr__ = __str__
+
+
+class Untraceable(Exception):
+    """Cannot be given a traceback."""
+
+    def with_traceback(self, tb: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+
+def _recurse() -> None:
+    _recurse()
+
+
+def _cycle() -> None:
+    one, other = ValueError("one"), ValueError("other")
+    one.__cause__, other.__cause__ = other, one
+    raise one
+
+
+def _raise(make: Callable[[], BaseException]) -> Callable[[], None]:
+    def raiser() -> None:
+        raise make()
+
+    return raiser
+
+
+RAISERS: dict[str, Callable[[], None]] = {
+    "Exception": _raise(lambda: Exception("plain")),
+    "SystemExit": _raise(lambda: SystemExit(0)),
+    "KeyboardInterrupt": _raise(KeyboardInterrupt),
+    "BaseException": _raise(lambda: BaseException("base")),
+    "GeneratorExit": _raise(GeneratorExit),
+    "ExceptionGroup": _raise(lambda: ExceptionGroup("group", [ValueError("inner"), OSError("other")])),
+    "Hostile": _raise(Hostile),
+    "VeryHostile": _raise(VeryHostile),
+    "Untraceable": _raise(Untraceable),
+    "long": _raise(lambda: ValueError("x" * 10_000_000)),
+    "surrogate": _raise(lambda: ValueError("bad \ud800 text")),
+    "cycle": _cycle,
+    "recursion": _recurse,
+    "discard": _raise(lambda: Discard("not worth it")),
+    "type_error": lambda: len(5),  # type: ignore[arg-type,return-value]
+}
+
+
+def explode(kind: str) -> None:
+    RAISERS[kind]()
+
+
+def ask_again(key: str | int, in_: float | None) -> None:
+    ledger = _ledger()
+    with _noted(key):
+        if ledger.count("START", key) == 1:
+            raise Retry("later", in_=in_)
+
+
+def _delay(attempt: int) -> float:
+    return 0.01 * attempt
+
+
+def _broken_delay(attempt: int) -> float:
+    raise RuntimeError("no idea")
+
+
+def register(app: FastJobs) -> SimpleNamespace:
+    """Registers all handlers with an app; returns their job types by name."""
+    plain = [
+        note,
+        number,
+        hold,
+        take,
+        hold_gil,
+        crash,
+        crash_once,
+        crash_beside,
+        grow,
+        end_a_subprocess,
+        size,
+        ask_again,
+    ]
+    types: dict[str, Any] = {handler.__name__: app.job(handler) for handler in plain}
+    types["explode"] = app.job(retries=0)(explode)
+    types["other"] = app.job(queue="other", name="other")(note)
+    types["third"] = app.job(queue="third", name="third")(note)
+    types["fail_number"] = app.job(name="fail_number", retry_delay=0.02)(fail_times)
+    types["fail_list"] = app.job(name="fail_list", retry_delay=[0.01, 0.03])(fail_times)
+    types["fail_function"] = app.job(name="fail_function", retry_delay=_delay)(fail_times)
+    types["fail_broken"] = app.job(name="fail_broken", retries=5, retry_delay=_broken_delay)(fail_times)
+    types["fail_default"] = app.job(name="fail_default")(fail_times)
+    return SimpleNamespace(**types)

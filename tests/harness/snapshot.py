@@ -1,0 +1,271 @@
+"""Everything stored of one queue at one instant, and what has to be true of it at every instant."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import redis
+
+from fastjobs._core import Chunk
+from fastjobs.errors import ChunkError
+from fastjobs.keys import QueueKeys
+from fastjobs.record import JobRecord
+from fastjobs.store import packed_chunk, record_body
+
+#: Reads all keys in one step: {type, content} of each.
+_READ_ALL = """
+local found = {}
+for position, key in ipairs(KEYS) do
+  local type = redis.call('TYPE', key).ok
+  local content = {}
+  if type == 'hash' then
+    content = redis.call('HGETALL', key)
+  elseif type == 'zset' then
+    content = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+  elseif type == 'list' then
+    content = redis.call('LRANGE', key, 0, -1)
+  elseif type == 'string' then
+    content = {redis.call('GET', key)}
+  end
+  found[position] = {type, content}
+end
+return found
+"""
+
+STATUSES = ("scheduled", "queued", "executing", "retrying", "finished", "failed", "cancelled")
+#: Fields of `stats` that do not count jobs in a status.
+_WAITING = ("queued", "scheduled", "retrying")
+
+
+@dataclass
+class Snapshot:
+    """The keys of a queue by name: a dict for a hash or sorted set, a list for a list."""
+
+    contents: dict[str, Any]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.contents[name]
+
+
+def take_snapshot(client: redis.Redis, keys: QueueKeys) -> Snapshot:
+    """Reads all keys of a queue in one step."""
+    names = [item.name for item in fields(QueueKeys)]
+    replies = client.eval(_READ_ALL, len(names), *(getattr(keys, name) for name in names))
+    contents = {}
+    for name, (kind, content) in zip(names, replies, strict=True):
+        pairs = dict(zip(content[::2], content[1::2], strict=True)) if kind in (b"hash", b"zset") else None
+        contents[name] = ([] if name == "wake" else {}) if kind == b"none" else content if pairs is None else pairs
+    return Snapshot(contents)
+
+
+@dataclass
+class _Jobs:
+    """Where each job was met: "<chunk id>~<index>" -> statuses."""
+
+    met: dict[str, list[str]] = field(default_factory=dict)
+
+    def meet(self, job: str, status: str) -> None:
+        self.met.setdefault(job, []).append(status)
+
+    def meet_ref(self, ref: str, status: str) -> None:
+        for job in jobs_of(ref):
+            self.meet(job, status)
+
+
+def jobs_of(ref: str) -> list[str]:
+    """The jobs a ref names, "<chunk id>~<index>" each."""
+    chunk_id, tilde, rest = ref.partition("~")
+    if not tilde:
+        return [f"{chunk_id}~0"]
+    first, plus, count = rest.partition("+")
+    return [f"{chunk_id}~{int(first) + step}" for step in range(int(count) if plus else 1)]
+
+
+def is_detached(ref: str) -> bool:
+    return "~" in ref and "+" not in ref
+
+
+def check_invariants(snapshot: Snapshot) -> None:
+    """Fails when something is not as it always has to be; says what.
+
+    Each job is in one place only; the counters equal what is there; nothing is referred to that is not stored, and
+    nothing is stored that nothing refers to; leases belong to known sessions.
+    """
+    jobs = _Jobs()
+    _walk_ready(snapshot, jobs)
+    _walk_scheduled(snapshot, jobs)
+    _walk_leases(snapshot, jobs)
+    _walk_records(snapshot, jobs)
+    kept = _walk_chunks(snapshot, jobs)
+    twice = {job: statuses for job, statuses in jobs.met.items() if len(statuses) > 1}
+    assert not twice, f"jobs in several places: {twice}"
+    _check_counters(snapshot, jobs, kept)
+    if not jobs.met:
+        _check_nothing_left(snapshot)
+
+
+def _walk_ready(snapshot: Snapshot, jobs: _Jobs) -> None:
+    for member in snapshot["ready"]:
+        text = member.decode()
+        assert re.match(r"[0-9a-f]{13}\S", text), f"ready holds {text!r}"
+        _check_stored(snapshot, text[13:], "ready")
+        jobs.meet_ref(text[13:], "queued")
+
+
+def _walk_scheduled(snapshot: Snapshot, jobs: _Jobs) -> None:
+    for member in snapshot["scheduled"]:
+        match = re.fullmatch(r"([sr])(-?\d+),([0-9a-f]{13})(\S+)", member.decode())
+        assert match, f"scheduled holds {member!r}"
+        _check_stored(snapshot, match[4], "scheduled")
+        jobs.meet_ref(match[4], "retrying" if match[1] == "r" else "scheduled")
+
+
+def _walk_leases(snapshot: Snapshot, jobs: _Jobs) -> None:
+    leases = {name.decode(): value.decode() for name, value in snapshot["leases"].items()}
+    sessions = {name.decode() for name in snapshot["sessions"]}
+    fences = {}
+    for name, value in leases.items():
+        if ":" not in name:
+            assert name in sessions, f"leases knows a session that does not exist: {name!r}"
+            fences[name] = value.split(" ")[1:]
+    for name, value in leases.items():
+        if ":" not in name:
+            continue
+        session, _, fence = name.rpartition(":")
+        assert session in sessions, f"a lease of a session that does not exist: {name!r}"
+        assert fence in fences[session], f"session {session!r} does not list its lease {fence}: {fences[session]}"
+        words = value.split(" ")
+        for score, member in zip(words[::2], words[1::2], strict=True):
+            assert re.fullmatch(r"-?\d+", score), f"lease {name!r} holds {value!r}"
+            _check_stored(snapshot, member[13:], "a lease")
+            jobs.meet_ref(member[13:], "executing")
+    listed = {f"{session}:{fence}" for session, held in fences.items() for fence in held}
+    assert listed <= set(leases), f"leases that are listed and do not exist: {listed - set(leases)}"
+
+
+def _check_stored(snapshot: Snapshot, ref: str, where: str) -> None:
+    if is_detached(ref):
+        assert ref.encode() in snapshot["jobs"], f"{where} holds {ref!r}, which has no record"
+        return
+    chunk_id = ref.partition("~")[0]
+    assert chunk_id.encode() in snapshot["chunks"], f"{where} holds {ref!r}, whose chunk is not stored"
+
+
+def _walk_records(snapshot: Snapshot, jobs: _Jobs) -> None:
+    """Records: their own line and the place they are in have to agree."""
+    cancelling = {ref.decode() for ref in snapshot["cancelling"]}
+    logged = {name.decode().split(" ", 1)[1] for name in snapshot["finished_log"]}
+    for state in ("failed", "cancelled"):
+        for ref in snapshot[state]:
+            assert ref in snapshot["jobs"], f"{state} holds {ref!r}, which has no record"
+    for name, stored in snapshot["jobs"].items():
+        ref = name.decode()
+        state = stored.split(b" ", 1)[0].decode()
+        JobRecord.decode(record_body(stored))
+        assert (name in snapshot["failed"]) == (state == "failed"), f"{ref} says {state}"
+        assert (name in snapshot["cancelled"]) == (state == "cancelled"), f"{ref} says {state}"
+        assert (ref in logged) == (state == "finished"), f"{ref} says {state}"
+        if state in ("failed", "cancelled", "finished"):
+            jobs.meet(ref, state)
+        elif state == "executing":
+            assert ref in cancelling, f"{ref} says {state} and is not to be cancelled"
+            assert jobs.met.get(ref) == ["executing"], f"{ref} is to be cancelled, and {jobs.met.get(ref)}"
+        else:
+            assert state in _WAITING, f"{ref} says {state!r}"
+            found = jobs.met.get(ref)
+            assert found, f"{ref} says {state}, and is in no line and no lease"
+    for ref in cancelling:
+        assert jobs.met.get(ref) == ["executing"], f"{ref} is to be cancelled, and {jobs.met.get(ref)}"
+        assert ref.encode() in snapshot["jobs"], f"{ref} is to be cancelled, and has no record"
+
+
+def _walk_chunks(snapshot: Snapshot, jobs: _Jobs) -> int:
+    """Chunks: each of their jobs is somewhere; returns how many finished jobs of them are kept."""
+    marks = {name.decode(): value.decode() for name, value in snapshot["marks"].items()}
+    logged = {}
+    for name in snapshot["finished_log"]:
+        number, what = name.decode().split(" ", 1)
+        logged[what] = int(number)
+    kept = 0
+    for name, stored in snapshot["chunks"].items():
+        chunk_id = name.decode()
+        score, _, n = stored.split(b" ", 3)[:3]
+        assert re.fullmatch(rb"-?\d+", score), f"chunk {chunk_id} has score {score!r}"
+        try:
+            assert Chunk.decode(packed_chunk(stored)).n == int(n), f"chunk {chunk_id} claims {n!r} jobs"
+        except ChunkError:
+            # A chunk that cannot be read: its jobs have failed, their records tell.
+            continue
+        mark = marks.pop(chunk_id, "0 0 0 0 -")
+        done, _, finished_kept, keep_ms, detached = mark.split(" ")[:5]
+        left = set() if detached == "-" else {int(index) for index in detached.split(",")}
+        finished = _finished_indexes(snapshot["finished"].get(name, b""), chunk_id)
+        if chunk_id in logged:
+            assert name in snapshot["finished"], f"chunk {chunk_id} is logged as finished and has no times"
+            kept += logged[chunk_id]
+            for index in finished - left:
+                jobs.meet(f"{chunk_id}~{index}", "finished")
+            continue
+        # A job that finished and was rescheduled or destroyed is in both.
+        assert int(done) == len(finished | left), f"chunk {chunk_id}: {mark!r}, finished {sorted(finished)}"
+        kept += int(finished_kept) if int(keep_ms) else 0
+        for index in range(int(n)):
+            job = f"{chunk_id}~{index}"
+            if index in finished - left:
+                jobs.meet(job, "finished")
+            elif index not in left:
+                assert job in jobs.met, f"{job} is in no line, no lease and not finished"
+    for name in snapshot["finished"]:
+        assert name in snapshot["chunks"], f"times of chunk {name!r}, which is not stored"
+    for what in logged:
+        assert what.encode() in (snapshot["jobs"] if is_detached(what) else snapshot["chunks"]), f"logged: {what!r}"
+    for name in marks:
+        assert is_detached(name) and name.encode() in snapshot["jobs"], f"marks of {name!r}, which is not stored"
+    return kept
+
+
+def _finished_indexes(segments: bytes, chunk_id: str) -> set[int]:
+    """The indexes in the segments of a chunk's finished jobs."""
+    indexes: set[int] = set()
+    position = 0
+    while position < len(segments):
+        match = re.compile(rb"(\d+)\+(\d+) ").match(segments, position)
+        assert match, f"the times of chunk {chunk_id} cannot be read at {position}"
+        first, count = int(match[1]), int(match[2])
+        new = set(range(first, first + count))
+        assert not indexes & new, f"chunk {chunk_id}: finished twice: {indexes & new}"
+        indexes |= new
+        position = match.end() + 9 + segments[match.end() + 8] + 8 * count
+    return indexes
+
+
+def _check_counters(snapshot: Snapshot, jobs: _Jobs, kept: int) -> None:
+    stats = {name.decode(): value for name, value in snapshot["stats"].items()}
+    there = Counter(statuses[0] for statuses in jobs.met.values())
+    # Finished jobs whose chunk is not over are there, but only counted as finished if they will be kept.
+    there["finished"] = kept + sum(1 for name in snapshot["jobs"].values() if name.startswith(b"finished "))
+    for status in STATUSES:
+        counted = int(stats.get(status, 0))
+        assert counted == there[status], f"{status}: {counted} counted, {there[status]} there"
+    for state in ("failed", "cancelled"):
+        types = Counter(_type_of(snapshot, ref) for ref in snapshot[state])
+        counted_types = {
+            name.partition(":")[2]: int(value) for name, value in stats.items() if name.startswith(f"{state}:")
+        }
+        assert counted_types == dict(types), f"{state} by type: {counted_types} counted, {dict(types)} there"
+
+
+def _type_of(snapshot: Snapshot, ref: bytes) -> str:
+    line = snapshot["jobs"][ref].partition(b"\n")[0]
+    return str(line.decode().split(" ", 5)[5])
+
+
+def _check_nothing_left(snapshot: Snapshot) -> None:
+    """With no job, only counters remain, open sessions, and hints."""
+    for name in ("chunks", "jobs", "marks", "ready", "scheduled", "failed", "cancelled", "cancelling", "finished"):
+        assert not snapshot[name], f"no job is left, and {name} holds {list(snapshot[name])[:3]}"
+    assert not snapshot["finished_log"], "no job is left, and finished_log holds something"
+    assert not [name for name in snapshot["leases"] if b":" in name], "no job is left, and leases are"

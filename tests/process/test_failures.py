@@ -1,0 +1,260 @@
+"""What becomes of jobs that raise, do not fit, cannot be read, or are known to nobody; the worker goes on."""
+
+from __future__ import annotations
+
+import pytest
+
+from fastjobs import FastJobs, Status
+from tests.apps.handlers import RAISERS
+from tests.harness.worker import Lab
+
+
+@pytest.fixture(scope="module")
+def exploded(server, tmp_path_factory):
+    """One run of every kind of exception, and of jobs around them."""
+    lab = Lab(server, "exploded", tmp_path_factory.mktemp("exploded"))
+    jobs = {kind: lab.jobs.explode.enqueue(kind) for kind in RAISERS}
+    lab.jobs.note.enqueue_many(range(10))
+    log = lab.burst("-c", "2").log
+    yield lab, jobs, log
+    lab.close()
+
+
+@pytest.mark.parametrize("kind", sorted(RAISERS))
+def test_a_job_that_raises_fails_with_its_error(exploded, kind):
+    _, jobs, _ = exploded
+    job = jobs[kind].refresh()
+    assert job.status == Status.FAILED
+    assert job.attempts == 1
+    assert job.args == [kind]
+    assert job.error is not None
+
+
+@pytest.mark.parametrize(
+    ("kind", "type_", "message"),
+    [
+        ("Exception", "Exception", "plain"),
+        ("SystemExit", "SystemExit", "0"),
+        ("KeyboardInterrupt", "KeyboardInterrupt", ""),
+        ("BaseException", "BaseException", "base"),
+        ("GeneratorExit", "GeneratorExit", ""),
+        ("ExceptionGroup", "ExceptionGroup", "group (2 sub-exceptions)"),
+        ("Hostile", "Hostile", "(its text cannot be made: RuntimeError)"),
+        ("VeryHostile", "VeryHostile", "(its text cannot be made: SystemExit)"),
+        ("surrogate", "ValueError", "bad ? text"),
+        ("long", "ValueError", "x" * 2000),
+        ("cycle", "ValueError", "one"),
+        ("discard", "Discard", "not worth it"),
+    ],
+)
+def test_type_and_message_are_kept(exploded, kind, type_, message):
+    error = exploded[1][kind].refresh().error
+    assert (error.type, error.message) == (type_, message)
+
+
+@pytest.mark.parametrize("kind", sorted(set(RAISERS) - {"Untraceable", "type_error", "recursion"}))
+def test_the_traceback_begins_with_the_handler(exploded, kind):
+    lines = exploded[1][kind].refresh().error.traceback.splitlines()
+    frames = [line for line in lines if line.lstrip(" |").startswith("File ")]
+    assert ", in explode" in frames[0], lines[:10]
+    assert not any(".pxi" in line or "fastjobs/worker" in line for line in frames)
+
+
+def test_a_long_message_does_not_push_the_frames_out(exploded):
+    traceback = exploded[1]["long"].refresh().error.traceback
+    assert "in explode" in traceback
+    assert len(traceback) <= 16_000
+
+
+def test_an_endless_recursion_is_an_error_like_any_other(exploded):
+    error = exploded[1]["recursion"].refresh().error
+    assert error.type == "RecursionError"
+    assert "_recurse" in error.traceback
+
+
+def test_the_parts_of_a_group_are_in_the_traceback(exploded):
+    traceback = exploded[1]["ExceptionGroup"].refresh().error.traceback
+    assert "ValueError: inner" in traceback
+    assert "OSError: other" in traceback
+
+
+def test_jobs_beside_those_that_raise_run_once(exploded):
+    lab, _, log = exploded
+    assert lab.ledger.counts("END") == {str(key): 1 for key in range(10)}
+    assert "process killed" not in log
+    assert "process exited" not in log
+
+
+def test_nothing_is_left_of_chunks_whose_jobs_failed(lab):
+    lab.jobs.explode.enqueue_many([kind for kind in sorted(RAISERS) for _ in range(3)])
+    lab.burst("-c", "3")
+    assert lab.counts() == {"failed": 3 * len(RAISERS)}
+    assert lab.redis.hlen(lab.key("chunks")) == 0
+    assert lab.redis.hlen(lab.key("marks")) == 0
+
+
+@pytest.mark.parametrize("job_type", ["fail_number", "fail_list", "fail_function"])
+def test_a_job_is_retried_with_its_delays_until_it_succeeds(lab, job_type):
+    job = getattr(lab.jobs, job_type).enqueue("job", 3)
+    lab.burst()
+    assert lab.ledger.counts("START") == {"job": 4}
+    assert job.refresh().status == Status.FINISHED
+    assert [error.message for error in job.errors] == ["attempt 1", "attempt 2", "attempt 3"]
+    assert job.attempts == 3
+
+
+def test_a_job_fails_for_good_after_its_retries(lab):
+    job = lab.jobs.fail_number.options(retries=2).enqueue("job", 9)
+    lab.burst()
+    assert lab.ledger.counts("START") == {"job": 3}
+    assert job.refresh().status == Status.FAILED
+    assert job.attempts == 3
+
+
+def test_a_calls_own_delays_are_used(lab):
+    job = lab.jobs.fail_default.options(retries=2, retry_delay=[0.0, 0.01]).enqueue("job", 2)
+    lab.burst()
+    assert job.refresh().status == Status.FINISHED
+
+
+def test_the_default_delay_is_at_most_a_second_at_first(lab):
+    job = lab.jobs.fail_default.enqueue("job", 1)
+    worker = lab.worker()
+    worker.wait_for_log("job raised ValueError, runs again in")
+    milliseconds = int(worker.log.split("runs again in ")[1].split()[0])
+    assert 0 <= milliseconds <= 1000
+    lab.wait_ended("job")
+    assert worker.stop() == 0
+    assert job.refresh().status == Status.FINISHED
+
+
+def test_a_broken_delay_function_costs_no_job(lab):
+    job = lab.jobs.fail_broken.enqueue("job", 1)
+    log = lab.burst().log
+    assert job.refresh().status == Status.FINISHED
+    assert job.errors[0].type == "ValueError"
+    assert "retry_delay failed" in log
+    assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("in_", [0.0, 0.05])
+def test_a_handler_can_ask_to_run_again(lab, in_):
+    job = lab.jobs.ask_again.enqueue("job", in_)
+    lab.burst()
+    assert lab.ledger.counts("START") == {"job": 2}
+    assert job.refresh().status == Status.FINISHED
+    assert job.errors[0].type == "Retry"
+
+
+def test_discard_ends_the_retries(lab):
+    job = lab.jobs.explode.options(retries=5).enqueue("discard")
+    lab.burst()
+    assert job.refresh().status == Status.FAILED
+    assert job.attempts == 1
+
+
+def test_arguments_that_do_not_fit_are_not_tried_again(lab):
+    job = lab.jobs.note.options(retries=5).enqueue(1, 2, 3)
+    lab.burst()
+    assert job.refresh().status == Status.FAILED
+    assert job.attempts == 1
+    assert job.error.type == "TypeError"
+    assert "positional argument" in job.error.message
+
+
+def test_a_type_error_inside_the_handler_is_tried_again(lab):
+    job = lab.jobs.explode.options(retries=2, retry_delay=0.01).enqueue("type_error")
+    lab.burst()
+    assert job.refresh().attempts == 3
+    assert job.error.type == "TypeError"
+
+
+def test_a_type_nobody_knows_waits_for_a_worker_that_does(lab):
+    stranger = FastJobs(lab.server.url, namespace=lab.namespace)
+    unknown = stranger.job(name="newer")(lambda: None)
+    job = unknown.enqueue()
+    lab.jobs.note.enqueue("known")
+    worker = lab.worker()
+    lab.wait_ended("known")
+    worker.wait_for_log("unknown job type, put back for 1 s")
+    worker.wait_for_log("unknown job type, put back for 2 s")
+    assert job.refresh().status == Status.SCHEDULED
+    assert job.attempts == 0
+    assert worker.stop() == 0
+
+    source = "from fastjobs import FastJobs\nfrom tests.apps.handlers import note\napp = FastJobs()\n"
+    (lab.directory / "newer.py").write_text(source + "@app.job\ndef newer(): note('newer')\n")
+    lab.worker(app="newer.py")
+    lab.wait_ended("newer")
+    lab.wait(lambda: job.refresh().status == Status.FINISHED, "the job is finished")
+    stranger.close()
+
+
+def stored_chunk(lab: Lab) -> tuple[bytes, bytes]:
+    ((chunk_id, stored),) = lab.redis.hgetall(lab.key("chunks")).items()
+    return chunk_id, stored
+
+
+def test_a_damaged_chunk_fails_its_jobs_only(lab):
+    ids = lab.jobs.note.enqueue_many(f"bad-{number}" for number in range(5))
+    chunk_id, stored = stored_chunk(lab)
+    lab.redis.hset(lab.key("chunks"), chunk_id, stored[:-3] + bytes([stored[-3] ^ 0xFF]) + stored[-2:])
+    lab.jobs.note.enqueue_many(range(20))
+    log = lab.burst().log
+    assert lab.ledger.counts("END") == {str(key): 1 for key in range(20)}
+    assert lab.counts() == {"finished": 20, "failed": 5}
+    job = lab.app.jobs.find(ids[2])
+    assert job.status == Status.FAILED
+    assert job.error.type == "CorruptChunk"
+    assert "Traceback" not in log
+
+
+def test_jobs_whose_payload_is_gone_fail(lab):
+    lab.jobs.note.enqueue_many(f"bad-{number}" for number in range(3))
+    chunk_id, _ = stored_chunk(lab)
+    lab.redis.hdel(lab.key("chunks"), chunk_id)
+    lab.jobs.note.enqueue("good")
+    lab.burst()
+    assert lab.counts() == {"finished": 1, "failed": 3}
+    assert all("missing" in job.error.message for job in lab.app.jobs.list(Status.FAILED).jobs)
+
+
+def test_a_chunk_of_a_newer_format_is_put_off_whole_and_others_run(lab):
+    lab.jobs.note.enqueue_many(f"newer-{number}" for number in range(4))
+    chunk_id, stored = stored_chunk(lab)
+    magic = stored.index(b"FJ")
+    lab.redis.hset(lab.key("chunks"), chunk_id, stored[: magic + 2] + b"\x63" + stored[magic + 3 :])
+    # Two spans of it, so that one lease has both: only the first comes with the payload.
+    ((member, score),) = lab.redis.zrange(lab.key("ready"), 0, -1, withscores=True)
+    prefix = member[: member.index(b"~")]
+    lab.redis.zrem(lab.key("ready"), member)
+    lab.redis.zadd(lab.key("ready"), {prefix + b"~000+1": score, prefix + b"~001+3": score})
+    lab.jobs.note.enqueue("good")
+    worker = lab.worker("--batch-size", "100")
+    lab.wait_ended("good")
+    lab.wait(lambda: lab.counts() == {"finished": 1, "scheduled": 4}, "the chunk is put off")
+    assert worker.stop() == 0
+    assert lab.holds_nothing()
+    assert lab.ledger.counts("START") == {"good": 1}
+
+
+def test_a_payload_near_the_limit_arrives_whole(lab):
+    text = "é" * ((1 << 19) - 64)
+    lab.jobs.size.enqueue("large", text)
+    lab.jobs.size.enqueue_many([("many", text)] * 3)
+    lab.burst()
+    assert lab.ledger.counts("END") == {f"large:{len(text)}": 1, f"many:{len(text)}": 3}
+
+
+def test_a_huge_payload_survives_failing(lab):
+    text = "x" * ((1 << 20) - 64)
+    job = lab.jobs.note.enqueue(text, 1)
+    lab.burst()
+    assert job.refresh().status == Status.FAILED
+    assert job.args == [text, 1]
+
+
+def test_programs_that_jobs_start_can_be_ended(lab):
+    lab.jobs.end_a_subprocess.enqueue("program")
+    lab.burst()
+    assert lab.ledger.counts("END") == {"program:-15": 1}
