@@ -78,7 +78,7 @@ def test_long_texts_are_cut_the_end_of_a_traceback_stays() -> None:
     record.add_error(ErrorRecord(type="E", message="x" * 100_000, traceback="a" * 100_000 + "the end"))
     (error,) = record.errors
     assert len(error.message) == MAX_MESSAGE
-    assert len(error.traceback) == MAX_TRACEBACK
+    assert MAX_TRACEBACK - 10 < len(error.traceback) <= MAX_TRACEBACK
     assert error.traceback.endswith("the end")
 
 
