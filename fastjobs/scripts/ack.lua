@@ -56,9 +56,9 @@ local finished_keep, ended_keep, ended_keep_ms = tonumber(ARGV[3]), tonumber(ARG
 local runs = tonumber(ARGV[6])
 local RUN_WIDTH, OUTCOME_WIDTH, COLUMN_WIDTH = 7, 9, 8
 
-check_type('HLEN', keys.chunks, keys.marks, keys.jobs, leases, keys.finished, keys.stats)
-check_type('ZCARD', keys.ready, keys.scheduled, sessions, keys.failed, keys.cancelled, keys.cancelling, keys.finished_log)
-check_type('LLEN', keys.wake)
+check_types(keys)
+check_type('HLEN', leases)
+check_type('ZCARD', sessions)
 if not is_open(sessions, session) then
   return -1
 end

@@ -11,6 +11,8 @@
 
 local recurring, recurring_due = KEYS[1], KEYS[2]
 local id, version = ARGV[1], tonumber(ARGV[2])
+check_type('HLEN', recurring)
+check_type('ZCARD', recurring_due)
 
 check_type('HLEN', recurring)
 check_type('ZCARD', recurring_due)

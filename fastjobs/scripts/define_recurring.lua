@@ -19,6 +19,8 @@
 local recurring, recurring_due, stats = KEYS[1], KEYS[2], KEYS[3]
 local id, version, due_ms, overlap, schedule, body = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
 local REFUSED, CREATED, CHANGED, SAME = 0, 1, 2, 3
+check_type('HLEN', recurring, stats)
+check_type('ZCARD', recurring_due)
 
 check_type('HLEN', recurring, stats)
 check_type('ZCARD', recurring_due)

@@ -12,6 +12,8 @@
 
 local recurring, recurring_due, stats = KEYS[1], KEYS[2], KEYS[3]
 local id = ARGV[1]
+check_type('HLEN', recurring, stats)
+check_type('ZCARD', recurring_due)
 
 check_type('HLEN', recurring, stats)
 check_type('ZCARD', recurring_due)

@@ -37,6 +37,7 @@ local keys = {
 local id, revision, due_ms, next_due_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local score, wake_cap, blob = string.format('%.0f', 0 - ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 local FIRST_RUN = 8
+check_types(keys)
 
 check_type('HLEN', keys.recurring, keys.chunks, keys.jobs, keys.finished, keys.stats)
 check_type('ZCARD', keys.recurring_due, keys.ready)

@@ -14,6 +14,8 @@
 
 local recurring, recurring_due, stats = KEYS[1], KEYS[2], KEYS[3]
 local id, revision, due_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
+check_type('HLEN', recurring, stats)
+check_type('ZCARD', recurring_due)
 
 check_type('HLEN', recurring, stats)
 check_type('ZCARD', recurring_due)

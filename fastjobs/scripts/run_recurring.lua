@@ -33,6 +33,7 @@ local keys = {
 }
 local id, revision, score = ARGV[1], ARGV[2], string.format('%.0f', 0 - ARGV[3])
 local wake_cap, blob, run = tonumber(ARGV[4]), ARGV[5], ARGV[6]
+check_types(keys)
 
 check_type('HLEN', keys.recurring, keys.chunks, keys.jobs, keys.finished, keys.stats)
 check_type('ZCARD', keys.ready)
