@@ -1,4 +1,4 @@
-"""Runs one adapter in the interpreter that has its peer: `python -m bench.peers.adapter NAME enqueue N` (or `worker`)."""
+"""Runs one adapter, where its peer is installed: `python -m bench.peers.adapter NAME enqueue N` or `NAME worker`."""
 
 from __future__ import annotations
 
