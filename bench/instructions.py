@@ -1,4 +1,4 @@
-"""Counts processor instructions per job with valgrind's callgrind: the same on every run, however busy the machine.
+"""Counts processor instructions per job with callgrind: the same on every run, whatever else the machine does.
 
 Each count is the difference between a long and a short run, so that nothing of the interpreter's start is in it. Counts
 change with the releases of Python and orjson; their ratios to the partners' counts hardly do.

@@ -59,13 +59,23 @@ def standard_library() -> str:
 
 
 def files_under(directory: str) -> Iterator[str]:
-    """The regular files of a tree, in a fixed order."""
+    """The regular files of a tree, in a fixed order; those whose names are no text are told and left out."""
     for place, directories, names in os.walk(directory):
         directories[:] = sorted(set(directories) - SKIPPED)
-        for name in sorted(names):
-            path = Path(place, name)
-            if path.is_file():
+        for path in (Path(place, name) for name in sorted(names)):
+            if not is_text(str(path)):
+                print(f"left out, its name is not UTF-8: {os.fsencode(path)!r}", file=sys.stderr)
+            elif path.is_file():
                 yield str(path)
+
+
+def is_text(name: str) -> bool:
+    """Whether a name is UTF-8 on disk: Python keeps other bytes as lone surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def main() -> int:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit, urlunsplit
 
 from fastjobs.errors import ConfigError
 from fastjobs.names import check_name
@@ -33,11 +32,12 @@ class QueueChoice(NamedTuple):
 
 def mask_url(url: str) -> str:
     """Returns the URL with its password replaced, fit for logs."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))
+    scheme, separator, rest = url.partition("://")
+    credentials, at, place = rest.rpartition("@")
+    place, question, options = place.partition("?")
+    shown = "&".join("password=***" if option.startswith("password=") else option for option in options.split("&"))
+    user, colon, _ = credentials.partition(":")
+    return f"{scheme}{separator}{user}{':***' if colon else ''}{at}{place}{question}{shown}"
 
 
 def parse_queues(text: str) -> tuple[QueueChoice, ...]:
@@ -256,7 +256,7 @@ def pyproject_settings() -> tuple[Path | None, dict[str, Any]]:
     """Returns the nearest pyproject.toml, from here upwards, and its [tool.fastjobs].
 
     Raises:
-        ConfigError: the file is not TOML.
+        ConfigError: the file is not TOML, or has something else in that place.
     """
     here = Path.cwd()
     for directory in (here, *here.parents):
@@ -266,7 +266,9 @@ def pyproject_settings() -> tuple[Path | None, dict[str, Any]]:
                 tool = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
             except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
                 raise ConfigError(f"{path} cannot be read: {error}") from error
-            settings = tool.get("fastjobs", {})
+            settings = tool.get("fastjobs", {}) if isinstance(tool, dict) else tool
+            if not isinstance(settings, dict):
+                raise ConfigError(f"{path}: [tool.fastjobs] is no table")
             return path, {key.replace("-", "_"): value for key, value in settings.items()}
     return None, {}
 

@@ -83,8 +83,12 @@ def _make_connection(url: str, timeout_s: float) -> AbstractConnection:
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,
         )
-    except ValueError as error:
-        raise errors.ConfigError(f"the server URL is not usable: {error}") from error
+    except ValueError:
+        # What the library says may contain a piece of the password.
+        raise errors.ConfigError(
+            "the server URL is not usable; use redis://user:password@host:port/database, with special characters"
+            " of the password percent-encoded"
+        ) from None
     connection: AbstractConnection = pool.connection_class(**pool.connection_kwargs)
     return connection
 

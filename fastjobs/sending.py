@@ -33,6 +33,7 @@ class Line(NamedTuple):
 
 
 class _Sent(NamedTuple):
+    queue: str
     chunk_id: str
     n: int
     batch: Batch
@@ -75,10 +76,9 @@ class Sending:
         )
         if line.queue not in self._known_queues:
             batch.command("SADD", queues_key(self._store.config.namespace), line.queue)
-            self._known_queues.add(line.queue)
         batch.send()
         self._last_queue = line.queue
-        self._in_flight.append(_Sent(chunk_id, n, batch))
+        self._in_flight.append(_Sent(line.queue, chunk_id, n, batch))
         if len(self._in_flight) > _IN_FLIGHT:
             self._take_one()
 
@@ -127,6 +127,8 @@ class Sending:
                 continue
 
     def _note_stored(self, sent: _Sent) -> None:
+        # Not before: a server that refused the chunk also refused to list its queue.
+        self._known_queues.add(sent.queue)
         self.stored.add_chunk(sent.chunk_id, sent.n)
         if self._progress is not None:
             self._progress(sent.n)

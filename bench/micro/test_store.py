@@ -1,4 +1,4 @@
-"""Each script through the store, on a real server over a unix socket, round trip included. A chunk is a thousand jobs."""
+"""Each script through the store, on a real server, round trips included. A chunk is a thousand jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs one adapter, where its peer is installed: `python -m bench.peers.adapter NAME enqueue N` or `NAME worker`."""
+"""Runs one adapter in its peer's interpreter: `python -m bench.peers.adapter NAME enqueue N`, or `... worker`."""
 
 from __future__ import annotations
 

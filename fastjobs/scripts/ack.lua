@@ -35,7 +35,7 @@
 -- @include lib/full_server
 -- @include lib/refs
 -- @include lib/place
--- @include lib/counters
+-- @include lib/deferred_counters
 -- @include lib/session
 -- @include lib/lease
 -- @include lib/record
@@ -82,7 +82,7 @@ local function finish_run(id, n, first, count, head, columns, keep_ms)
     if keep_ms > 0 or number < n then
       local offset = (from - first) * COLUMN_WIDTH
       local times = string.sub(columns, offset + 1, offset + number * COLUMN_WIDTH)
-      local before = redis.call('HGET', keys.finished, id) or ''
+      local before = number < n and redis.call('HGET', keys.finished, id) or ''
       redis.call('HSET', keys.finished, id, before .. from .. '+' .. number .. ' ' .. head .. times)
     end
     for index = from, cancelling and from + number - 1 or -1 do
@@ -149,8 +149,10 @@ for id, leaving in pairs(left) do
 end
 if taken > 0 then
   write_lease(leases, session, fence, entries)
+  write_counts(keys.stats)
   trim_finished(keys, finished_keep, now_ms, 2 * settled + 2)
   trim_ended(keys, 'failed', ended_keep, ended_keep_ms, now_ms, 2 * settled + 2)
   trim_ended(keys, 'cancelled', ended_keep, ended_keep_ms, now_ms, 2 * settled + 2)
+  write_counts(keys.stats)
 end
 return taken

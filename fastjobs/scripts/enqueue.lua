@@ -22,8 +22,6 @@
 -- @include lib/clock
 -- @include lib/place
 -- @include lib/chunk
--- @include lib/counters
--- @include lib/wake
 
 local chunks, ready, scheduled, jobs, stats, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local id, n, score = ARGV[1], tonumber(ARGV[2]), string.format('%.0f', 0 - ARGV[3])
@@ -34,36 +32,35 @@ local CONTENT_OFFSET = 17
 -- An idle worker looks again after this long; what is due before that has to tell it.
 local IDLE_WAIT_MS = 1000
 
-check_type('HLEN', chunks, jobs, stats)
-check_type('ZCARD', ready, scheduled)
-check_type('LLEN', wake)
-local stored = redis.call('HGET', chunks, id)
+local stored = read('HGET', chunks, id)
 if stored then
   local _, _, _, offset = read_chunk(stored)
   return string.sub(stored, offset + CONTENT_OFFSET - 1) == string.sub(blob, CONTENT_OFFSET) and 2 or 3
 end
-if n == 1 and redis.call('HEXISTS', jobs, id .. '~0') == 1 then
+if read('HEXISTS', jobs, id .. '~0') == 1 and n == 1 then
   return 4
 end
-local last_sequence = redis.call('HGET', stats, 'sequence')
+check_type('ZCARD', ready, scheduled)
+local hints = read('LLEN', wake)
+local counts = read('HMGET', stats, 'sequence', 'enqueued_total', 'queued', 'scheduled')
 
 local now_ms, now_us = server_clock()
 local due_ms = delay_ms > 0 and now_ms + delay_ms or due_at_ms
 local delayed = due_ms > now_ms
-local sequence = delayed and due_sequence(due_ms) or sequence_after(last_sequence, now_us)
+local sequence = delayed and due_sequence(due_ms) or sequence_after(counts[1], now_us)
 store_chunk(chunks, id, score, sequence, n, blob)
 local ref = n == 1 and id or string.format('%s~000+%d', id, n)
+-- The counters that were read, counted up: one write for all of them.
+local total = string.format('%.0f', (counts[2] or 0) + n)
 if delayed then
   redis.call('ZADD', scheduled, string.format('%.0f', due_ms), scheduled_member('s', score, sequence .. ref))
-  move_count(stats, nil, 'scheduled', n)
-  if due_ms - now_ms < IDLE_WAIT_MS then
-    wake_one(wake, wake_cap)
-  end
+  redis.call('HSET', stats, 'enqueued_total', total, 'scheduled', string.format('%.0f', (counts[4] or 0) + n))
 else
-  redis.call('HSET', stats, 'sequence', sequence)
   redis.call('ZADD', ready, score, sequence .. ref)
-  move_count(stats, nil, 'queued', n)
-  wake_one(wake, wake_cap)
+  redis.call('HSET', stats, 'sequence', sequence, 'enqueued_total', total,
+    'queued', string.format('%.0f', (counts[3] or 0) + n))
 end
-move_count(stats, nil, 'enqueued_total', n)
+if hints < wake_cap and due_ms - now_ms < IDLE_WAIT_MS then
+  redis.call('LPUSH', wake, '')
+end
 return 1

@@ -29,6 +29,8 @@ class Behaviour(Enum):
     RESET = "reset"
     #: Hands requests on and shuts its sending side down in place of the reply; it keeps reading.
     HALF_CLOSE = "half-close"
+    #: Hands requests on and answers with bytes that are no reply.
+    GARBLE = "garble"
     #: Hands replies on one byte at a time.
     DRIP = "drip"
     #: Does not accept connections and ends those there are.
@@ -81,6 +83,8 @@ class _Pair:
             self._client.shutdown(socket.SHUT_WR)
             self._client_ended = True
             return True
+        if behaviour is Behaviour.GARBLE:
+            data = b"?" + data[1:]
         if behaviour is Behaviour.DRIP:
             for position in range(len(data)):
                 self._client.sendall(data[position : position + 1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -88,6 +89,14 @@ def test_files_that_are_not_utf8_fail_for_good_and_keep_their_error(files: Path,
         assert f"{files / name}: UnicodeDecodeError: 'utf-8' codec can't decode byte" in result.stderr
     counts = counts_of(project)["index"]["counts"]
     assert (counts["finished"], counts["failed"], counts["retrying"]) == (len(TEXTS), len(NOT_UTF8), 0)
+
+
+def test_files_whose_names_are_no_text_are_told_and_left_out(files: Path, project: Path) -> None:
+    Path(os.fsdecode(os.fsencode(files) + b"/name\xff.txt")).write_text("text")
+    result = run(sys.executable, EXAMPLES / "index_files.py", str(files), cwd=project, FASTJOBS_DIR=str(project))
+    assert result.returncode == 0, result.stderr
+    assert f"{len(TEXTS)} files described" in result.stdout
+    assert "name\\xff.txt" in result.stderr
 
 
 def counts_of(project: Path) -> dict[str, dict[str, dict[str, int]]]:

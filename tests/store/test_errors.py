@@ -10,7 +10,8 @@ import pytest
 
 from fastjobs import errors
 from fastjobs.keys import queue_keys
-from fastjobs.store import WORKER_RETRIES, Stored
+from fastjobs.recurring import Definition, Every
+from fastjobs.store import WORKER_RETRIES, Batch, Stored
 from tests.harness.queue import QueueUnderTest, key_names, pack
 from tests.harness.server import ServerProcess
 from tests.harness.snapshot import take_snapshot
@@ -153,6 +154,14 @@ def _calls(queue: QueueUnderTest) -> dict[str, Callable[[], object]]:
     outcomes = [queue.outcome("chunk", 1, "failed"), queue.outcome("chunk", 2, "retrying")]
     runs = [queue.run("chunk", 6, 0, 1, keep_ms=1000)]
     assert dead.refs
+    recurring = {name: _define(queue, name) for name in ("fired", "run", "paused", "resumed", "cancelled")}
+    queue.store.batch().pause_recurring(queue.name, "resumed").run()
+    recurring["resumed"] = _define(queue, "resumed")
+    assert recurring["resumed"].paused
+
+    def call(batch: Batch) -> Callable[[], object]:
+        return lambda: batch.run()
+
     return {
         "enqueue": lambda: queue.try_enqueue(2, chunk_id="new"),
         "open": lambda: queue.open("new"),
@@ -164,7 +173,20 @@ def _calls(queue: QueueUnderTest) -> dict[str, Callable[[], object]]:
         "reclaim": lambda: queue.reclaim(),
         "audit": lambda: queue.audit("live"),
         "close": lambda: queue.close_session("live"),
+        "define_recurring": lambda: _define(queue, "new"),
+        "recur": call(queue.store.batch().recur(queue.name, recurring["fired"], 2**45, pack(), [1])),
+        "run_recurring": call(queue.store.batch().run_recurring(queue.name, recurring["run"], pack(), "recur:run:x")),
+        "pause_recurring": call(queue.store.batch().pause_recurring(queue.name, "paused")),
+        "resume_recurring": call(queue.store.batch().resume_recurring(queue.name, recurring["resumed"], 2**45)),
+        "cancel_recurring": call(queue.store.batch().cancel_recurring(queue.name, "cancelled")),
     }
+
+
+def _define(queue: QueueUnderTest, name: str) -> Definition:
+    """Defines a recurring job that has been due since 1970; returns it as stored."""
+    definition = Definition(id=name, schedule=Every(60_000), type="work", payload=[0, {}])
+    ((_, stored),) = queue.store.batch().define_recurring(queue.name, definition, 1).run()
+    return Definition.decode(name, stored)
 
 
 @pytest.mark.parametrize("key_name", key_names())

@@ -722,3 +722,18 @@ def test_a_server_that_restarts_in_between_is_found_again(namespace: str) -> Non
         restarter.join(30)
         assert app.jobs.count(Status.QUEUED) == 2
         app.close()
+
+
+def test_a_queue_whose_first_enqueue_was_refused_is_listed_when_a_later_one_is_stored(namespace: str) -> None:
+    with ServerProcess() as server:
+        app = FastJobs(server.url, namespace=namespace)
+        queue = QueueUnderTest(server.url, namespace)
+        kind = job_type(app, queue="late")
+        queue.raw.config_set("maxmemory", 1)
+        with pytest.raises(NotEnqueued):
+            kind.enqueue()
+        queue.raw.config_set("maxmemory", 0)
+        kind.enqueue()
+        assert app.jobs.queues() == ["late"]
+        queue.close()
+        app.close()

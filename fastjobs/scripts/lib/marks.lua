@@ -2,10 +2,14 @@
 -- counts the jobs that are no longer the chunk's business, finished those of them that finished in it and are kept for
 -- keep ms; redeliveries is how often jobs of it came back from a dead session; detached is "-" or the indexes of the jobs
 -- that left it, separated by commas. An ended chunk has marks only while some of its history was taken out of it.
+local function fresh_marks()
+  return {exists = false, done = 0, redeliveries = 0, finished = 0, keep_ms = 0, detached = '-'}
+end
+
 local function read_marks(marks, id)
   local packed = redis.call('HGET', marks, id)
   if not packed then
-    return {exists = false, done = 0, redeliveries = 0, finished = 0, keep_ms = 0, detached = '-'}
+    return fresh_marks()
   end
   local done, redeliveries, finished, keep_ms, detached = string.match(packed, '^(%d+) (%d+) (%d+) (%d+) (%S+)')
   return {

@@ -32,7 +32,7 @@ end
 -- Counts `count` jobs of a chunk of `n` as finished, to be kept for keep_ms; returns how many more of the chunk's are kept
 -- now. A chunk is kept whole, for the longest time that was asked for.
 local function chunk_finished(keys, id, n, count, keep_ms, now_ms)
-  local mark = read_marks(keys.marks, id)
+  local mark = count < n and read_marks(keys.marks, id) or fresh_marks()
   local before = kept_jobs(mark)
   mark.done, mark.finished, mark.keep_ms = mark.done + count, mark.finished + count, math.max(mark.keep_ms, keep_ms)
   note_progress(keys, id, n, mark, now_ms)

@@ -1,0 +1,96 @@
+"""Log lines: one per event, for people or programs, and nothing a job says can forge one."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from fastjobs.logs import JsonFormatter, TextFormatter, configure, escape, event
+
+
+@pytest.fixture(autouse=True)
+def untouched_logger() -> Iterator[None]:
+    logger = logging.getLogger("fastjobs")
+    before = logger.handlers[:], logger.level, logger.propagate
+    yield
+    logger.handlers[:], logger.level, logger.propagate = before
+
+
+def test_text_lines_say_what_happened_with_its_facts(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info", "text")
+    event(logging.getLogger("fastjobs.worker"), logging.WARNING, "job raised", job="c~1", attempt=2)
+    line = capsys.readouterr().err
+    assert line.endswith(" warning  job raised job=c~1 attempt=2\n")
+    assert "\x1b" not in line
+
+
+def test_json_lines_are_objects_with_the_facts_as_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info", "json")
+    event(logging.getLogger("fastjobs.worker"), logging.ERROR, "job failed", job="c", error=ValueError("odd"))
+    values = json.loads(capsys.readouterr().err)
+    assert values.pop("time") > 1_700_000_000
+    assert values == {
+        "level": "error",
+        "logger": "fastjobs.worker",
+        "message": "job failed",
+        "job": "c",
+        "error": "odd",
+    }
+
+
+def test_lines_below_the_level_are_not_written(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("warning", "text")
+    event(logging.getLogger("fastjobs.worker"), logging.INFO, "unimportant")
+    assert capsys.readouterr().err == ""
+
+
+def test_configuring_twice_does_not_write_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info", "text")
+    configure("info", "text")
+    event(logging.getLogger("fastjobs"), logging.INFO, "once")
+    assert capsys.readouterr().err.count("once") == 1
+
+
+def test_other_loggers_are_left_alone() -> None:
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    configure("debug", "json")
+    assert (root.handlers, root.level) == before
+
+
+@pytest.mark.parametrize("hostile", ["a\nb", "\x1b[31mred", "\r", "\u202eabc", "\0", "\x9b"])
+def test_no_fact_can_forge_a_line_or_steer_a_terminal(hostile: str) -> None:
+    record = logging.LogRecord("fastjobs", logging.INFO, "", 0, f"message {hostile}", (), None)
+    record.fastjobs_fields = {"job": hostile}
+    line = TextFormatter(colour=False).format(record)
+    assert line.isprintable()
+    assert escape(hostile).isprintable()
+    assert JsonFormatter().format(record).count("\n") == 0
+
+
+def test_ordinary_text_stays_as_it_is() -> None:
+    assert escape("Grüße, 世界 ok") == "Grüße, 世界 ok"
+
+
+def test_colour_is_for_what_needs_a_look() -> None:
+    formatter = TextFormatter(colour=True)
+    lines = {
+        level: formatter.format(logging.LogRecord("fastjobs", level, "", 0, "x", (), None))
+        for level in (logging.INFO, logging.WARNING, logging.ERROR)
+    }
+    assert "\x1b[" not in lines[logging.INFO]
+    assert "\x1b[33m" in lines[logging.WARNING]
+    assert "\x1b[31m" in lines[logging.ERROR]
+
+
+@pytest.mark.parametrize("formatter", [TextFormatter(colour=False), JsonFormatter()])
+def test_exceptions_are_shown(formatter: logging.Formatter) -> None:
+    try:
+        raise ValueError("deep")
+    except ValueError:
+        record = logging.LogRecord("fastjobs", logging.ERROR, "", 0, "x", (), sys.exc_info())
+    assert "ValueError: deep" in formatter.format(record)

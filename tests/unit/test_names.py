@@ -1,0 +1,28 @@
+"""Names: what they may be made of."""
+
+from __future__ import annotations
+
+import pytest
+
+from fastjobs.errors import ConfigError
+from fastjobs.names import check_name
+
+
+@pytest.mark.parametrize("name", ["a", "A-b_c.d:e", "0", "x" * 128, "-", "."])
+def test_letters_digits_and_a_few_signs_make_a_name(name: str) -> None:
+    assert check_name("queue", name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "x" * 129, "a b", "a~b", "a,b", "{a}", "a\n", "\na", "a\0", "ä", "٣", "a/b", "a'b", None, 5, b"a", ["a"]],
+)
+def test_everything_else_is_refused_and_shown(name: object) -> None:
+    with pytest.raises(ConfigError, match=r"^queue .* is not a name: use 1 to 128"):
+        check_name("queue", name)
+
+
+def test_a_very_long_value_is_shown_in_part() -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_name("queue", "x" * 100_000)
+    assert len(str(caught.value)) < 300

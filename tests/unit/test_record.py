@@ -1,0 +1,88 @@
+"""The record of a detached job: bounded, text only, and kind to newer releases."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fastjobs.errors import CorruptChunk
+from fastjobs.record import MAX_ERRORS, MAX_MESSAGE, MAX_TRACEBACK, ErrorRecord, JobRecord
+
+
+def full_record() -> JobRecord:
+    record = JobRecord(
+        id="c~3",
+        type="work",
+        payload=[1, "zwei", {"three": 2**63}],
+        options={"retries": 2},
+        priority=-5,
+        created_at_ms=1_700_000_000_000,
+        attempts=2,
+        crashes=1,
+        unknown=3,
+        started_at_ms=1_700_000_001_000,
+        run_s=0.25,
+        worker="host:1",
+    )
+    record.add_error(ErrorRecord(type="ValueError", message="no", traceback="...", attempt=1, at_ms=5, worker="host:1"))
+    return record
+
+
+def test_what_is_encoded_is_decoded() -> None:
+    assert JobRecord.decode(full_record().encode()) == full_record()
+
+
+def test_fields_of_newer_releases_are_kept() -> None:
+    stored = json.loads(full_record().encode())
+    stored["colour"] = {"deep": [1, 2]}
+    record = JobRecord.decode(json.dumps(stored).encode())
+    assert record.extra == {"colour": {"deep": [1, 2]}}
+    assert json.loads(record.encode()) == stored
+
+
+def test_fields_an_older_release_did_not_write_have_defaults() -> None:
+    record = JobRecord.decode(b'{"v":1,"id":"c","type":"work","payload":null,"errors":[]}')
+    assert (record.payload, record.attempts, record.worker) == (None, 0, "")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"not json",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"v":1}',
+        b'{"v":1,"id":"c","type":"w","payload":[],"errors":[{"colour":1}]}',
+        b'{"v":1,"id":"c","type":"w","payload":[],"errors":3}',
+        b'{"v":1,"type":"w","payload":[],"errors":[]}',
+        b"\xff\xfe",
+    ],
+)
+def test_bytes_that_are_no_record_are_told(data: bytes) -> None:
+    with pytest.raises(CorruptChunk, match="record"):
+        JobRecord.decode(data)
+
+
+def test_of_many_errors_the_first_and_the_last_are_kept() -> None:
+    record = JobRecord(id="c", type="work", payload=[])
+    for attempt in range(1, 50):
+        record.add_error(ErrorRecord(type="E", message="m", attempt=attempt))
+    assert [error.attempt for error in record.errors] == [1, *range(51 - MAX_ERRORS, 50)]
+
+
+def test_long_texts_are_cut_the_end_of_a_traceback_stays() -> None:
+    record = JobRecord(id="c", type="work", payload=[])
+    record.add_error(ErrorRecord(type="E", message="x" * 100_000, traceback="a" * 100_000 + "the end"))
+    (error,) = record.errors
+    assert len(error.message) == MAX_MESSAGE
+    assert len(error.traceback) == MAX_TRACEBACK
+    assert error.traceback.endswith("the end")
+
+
+def test_texts_that_utf8_cannot_hold_are_stored_all_the_same() -> None:
+    record = JobRecord(id="c", type="work", payload=[])
+    record.add_error(ErrorRecord(type="E", message="bad \ud800", traceback="\udfff"))
+    assert JobRecord.decode(record.encode()).errors[0].message == "bad ?"
