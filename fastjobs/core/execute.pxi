@@ -5,8 +5,17 @@ cdef enum:
     #: Payloads decoded at a time: one JSON parse for a run of small jobs costs a third less than one each.
     WINDOW = 32
 
+#: Passed to `on_unusual` in place of an exception: the job was not started in time.
+EXPIRED = object()
+
 cdef extern from "Python.h":
     PyObject* PyObject_VectorcallDict(object, PyObject**, size_t, PyObject*)
+
+cdef struct Limits:
+    #: How long a job may run; 0 = without limit.
+    int64_t timeout_ns
+    #: When it is too late to start it, by the boot clock; 0 = never.
+    int64_t expires_ns
 
 
 @cython.final
@@ -23,6 +32,7 @@ cdef class LeasedJobs:
         count: number of jobs.
         arguments: for a detached job its decoded payload, `[*args, kwargs]`.
         owner: whatever the caller wants to find again when a job of this span raises.
+        limits: (timeout in ns or 0, boot clock in ns at which it expires or 0) for each handler; None = no limits.
     """
 
     cdef readonly Chunk chunk
@@ -36,10 +46,13 @@ cdef class LeasedJobs:
     cdef int _next
     cdef list _window
     cdef int _window_start
+    #: By entry of the type table; NULL when nothing is limited.
+    cdef Limits* _limits
+    cdef list _given_limits
 
     def __init__(
         self, Chunk chunk, list handlers not None, int slot, int column, int first, int count,
-        list arguments, object owner,
+        list arguments, object owner, list limits=None,
     ):
         self.chunk = chunk
         self.handlers = handlers
@@ -49,6 +62,29 @@ cdef class LeasedJobs:
         self.count = count
         self.owner = owner
         self._window = None if arguments is None else [arguments]
+        self._given_limits = limits
+        if limits is not None:
+            self._limit(limits)
+
+    def __dealloc__(self):
+        free(self._limits)
+
+    cdef int _limit(self, list limits) except -1:
+        cdef Py_ssize_t entry
+        if len(limits) != len(self.handlers):
+            raise InternalError(f"{len(limits)} limits for {len(self.handlers)} handlers")
+        self._limits = <Limits*>malloc(len(limits) * sizeof(Limits))
+        if self._limits == NULL:
+            raise MemoryError()
+        for entry in range(len(limits)):
+            self._limits[entry].timeout_ns, self._limits[entry].expires_ns = limits[entry]
+        return 0
+
+    cdef inline Py_ssize_t entry(self, int position) noexcept:
+        """Which entry of the type table a job is of; positions are below `count`, so inside the column."""
+        if self.chunk is not None and self.chunk._type_column != NULL:
+            return self.chunk._type_column[self.first + position]
+        return 0
 
     cdef list arguments(self, int position):
         """The decoded `[*args, kwargs]` of the job at a position; decodes some of its neighbours as well."""
@@ -63,10 +99,18 @@ cdef class LeasedJobs:
         return <list>window[position - start]
 
     cdef object handler(self, int position):
-        cdef Py_ssize_t entry = 0
-        if self.chunk is not None and self.chunk._type_column != NULL:
-            entry = self.chunk._type_column[self.first + position]
-        return self.handlers[entry]
+        return self.handlers[self.entry(position)]
+
+    cdef LeasedJobs _cut(self, int position):
+        """Leaves the job at a position out: the jobs before it stay here, the ones behind it are returned, or None."""
+        cdef int behind = self.count - position - 1
+        self.count = position
+        if behind == 0:
+            return None
+        return LeasedJobs(
+            self.chunk, self.handlers, self.slot, self.column + position + 1, self.first + position + 1, behind,
+            None, self.owner, self._given_limits,
+        )
 
 
 @cython.final
@@ -75,9 +119,13 @@ cdef class Backlog:
 
     Args:
         board: where progress is noted.
-        on_unusual: called as on_unusual(jobs, index, exception) for a job that raised, cannot be decoded, or
-            (exception None) has no handler; must not raise.
+        on_unusual: called as on_unusual(jobs, index, exception) for a job that raised, cannot be decoded, was
+            interrupted, expired (exception EXPIRED) or has no handler (exception None); returns its outcome, which
+            must not be None, and must not raise.
         notify_fd: event file that wakes the thread that fetches.
+        before: called as before(jobs, index) before each job; must not raise. None = not called.
+        after: called as after(jobs, index, outcome, started_ns, ended_ns) after each job that was started, outcome
+            None when it simply finished; must not raise. None = not called.
     """
 
     cdef readonly Board board
@@ -92,17 +140,38 @@ cdef class Backlog:
     #: Jobs run and the time they took, for the average.
     cdef readonly int64_t executed
     cdef readonly int64_t busy_ns
+    #: The shortest timeout of a job pushed so far, in nanoseconds; 0 when none had one.
+    cdef readonly int64_t shortest_timeout_ns
     cdef object _spans
     cdef object _on_unusual
+    cdef object _before
+    cdef object _after
+    #: One per thread of the board.
+    cdef Seat* _seats
 
-    def __init__(self, Board board not None, on_unusual, int notify_fd):
+    def __init__(self, Board board not None, on_unusual, int notify_fd, before=None, after=None):
         self.board = board
         self.notify_fd = notify_fd
         self._spans = deque()
         self._on_unusual = on_unusual
+        self._before = before
+        self._after = after
+        self._seats = <Seat*>calloc(board.threads, sizeof(Seat))
+        if self._seats == NULL:
+            raise MemoryError()
+
+    def __dealloc__(self):
+        free(self._seats)
 
     def push(self, LeasedJobs jobs not None):
         """Adds jobs at the end of the line."""
+        cdef Py_ssize_t entry
+        cdef int64_t timeout_ns
+        if jobs._limits != NULL:
+            for entry in range(len(jobs.handlers)):
+                timeout_ns = jobs._limits[entry].timeout_ns
+                if timeout_ns and not 0 < self.shortest_timeout_ns <= timeout_ns:
+                    self.shortest_timeout_ns = timeout_ns
         self.unstarted += jobs.count
         self._spans.append(jobs)
 
@@ -130,6 +199,114 @@ cdef class Backlog:
             # An event file only refuses a write when its counter is full: then the reader is awake anyway.
             write(self.notify_fd, &one, sizeof(one))
 
+    # Asking jobs to end. Called by any thread.
+
+    def skip(self, owner, int index):
+        """Withdraws one job, if it is here and has not been started, so that it never is.
+
+        Args:
+            owner: of its LeasedJobs.
+            index: of the job in its chunk.
+
+        Returns:
+            Whether it was withdrawn.
+        """
+        cdef LeasedJobs jobs, rest
+        cdef Py_ssize_t place
+        cdef int position
+        for place, jobs in enumerate(list(self._spans)):
+            position = index - jobs.first
+            if jobs.owner is owner and jobs._next <= position < jobs.count:
+                rest = jobs._cut(position)
+                self.unstarted -= 1
+                if rest is not None:
+                    self._spans.insert(place + 1, rest)
+                return True
+        return False
+
+    def overdue(self):
+        """Returns (thread, started_ns) of each job whose time is over and that has not been asked to end."""
+        cdef int thread
+        cdef int64_t now
+        cdef ThreadState* state
+        jobs = []
+        if not self.shortest_timeout_ns:
+            return jobs
+        now = boot_ns()
+        for thread in range(self.board.threads):
+            state = &self.board._thread[thread]
+            if state.started_ns and 0 < state.deadline_ns <= now and self._seats[thread].asked == NOTHING:
+                jobs.append((thread, state.started_ns))
+        return jobs
+
+    def next_deadline_ns(self):
+        """Returns when a job that has not been asked to end is overdue next, in ns of the boot clock; 0 = none is."""
+        cdef int thread
+        cdef int64_t first = 0
+        cdef ThreadState* state
+        if not self.shortest_timeout_ns:
+            return 0
+        for thread in range(self.board.threads):
+            state = &self.board._thread[thread]
+            if state.started_ns and state.deadline_ns and self._seats[thread].asked == NOTHING:
+                first = state.deadline_ns if not first else min(first, state.deadline_ns)
+        return first
+
+    def running(self, int slot, int column):
+        """Returns (thread, started_ns) of the job in a column of the board; None when no thread is running it."""
+        cdef int thread
+        cdef ThreadState* state
+        for thread in range(self.board.threads):
+            state = &self.board._thread[thread]
+            if state.started_ns and state.slot == slot and state.column == column:
+                return thread, state.started_ns
+        return None
+
+    def interrupt(self, int thread, exception, int64_t expected_started_ns):
+        """Raises an exception in a handler; never in another job, nor between jobs.
+
+        Args:
+            thread: number of the thread that runs it.
+            exception: JobTimeout or JobCancelled.
+            expected_started_ns: when the job meant was started.
+
+        Returns:
+            False when the thread runs another job or none by now, or the job has been asked before.
+        """
+        cdef Seat* seat = &self._seats[thread]
+        cdef Request request = CANCEL if exception is JobCancelled else TIME_OUT
+        if expected_started_ns == 0 or self.board._thread[thread].started_ns != expected_started_ns:
+            return False
+        if seat.asked >= request:
+            return False
+        seat.asked = request
+        seat.told = False
+        if seat.inside:
+            PyThreadState_SetAsyncExc(seat.thread_id, <PyObject*>exception)
+        return True
+
+    def current(self):
+        """Returns (thread, started_ns, deadline_ns, jobs, index) of the job whose handler the calling thread is in, or None."""
+        cdef int thread
+        cdef unsigned long thread_id = PyThread_get_thread_ident()
+        cdef ThreadState* state
+        for thread in range(self.board.threads):
+            if self._seats[thread].inside and self._seats[thread].thread_id == thread_id:
+                state = &self.board._thread[thread]
+                jobs = <LeasedJobs>self._seats[thread].jobs
+                return thread, state.started_ns, state.deadline_ns, jobs, jobs.first + state.column - jobs.column
+        return None
+
+    def asked(self, int thread, int64_t expected_started_ns):
+        """Returns what the job was asked to end with, JobTimeout or JobCancelled, and takes it as told; else None."""
+        cdef Seat* seat = &self._seats[thread]
+        if self.board._thread[thread].started_ns != expected_started_ns or seat.asked == NOTHING:
+            return None
+        seat.told = True
+        return interruption(seat.asked)
+
+    # Running jobs. Called by executor threads.
+
     def execute(self, int thread):
         """Runs jobs until none is left, the lease's validity is over, or the backlog is stopped.
 
@@ -143,8 +320,12 @@ cdef class Backlog:
         cdef int position
         cdef int64_t now = boot_ns()
         cdef int64_t begun = self.executed
+        cdef ThreadState* state = &self.board._thread[thread]
+        cdef Seat* seat = &self._seats[thread]
+        seat.thread_id = PyThread_get_thread_ident()
         while self._spans:
             jobs = self._spans[0]
+            seat.jobs = <PyObject*>jobs
             while jobs._next < jobs.count:
                 if self.stopped or now >= self.board._header.valid_until_ns:
                     return self.executed - begun
@@ -153,38 +334,64 @@ cdef class Backlog:
                 self.unstarted -= 1
                 if self.waiting and self.unstarted <= self.low_water:
                     self.notify()
-                now = self._run(jobs, position, thread, now)
+                now = self._run(jobs, position, state, seat, now)
             # Another thread may have taken the last job, and this entry away, meanwhile.
             if self._spans and self._spans[0] is jobs:
                 self._spans.popleft()
         return self.executed - begun
 
-    cdef int64_t _run(self, LeasedJobs jobs, int position, int thread, int64_t now) except -1:
+    cdef int64_t _run(self, LeasedJobs jobs, int position, ThreadState* state, Seat* seat, int64_t now) except -1:
         """Runs one job; returns when it ended."""
         cdef Slot* slot = &self.board._slot[jobs.slot]
-        cdef ThreadState* state = &self.board._thread[thread]
         cdef int column = jobs.column + position
         cdef int64_t ended
         cdef bint finished
+        if jobs._limits == NULL:
+            state.deadline_ns = 0
+        elif not self._begin_limited(jobs, position, state, now):
+            return boot_ns()
         slot.started_ns[column] = now
         slot.state[column] = STARTED
         state.slot = jobs.slot
         state.column = column
+        seat.asked = NOTHING
         state.started_ns = now
-        finished = self._call(jobs, position)
+        if self._before is not None:
+            self._before(jobs, jobs.first + position)
+        finished = self._call(jobs, position, seat)
         ended = boot_ns()
         slot.run_s[column] = <float>((ended - now) * 1e-9)
         slot.state[column] = FINISHED if finished else RAISED
         state.started_ns = 0
         self.executed += 1
-        self.busy_ns += ended - now
         self.board._header.executed += 1
         if not finished:
             self.board._header.raised += 1
+        self.busy_ns += ended - now
+        if self._after is not None:
+            ended = self._tell_after(jobs, position, seat, now, ended)
         return ended
 
-    cdef bint _call(self, LeasedJobs jobs, int position) except -1:
-        """Calls the handler; returns whether the job simply finished."""
+    cdef bint _begin_limited(self, LeasedJobs jobs, int position, ThreadState* state, int64_t now) except -1:
+        """Sets the deadline of a job with limits; returns False when it has expired and so is not run."""
+        cdef Limits* limits = &jobs._limits[jobs.entry(position)]
+        if limits.expires_ns and limits.expires_ns <= now:
+            self.board._slot[jobs.slot].state[jobs.column + position] = RAISED
+            self._on_unusual(jobs, jobs.first + position, EXPIRED)
+            return False
+        state.deadline_ns = now + limits.timeout_ns if limits.timeout_ns else 0
+        return True
+
+    cdef int64_t _tell_after(self, LeasedJobs jobs, int position, Seat* seat, int64_t started, int64_t ended) except -1:
+        """Tells `after` about a run; returns when that is done. What it takes counts for the average, as it delays jobs."""
+        cdef int64_t now
+        self._after(jobs, jobs.first + position, take_outcome(seat), started, ended)
+        now = boot_ns()
+        self.busy_ns += now - ended
+        return now
+
+    cdef bint _call(self, LeasedJobs jobs, int position, Seat* seat) except -1:
+        """Calls the handler; returns whether the job simply finished, else leaves its outcome in the seat."""
         cdef list arguments
         cdef PyObject** items
         cdef Py_ssize_t number
@@ -193,23 +400,41 @@ cdef class Backlog:
         try:
             handler = jobs.handler(position)
             if handler is None:
-                self._on_unusual(jobs, jobs.first + position, None)
-                return False
+                return self._unusual(jobs, position, seat, None)
             arguments = jobs.arguments(position)
             items = PySequence_Fast_ITEMS(arguments)
             number = PyList_GET_SIZE(arguments) - 1
             keywords = items[number]
             if PyDict_Size(<object>keywords) == 0:
                 keywords = NULL
-            # The handler cannot reach the list that holds its arguments, so the items stay where they are.
+            if seat.asked:
+                raise interruption(seat.asked)()
+            # Between here and the line after the call no Python code runs but the handler's: nothing else can be
+            # hit. The handler cannot reach the list that holds its arguments, so the items stay where they are.
+            seat.inside = True
             result = PyObject_VectorcallDict(handler, items, number, keywords)
+            seat.inside = False
+            if seat.asked:
+                leave_handler(seat)
             if result == NULL:
                 _propagate()
             Py_DECREF(<object>result)
         except BaseException as exception:
-            self._on_unusual(jobs, jobs.first + position, exception)
-            return False
+            return self._unusual(jobs, position, seat, exception)
+        if seat.asked == CANCEL and seat.told:
+            return self._unusual(jobs, position, seat, JobCancelled())
         return True
+
+    cdef bint _unusual(self, LeasedJobs jobs, int position, Seat* seat, exception) except -1:
+        """Has an outcome made; a job that was to be cancelled is, whatever its handler made of it."""
+        if seat.asked == CANCEL and not isinstance(exception, JobCancelled):
+            cancelled = JobCancelled()
+            cancelled.__cause__ = exception
+            exception = cancelled
+        outcome = self._on_unusual(jobs, jobs.first + position, exception)
+        if self._after is not None:
+            put_outcome(seat, outcome)
+        return False
 
 
 cdef int _propagate() except -1:
