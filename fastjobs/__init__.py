@@ -11,14 +11,17 @@ except ModuleNotFoundError as _error:
     ) from None
 
 from fastjobs.app import FastJobs
+from fastjobs.context import Context
 from fastjobs.errors import (
     ConfigError,
     Discard,
     EnqueueUnknown,
     FastJobsError,
+    JobCancelled,
     JobError,
     JobIdConflict,
     JobNotFound,
+    JobTimeout,
     NotEnqueued,
     PayloadError,
     PayloadTooLarge,
@@ -39,9 +42,13 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "JobIds",
     "Status",
     "Pool",
+    "Context",
     # For handlers to raise
     "Retry",
     "Discard",
+    # Raised in handlers
+    "JobTimeout",
+    "JobCancelled",
     # Errors
     "FastJobsError",
     "ConfigError",

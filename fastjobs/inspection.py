@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
 
 import orjson
 
 from fastjobs._core import Chunk
 from fastjobs.errors import ChunkError, ConfigError, JobNotFound
-from fastjobs.job import Job, Status
+from fastjobs.job import Job, Status, instant
 from fastjobs.keys import queues_key
 from fastjobs.names import check_name
 from fastjobs.record import ErrorRecord, JobRecord
@@ -97,21 +96,9 @@ class Jobs:
         """Turns what the server told into the handle's attributes."""
         record = _record(job.id, found, index)
         job.status = Status(found.status)
-        job.type = record.type
-        payload = record.payload
-        job.args, job.kwargs = (None, None) if payload is None else (payload[:-1], payload[-1])
-        job.priority = record.priority
-        job.due_at = _instant(found.due_at_ms) if found.due_at_ms else None
-        job.created_at = _instant(record.created_at_ms) if record.created_at_ms else None
-        job.attempts = record.attempts
+        job.due_at = instant(found.due_at_ms) if found.due_at_ms else None
         job.retries_left = self._retries_left(record)
-        job.errors = record.errors
-        job.started_at = job.finished_at = job.duration = job.worker = None
-        if record.started_at_ms is not None and record.run_s is not None:
-            job.started_at = _instant(record.started_at_ms)
-            job.duration = timedelta(seconds=record.run_s)
-            job.finished_at = job.started_at + job.duration
-            job.worker = record.worker
+        job.describe(record)
 
     def _retries_left(self, record: JobRecord) -> int | None:
         retries = record.options.get("retries")
@@ -164,7 +151,3 @@ def _record(job_id: str, found: FoundJob, index: int) -> JobRecord:
         record.started_at_ms = round(started_us / 1000 + (start_s - base_s) * 1000)
         record.worker = found.head[9:].decode("utf-8", "replace")
     return record
-
-
-def _instant(at_ms: float) -> datetime:
-    return datetime.fromtimestamp(at_ms / 1000, UTC)

@@ -31,6 +31,11 @@ class HeldSpan:
     #: First column on the board.
     column: int = 0
 
+    @property
+    def earlier_runs(self) -> int:
+        """How often its jobs were run before: it raised, or its process died."""
+        return self.record.attempts + self.record.crashes if self.record else 0
+
     def job_id(self, index: int) -> str:
         """Returns the public id of the job at an index of the chunk."""
         if self.record is not None:

@@ -1,4 +1,4 @@
-"""What becomes of a job that did not simply finish: retried, failed, put back, with its record."""
+"""What becomes of a job that did not simply finish: retried, failed, cancelled, put back, with its record."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from types import TracebackType
 import orjson
 
 from fastjobs import errors
-from fastjobs._core import LeasedJobs
+from fastjobs._core import EXPIRED, LeasedJobs
 from fastjobs.logs import event
 from fastjobs.record import ErrorRecord, JobRecord
 from fastjobs.registry import RegisteredType
-from fastjobs.retry import RetryPolicy
 from fastjobs.store import Outcome
 from fastjobs.worker.leases import HeldSpan
 
 log = logging.getLogger("fastjobs.worker")
 
+#: The files whose code calls handlers.
+_CALLERS = ("core/execute.pxi", "fastjobs/worker/calls.py")
 #: A type no worker knows comes back after 1, 2, 4 ... seconds, at most this many ...
 _UNKNOWN_DELAY_CAP_S = 300
 #: ... and as often as this, about an hour: longer than a deploy takes. Then the job fails.
@@ -60,6 +61,12 @@ def exhausted(span: HeldSpan, index: int, redeliveries: int, worker: str) -> Out
     return span.outcome(index, "failed", record)
 
 
+def cancelled(span: HeldSpan, index: int) -> Outcome:
+    """Ends a job that was cancelled before it was started."""
+    event(log, logging.INFO, "job was cancelled before it was started", job=span.job_id(index))
+    return span.outcome(index, "cancelled", span.record or chunk_record(span, index))
+
+
 class Outcomes:
     """Turns exceptions into outcomes by the policy of the job's type.
 
@@ -79,8 +86,8 @@ class Outcomes:
         self._worker = worker
         self._times = times
 
-    def on_unusual(self, jobs: LeasedJobs, index: int, raised: BaseException | None) -> None:
-        """Called by the execute loop, in an executor thread; leaves an outcome with the lease."""
+    def on_unusual(self, jobs: LeasedJobs, index: int, raised: BaseException | object | None) -> Outcome:
+        """Called by the execute loop, in an executor thread; leaves an outcome with the lease and returns it."""
         span: HeldSpan = jobs.owner
         try:
             outcome = self._outcome(span, jobs, index, raised)
@@ -89,14 +96,19 @@ class Outcomes:
             log.exception("internal error while recording job %s", span.job_id(index))
             outcome = unreadable(span, index, f"its outcome could not be recorded: {error!r}", self._worker)
         span.lease.outcomes.append(outcome)
+        return outcome
 
-    def _outcome(self, span: HeldSpan, jobs: LeasedJobs, index: int, raised: BaseException | None) -> Outcome:
+    def _outcome(self, span: HeldSpan, jobs: LeasedJobs, index: int, raised: BaseException | object | None) -> Outcome:
         record = span.record or chunk_record(span, index)
+        if raised is EXPIRED:
+            return self._expired(span, index, record)
         record.worker = self._worker
-        if raised is None:
+        if not isinstance(raised, BaseException):
             return self._unknown_type(span, index, record)
         column = jobs.column + index - jobs.first
         record.started_at_ms, record.run_s = self._times(jobs.slot, column)
+        if isinstance(raised, errors.JobCancelled):
+            return self._cancelled_running(span, index, record, raised)
         record.attempts += 1
         record.add_error(_job_error(raised, record.attempts, self._worker))
         delay_ms = self._retry_delay_ms(record, raised)
@@ -112,21 +124,24 @@ class Outcomes:
         """Milliseconds until the next run, or None when there is none."""
         if isinstance(raised, errors.Discard) or _does_not_fit(raised):
             return None
-        policy = self._policy(record)
+        policy = self._job_types[record.type].retry.chosen(record.options)
         if record.attempts > policy.retries:
             return None
         if isinstance(raised, errors.Retry) and raised.in_ is not None:
             return max(0, round(raised.in_ * 1000))
         return policy.delay_ms(record.attempts, random)
 
-    def _policy(self, record: JobRecord) -> RetryPolicy:
-        """The type's policy, with what the call chose otherwise."""
-        policy = self._job_types[record.type].retry
-        delay = record.options.get("retry_delay", policy.delay)
-        return RetryPolicy(
-            retries=record.options.get("retries", policy.retries),
-            delay=tuple(delay) if isinstance(delay, list) else delay,
-        )
+    def _expired(self, span: HeldSpan, index: int, record: JobRecord) -> Outcome:
+        message = "was not started in time: it expired before a worker got to it"
+        record.add_error(ErrorRecord(type="Expired", message=message, at_ms=_now_ms(), worker=self._worker))
+        event(log, logging.WARNING, "job expired, it is not run", job=record.id, type=record.type)
+        return span.outcome(index, "cancelled", record)
+
+    def _cancelled_running(self, span: HeldSpan, index: int, record: JobRecord, raised: errors.JobCancelled) -> Outcome:
+        """The run is not charged: nothing went wrong. Its error tells where the handler was."""
+        record.add_error(_job_error(raised, span.earlier_runs + 1, self._worker))
+        event(log, logging.INFO, "job was cancelled while it ran", job=record.id, type=record.type)
+        return span.outcome(index, "cancelled", record)
 
     def _unknown_type(self, span: HeldSpan, index: int, record: JobRecord) -> Outcome:
         """Mixed deploys: another worker, or a newer release, may know the type."""
@@ -158,9 +173,9 @@ def _job_error(raised: BaseException, attempt: int, worker: str) -> ErrorRecord:
 
 
 def _own_frames(raised: BaseException) -> TracebackType | None:
-    """The traceback from the handler on: the frame of the execute loop tells nobody anything."""
+    """The traceback from the handler on: the frames of what calls it tell nobody anything."""
     frames = raised.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename.endswith("core/execute.pxi"):
+    while frames is not None and frames.tb_frame.f_code.co_filename.endswith(_CALLERS):
         frames = frames.tb_next
     return frames
 

@@ -18,12 +18,17 @@ from fastjobs import errors
 from fastjobs._core import Backlog, Board, boot_time_ns
 from fastjobs.config import Config, QueueChoice
 from fastjobs.endpoint import Endpoint
+from fastjobs.job import JobActions
 from fastjobs.logs import event
 from fastjobs.registry import Registry
+from fastjobs.retry import RetryPolicy
 from fastjobs.store import WORKER_RETRIES, Batch, Lease, Store
 from fastjobs.worker.acker import Acker, Receipt
+from fastjobs.worker.calls import Calls
+from fastjobs.worker.canceller import Canceller
 from fastjobs.worker.control import ControlLine
 from fastjobs.worker.executor import Executors
+from fastjobs.worker.hooks import HookCaller
 from fastjobs.worker.leases import HeldLeases
 from fastjobs.worker.outcomes import Outcomes
 from fastjobs.worker.prefetcher import Prefetcher, longest_runs_s
@@ -39,6 +44,8 @@ _REPORT_IDLE_S = 0.005
 _STALLED_S = 0.1
 #: How often a waiting loop looks whether it is stalled.
 _STALL_CHECK_S = 0.05
+#: Timeouts are looked after this exactly.
+_TIMEOUT_STEP_S = 0.01
 #: Delay before a chunk of a newer format is offered again.
 _TOO_NEW_DELAY_MS = 30_000
 
@@ -50,6 +57,7 @@ class WorkerProcess:
         registry: the app's job types.
         config: the app's settings.
         endpoint: where the server is.
+        actions: what the job handles given to hooks act through.
         spec: start parameters.
     """
 
@@ -58,6 +66,7 @@ class WorkerProcess:
         registry: Registry,
         config: Config,
         endpoint: Endpoint,
+        actions: JobActions,
         spec: ProcessSpec,
     ) -> None:
         self._registry = registry
@@ -75,7 +84,10 @@ class WorkerProcess:
         wake_keys = [self._store.keys(queue).wake for queue in self._queues]
         self._waker = Waker(endpoint.connect(config.socket_timeout_s + WAIT_S), wake_keys)
         outcomes = Outcomes(registry, spec.worker, self._board.times)
-        self._backlog = Backlog(self._board, outcomes.on_unusual, self._notify_fd)
+        self._hooks = HookCaller(registry.hooks, registry, actions, spec.worker)
+        self._backlog = Backlog(
+            self._board, outcomes.on_unusual, self._notify_fd, self._hooks.before, self._hooks.after
+        )
         self._executors = Executors(self._backlog, spec.threads)
         self._leases = HeldLeases(self._board)
         self._acker = Acker(
@@ -90,11 +102,15 @@ class WorkerProcess:
             registry,
             self._board,
             self._backlog,
+            Calls(registry, self._backlog),
             self._leases,
             self._choices,
             spec.batch_size,
             spec.worker,
         )
+        self._canceller = Canceller(self._backlog, self._leases, self._prefetcher.suspects)
+        #: (queue, ref) of jobs to be cancelled.
+        self._to_cancel: list[tuple[str, str]] = []
         self._request = 0
         self._to_try: list[str] = []
         self._look_at = 0.0
@@ -110,12 +126,14 @@ class WorkerProcess:
 
     def run(self) -> int:
         """Works until told to stop; returns the exit code."""
+        self._hooks.worker_started()
         self._beat()
         self._open_sessions()
         self._control.send(
             hello={
                 "queues": self._queues,
                 "types": sorted(self._registry),
+                "policies": {name: _plain_policy(job_type.retry) for name, job_type in self._registry.items()},
                 "config": asdict(self._config),
             }
         )
@@ -123,13 +141,17 @@ class WorkerProcess:
         self._executors.start()
         while not self._done():
             self._turn()
-        return self._end()
+        code = self._end()
+        self._hooks.worker_stops()
+        return code
 
     # The loop's turn, in the order of its steps.
 
     def _turn(self) -> None:
         self._beat()
         self._read_control()
+        self._cancel()
+        self._interrupt_overdue()
         batch = self._store.batch()
         receipts = self._reports(batch)
         receipts += self._keep_alive(batch)
@@ -258,6 +280,7 @@ class WorkerProcess:
             event(log, logging.WARNING, "the server does not serve, trying on", reason=failure)
         self._beat()
         self._read_control()
+        self._interrupt_overdue()
         return self._end_at is not None and time.monotonic() >= self._end_at
 
     def _take(self, queue: str, lease: Lease) -> None:
@@ -275,6 +298,19 @@ class WorkerProcess:
             self._to_try = []
             self._look_at = 0.0
             self._prefetcher.accept(queue, lease)
+
+    # Interrupting.
+
+    def _cancel(self) -> None:
+        """Cancels what it was told to. Not in the middle of a fetch: what that brings may be meant."""
+        for queue, ref in self._to_cancel:
+            self._canceller.cancel(queue, ref)
+        self._to_cancel.clear()
+
+    def _interrupt_overdue(self) -> None:
+        for thread, started_ns in self._backlog.overdue():
+            if self._backlog.interrupt(thread, errors.JobTimeout, started_ns):
+                event(log, logging.WARNING, "job runs longer than its timeout, interrupting it", thread=thread)
 
     # Waiting.
 
@@ -307,7 +343,7 @@ class WorkerProcess:
 
     def _something_new(self, looking: bool) -> bool:
         """What an executor did between the last look and `waiting`, of which it gave no notice."""
-        if self._backlog.executed == self._reported:
+        if self._backlog.executed == self._reported and not self._unusual():
             return False
         idle = self._executors.idle == self._spec.threads
         return idle or (looking and self._backlog.unstarted <= self._backlog.low_water)
@@ -315,7 +351,7 @@ class WorkerProcess:
     def _wait_s(self, wants: bool) -> float:
         """How long to sleep at most, in seconds."""
         now = time.monotonic()
-        times = [WAIT_S]
+        times: list[float] = [WAIT_S]
         if self._report_at is not None:
             times.append(self._report_at - now)
         if wants:
@@ -324,6 +360,12 @@ class WorkerProcess:
             times.append(_STALL_CHECK_S)
         if self._end_at is not None:
             times.append(self._end_at - now)
+        deadline_ns = self._backlog.next_deadline_ns()
+        if deadline_ns:
+            times.append((deadline_ns - boot_time_ns()) / 1e9)
+        if self._backlog.unstarted and self._backlog.shortest_timeout_ns:
+            # A job that starts while this thread sleeps may be due before any that runs now.
+            times.append(max(_TIMEOUT_STEP_S, self._backlog.shortest_timeout_ns / 1e9))
         times.append(self._config.lease_ms / 6000)
         return min(times)
 
@@ -365,6 +407,7 @@ class WorkerProcess:
             event(log, logging.ERROR, "ack refused: possible duplicates", jobs=jobs)
         if not self._fenced:
             self._fenced = True
+            self._board.valid_until_ns = 0
             event(log, logging.ERROR, "the lease was lost, its jobs run elsewhere")
             self._stop(self._spec.shutdown_timeout_s)
 
@@ -374,6 +417,8 @@ class WorkerProcess:
         for message in self._control.receive():
             if "stop" in message:
                 self._stop(message["stop"])
+            for queue, refs in message.get("cancel", {}).items():
+                self._to_cancel += [(queue, ref) for ref in refs]
         if self._control.closed and self._end_at is None:
             event(log, logging.WARNING, "the supervisor is gone, ending")
             self._stop(self._spec.shutdown_timeout_s)
@@ -407,3 +452,8 @@ class WorkerProcess:
                 if replies is None or replies[0][1]:
                     break
         return EXIT_FENCED if self._fenced else EXIT_DONE
+
+
+def _plain_policy(policy: RetryPolicy) -> dict[str, Any]:
+    """What the supervisor can know of a policy: it runs no code of the app, so a function becomes the default."""
+    return {"retries": policy.retries, "delay": None if callable(policy.delay) else policy.delay}

@@ -24,6 +24,7 @@ from fastjobs.config import Config, WorkerConfig
 from fastjobs.endpoint import Endpoint
 from fastjobs.keys import workers_key
 from fastjobs.logs import event
+from fastjobs.retry import RetryPolicy
 from fastjobs.store import Batch, Store
 from fastjobs.worker.child import Child
 from fastjobs.worker.reclaimer import Reclaimer
@@ -91,6 +92,7 @@ class Supervisor:
         self._children: list[Child] = []
         self._queues: list[str] = []
         self._types: list[str] = []
+        self._policies: dict[str, RetryPolicy] = {}
         self._store: Store | None = None
         self._reclaimer: Reclaimer | None = None
         self._restart = Backoff(first_s=0.1, cap_s=30.0)
@@ -124,6 +126,7 @@ class Supervisor:
         self._poll()
         self._obey_signals()
         self._listen()
+        self._kill_overdue()
         self._reap()
         self._settle()
         now = time.monotonic()
@@ -152,6 +155,7 @@ class Supervisor:
             due.append(self._start_at)
         if self._config.burst and self._store is not None:
             due.append(self._burst_at)
+        due += self._overdue_at()
         if self._unsettled or any(child.control.closed for child in self._children):
             due.append(time.monotonic() + 0.01)
         timeout_s = max(0.0, min(due) - time.monotonic())
@@ -187,6 +191,7 @@ class Supervisor:
         if self._store is None:
             config = Config(**hello["config"])
             self._queues, self._types = hello["queues"], hello["types"]
+            self._policies = {name: RetryPolicy(**policy) for name, policy in hello["policies"].items()}
             timeout_s = min(_SERVER_TIMEOUT_S, config.socket_timeout_s)
             self._store = Store(Endpoint(config).connect(timeout_s), config)
             self._reclaimer = Reclaimer(self._store, self._queues)
@@ -194,6 +199,27 @@ class Supervisor:
             self._on_ready(hello)
             self._guarded(self._check_server)
         event(log, logging.INFO, "process ready", pid=child.pid)
+
+    def _overdue_at(self) -> list[float]:
+        """When running jobs will have outlived timeout and grace; those that start later are found within a second."""
+        if self._store is None:
+            return []
+        now, now_ns, grace_s = time.monotonic(), boot_time_ns(), self._store.config.timeout_grace_s
+        deadlines_ns = [child.board.next_deadline_ns() for child in self._children if not child.overdue]
+        return [now + (deadline_ns - now_ns) / 1e9 + grace_s for deadline_ns in deadlines_ns if deadline_ns]
+
+    def _kill_overdue(self) -> None:
+        """Ends processes in which a job goes on although it was interrupted: it hangs in C, or does not want to end."""
+        if self._store is None:
+            return
+        grace_ns = int(self._store.config.timeout_grace_s * 1e9)
+        for child in self._children:
+            if child.overdue:
+                continue
+            child.overdue = child.board.overdue(grace_ns)
+            if child.overdue:
+                event(log, logging.ERROR, "job does not end after its timeout, its process is replaced", pid=child.pid)
+                child.kill()
 
     def _reap(self) -> None:
         """Looks after processes that have ended."""
@@ -225,7 +251,7 @@ class Supervisor:
                 return
         if time.monotonic() - child.started_at >= _STABLE_S:
             self._restart.reset()
-        wait_s = 0.0 if code == EXIT_FENCED else self._restart.next_s()
+        wait_s = 0.0 if code == EXIT_FENCED or child.overdue else self._restart.next_s()
         self._start_at = time.monotonic() + wait_s
         event(
             log,
@@ -239,7 +265,9 @@ class Supervisor:
         """Settles what dead processes left; what the server cannot take now is tried again."""
         for child, cause in list(self._unsettled):
             assert self._store is not None
-            recovery = Recovery(self._store, self._queues, child.session, self._worker, cause)
+            recovery = Recovery(
+                self._store, self._queues, child.session, self._worker, cause, child.overdue, self._policies
+            )
             try:
                 found = recovery.run(child.board)
             except errors.StoreError as error:
