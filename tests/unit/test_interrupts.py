@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-
 from fastjobs._core import EXPIRED, Backlog, Board, Chunk, ChunkWriter, LeasedJobs, boot_time_ns
+
 from fastjobs.errors import JobCancelled, JobTimeout
 from tests.harness.waiting import wait_until
 
