@@ -298,10 +298,24 @@ cdef class Backlog:
         return None
 
     def asked(self, int thread, int64_t expected_started_ns):
-        """Returns what the job was asked to end with, JobTimeout or JobCancelled, and takes it as told; else None."""
+        """Returns what the job is to end with, JobTimeout or JobCancelled, for the caller to raise; else None.
+
+        In the handler's own thread that is instead of raising it there: it is not raised twice.
+        """
         cdef Seat* seat = &self._seats[thread]
-        if self.board._thread[thread].started_ns != expected_started_ns or seat.asked == NOTHING:
+        cdef ThreadState* state = &self.board._thread[thread]
+        cdef bint own = PyThread_get_thread_ident() == seat.thread_id
+        if expected_started_ns == 0 or state.started_ns != expected_started_ns:
             return None
+        if seat.asked == NOTHING and 0 < state.deadline_ns <= boot_ns():
+            if own:
+                seat.asked = TIME_OUT
+            else:
+                self.interrupt(thread, JobTimeout, expected_started_ns)
+        if seat.asked == NOTHING:
+            return None
+        if own:
+            PyThreadState_SetAsyncExc(seat.thread_id, NULL)
         seat.told = True
         return interruption(seat.asked)
 

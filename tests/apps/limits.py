@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import threading
 import time
 
 from fastjobs import Context, FastJobs, JobCancelled, JobTimeout
-from tests.apps.notes import note
+from tests.apps.notes import note, notes
 
 app = FastJobs()
 
@@ -27,7 +26,7 @@ def loops(name: str) -> None:
 @app.job(timeout=0.2, retries=1, retry_delay=0.1)
 def loops_once(name: str) -> None:
     note(name, "began")
-    if f"{name} timed out" in open(os.environ["TEST_NOTES"]).read().splitlines():
+    if f"{name} timed out" in notes():
         return
     try:
         while True:
@@ -70,7 +69,7 @@ def short(name: str) -> None:
 def neighbour(name: str) -> None:
     """Is running whenever a process is replaced, and finishes once there is a go."""
     note(name, "began")
-    while "go" not in open(os.environ["TEST_NOTES"]).read().splitlines():
+    while "go" not in notes():
         time.sleep(0.01)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 
 def note(*words: object) -> None:
@@ -10,3 +11,7 @@ def note(*words: object) -> None:
     descriptor = os.open(os.environ["TEST_NOTES"], os.O_WRONLY | os.O_APPEND)
     os.write(descriptor, line.encode())
     os.close(descriptor)
+
+
+def notes() -> list[str]:
+    return Path(os.environ["TEST_NOTES"]).read_text().splitlines()

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -115,9 +115,7 @@ class AppFile:
     def close(self) -> None:
         """Ends the workers that are left, with all their processes."""
         for worker in self._workers:
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(worker.pid, 9)
-            except ProcessLookupError:
-                pass
             worker.wait()
         self.app.close()

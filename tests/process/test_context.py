@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,3 +107,21 @@ def test_check_raises_once_the_deadline_has_passed() -> None:
     with pytest.raises(JobTimeout, match="ran longer"):
         context.check()
     assert not context.lease_lost
+
+
+def test_the_example_shows_what_it_says(
+    server: ServerProcess, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASTJOBS_URL", server.url)
+    monkeypatch.setenv("FASTJOBS_NAMESPACE", namespace)
+    example = Path(__file__).parents[2] / "examples" / "context.py"
+    output = subprocess.run(
+        [sys.executable, example], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+    ).stdout.splitlines()
+
+    assert sorted(output[:-3]) == [
+        "count_primes(1000,) is finished",
+        "count_primes(100000000,) is failed after JobTimeout",
+        "count_primes(100000000,) is retrying after JobTimeout",
+    ]
+    assert output[-3:] == ["finished []", "failed ['JobTimeout', 'JobTimeout']", "cancelled ['Expired']"]

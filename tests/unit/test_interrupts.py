@@ -35,7 +35,7 @@ class Bench:
     def on_unusual(self, jobs: LeasedJobs, index: int, raised: Any) -> object:
         # Python code, long enough to be hit by what is raised too late.
         for _ in range(20):
-            raised = list((raised,))[0]
+            (raised,) = (raised,)
         self.unusual[index] = raised
         return raised if raised is not None else "unknown"
 
@@ -258,6 +258,58 @@ def test_a_job_is_overdue_only_once_its_own_timeout_is_over(bench: Bench) -> Non
     assert [type(bench.unusual[index]) for index in range(2)] == [JobTimeout, JobTimeout]
     assert bench.backlog.overdue() == []
     assert bench.backlog.next_deadline_ns() == 0
+
+
+def test_what_a_handler_was_told_in_its_own_thread_is_not_raised_again(bench: Bench) -> None:
+    told: list[object] = []
+
+    def handler(index: int) -> None:
+        thread, started_ns, _, _, own_index = bench.backlog.current()
+        assert own_index == index
+        assert bench.backlog.asked(thread, started_ns) is None
+        while not told:
+            if asked := bench.backlog.asked(thread, started_ns):
+                told.append(asked)
+        assert bench.backlog.overdue() == []
+        assert not bench.backlog.interrupt(thread, JobTimeout, started_ns)
+        spin(1000)
+        bench.backlog.interrupt(thread, JobCancelled, started_ns)
+        spin(1000)
+
+    bench.push(handler, limits=[(5_000_000, 0)])
+    bench.start(1)
+    bench.join()
+
+    assert told == [JobTimeout]
+    assert isinstance(bench.unusual[0], JobCancelled)
+
+
+def test_a_helper_thread_that_is_told_does_not_spare_the_handler(bench: Bench) -> None:
+    told: list[object] = []
+
+    def handler(index: int) -> None:
+        thread, started_ns, *_ = bench.backlog.current()
+
+        def watch() -> None:
+            assert bench.backlog.current() is None
+            while not told:
+                if asked := bench.backlog.asked(thread, started_ns):
+                    told.append(asked)
+
+        helper = threading.Thread(target=watch)
+        helper.start()
+        try:
+            while True:
+                spin(10)
+        finally:
+            helper.join()
+
+    bench.push(handler, limits=[(5_000_000, 0)])
+    bench.start(1)
+    bench.join()
+
+    assert told == [JobTimeout]
+    assert isinstance(bench.unusual[0], JobTimeout)
 
 
 def test_the_board_tells_the_supervisor_about_overdue_jobs(bench: Bench) -> None:
