@@ -49,6 +49,8 @@ cdef class LeasedJobs:
     #: By entry of the type table; NULL when nothing is limited.
     cdef Limits* _limits
     cdef list _given_limits
+    #: Whether running them takes more than calling the handler: they have limits, or there are hooks.
+    cdef bint _watched
 
     def __init__(
         self, Chunk chunk, list handlers not None, int slot, int column, int first, int count,
@@ -104,13 +106,16 @@ cdef class LeasedJobs:
     cdef LeasedJobs _cut(self, int position):
         """Leaves the job at a position out: the jobs before it stay here, the ones behind it are returned, or None."""
         cdef int behind = self.count - position - 1
+        cdef LeasedJobs rest
         self.count = position
         if behind == 0:
             return None
-        return LeasedJobs(
+        rest = LeasedJobs(
             self.chunk, self.handlers, self.slot, self.column + position + 1, self.first + position + 1, behind,
             None, self.owner, self._given_limits,
         )
+        rest._watched = self._watched
+        return rest
 
 
 @cython.final
@@ -172,6 +177,7 @@ cdef class Backlog:
                 timeout_ns = jobs._limits[entry].timeout_ns
                 if timeout_ns and not 0 < self.shortest_timeout_ns <= timeout_ns:
                     self.shortest_timeout_ns = timeout_ns
+        jobs._watched = jobs._limits != NULL or self._before is not None or self._after is not None
         self.unstarted += jobs.count
         self._spans.append(jobs)
 
@@ -348,7 +354,10 @@ cdef class Backlog:
                 self.unstarted -= 1
                 if self.waiting and self.unstarted <= self.low_water:
                     self.notify()
-                now = self._run(jobs, position, state, seat, now)
+                if jobs._watched:
+                    now = self._run_watched(jobs, position, state, seat, now)
+                else:
+                    now = self._run(jobs, position, state, seat, now)
             # Another thread may have taken the last job, and this entry away, meanwhile.
             if self._spans and self._spans[0] is jobs:
                 self._spans.popleft()
@@ -360,41 +369,51 @@ cdef class Backlog:
         cdef int column = jobs.column + position
         cdef int64_t ended
         cdef bint finished
-        if jobs._limits == NULL:
-            state.deadline_ns = 0
-        elif not self._begin_limited(jobs, position, state, now):
-            return boot_ns()
         slot.started_ns[column] = now
         slot.state[column] = STARTED
         state.slot = jobs.slot
         state.column = column
-        seat.asked = NOTHING
         state.started_ns = now
-        if self._before is not None:
-            self._before(jobs, jobs.first + position)
         finished = self._call(jobs, position, seat)
         ended = boot_ns()
         slot.run_s[column] = <float>((ended - now) * 1e-9)
         slot.state[column] = FINISHED if finished else RAISED
+        # From here on nothing can be asked of the job.
         state.started_ns = 0
+        seat.asked = NOTHING
         self.executed += 1
+        self.busy_ns += ended - now
         self.board._header.executed += 1
         if not finished:
             self.board._header.raised += 1
-        self.busy_ns += ended - now
+        return ended
+
+    cdef int64_t _run_watched(self, LeasedJobs jobs, int position, ThreadState* state, Seat* seat, int64_t now) except -1:
+        """Runs one job within its limits and between the hooks; returns when all that ended."""
+        cdef Slot* slot = &self.board._slot[jobs.slot]
+        cdef int column = jobs.column + position
+        cdef int64_t ended
+        cdef Limits* limits
+        if jobs._limits != NULL:
+            limits = &jobs._limits[jobs.entry(position)]
+            if limits.expires_ns and limits.expires_ns <= now:
+                slot.state[column] = RAISED
+                self._on_unusual(jobs, jobs.first + position, EXPIRED)
+                return boot_ns()
+            state.deadline_ns = now + limits.timeout_ns if limits.timeout_ns else 0
+        if self._before is not None:
+            # The job is as good as started: a hook that kills the process is the job's, and its time is.
+            slot.started_ns[column] = now
+            slot.state[column] = STARTED
+            state.slot = jobs.slot
+            state.column = column
+            state.started_ns = now
+            self._before(jobs, jobs.first + position)
+        ended = self._run(jobs, position, state, seat, now)
+        state.deadline_ns = 0
         if self._after is not None:
             ended = self._tell_after(jobs, position, seat, now, ended)
         return ended
-
-    cdef bint _begin_limited(self, LeasedJobs jobs, int position, ThreadState* state, int64_t now) except -1:
-        """Sets the deadline of a job with limits; returns False when it has expired and so is not run."""
-        cdef Limits* limits = &jobs._limits[jobs.entry(position)]
-        if limits.expires_ns and limits.expires_ns <= now:
-            self.board._slot[jobs.slot].state[jobs.column + position] = RAISED
-            self._on_unusual(jobs, jobs.first + position, EXPIRED)
-            return False
-        state.deadline_ns = now + limits.timeout_ns if limits.timeout_ns else 0
-        return True
 
     cdef int64_t _tell_after(self, LeasedJobs jobs, int position, Seat* seat, int64_t started, int64_t ended) except -1:
         """Tells `after` about a run; returns when that is done. What it takes counts for the average, as it delays jobs."""
