@@ -153,6 +153,9 @@ cdef class Backlog:
     cdef object _after
     #: One per thread of the board.
     cdef Seat* _seats
+    #: Of the board, which does not move.
+    cdef BoardHeader* _header
+    cdef Slot* _slot
 
     def __init__(self, Board board not None, on_unusual, int notify_fd, before=None, after=None):
         self.board = board
@@ -161,6 +164,8 @@ cdef class Backlog:
         self._on_unusual = on_unusual
         self._before = before
         self._after = after
+        self._header = board._header
+        self._slot = board._slot
         self._seats = <Seat*>calloc(board.threads, sizeof(Seat))
         if self._seats == NULL:
             raise MemoryError()
@@ -342,19 +347,20 @@ cdef class Backlog:
         cdef int64_t begun = self.executed
         cdef ThreadState* state = &self.board._thread[thread]
         cdef Seat* seat = &self._seats[thread]
+        cdef BoardHeader* header = self._header
         seat.thread_id = PyThread_get_thread_ident()
         while self._spans:
             jobs = self._spans[0]
             seat.jobs = <PyObject*>jobs
             while jobs._next < jobs.count:
-                if self.stopped or now >= self.board._header.valid_until_ns:
+                if self.stopped or now >= header.valid_until_ns:
                     return self.executed - begun
                 position = jobs._next
                 jobs._next = position + 1
                 self.unstarted -= 1
                 if self.waiting and self.unstarted <= self.low_water:
                     self.notify()
-                if jobs._watched:
+                if unlikely(jobs._watched):
                     now = self._run_watched(jobs, position, state, seat, now)
                 else:
                     now = self._run(jobs, position, state, seat, now)
@@ -365,7 +371,7 @@ cdef class Backlog:
 
     cdef int64_t _run(self, LeasedJobs jobs, int position, ThreadState* state, Seat* seat, int64_t now) except -1:
         """Runs one job; returns when it ended."""
-        cdef Slot* slot = &self.board._slot[jobs.slot]
+        cdef Slot* slot = &self._slot[jobs.slot]
         cdef int column = jobs.column + position
         cdef int64_t ended
         cdef bint finished
@@ -383,14 +389,14 @@ cdef class Backlog:
         seat.asked = NOTHING
         self.executed += 1
         self.busy_ns += ended - now
-        self.board._header.executed += 1
-        if not finished:
-            self.board._header.raised += 1
+        self._header.executed += 1
+        if unlikely(not finished):
+            self._header.raised += 1
         return ended
 
     cdef int64_t _run_watched(self, LeasedJobs jobs, int position, ThreadState* state, Seat* seat, int64_t now) except -1:
         """Runs one job within its limits and between the hooks; returns when all that ended."""
-        cdef Slot* slot = &self.board._slot[jobs.slot]
+        cdef Slot* slot = &self._slot[jobs.slot]
         cdef int column = jobs.column + position
         cdef int64_t ended
         cdef Limits* limits
@@ -440,21 +446,21 @@ cdef class Backlog:
             keywords = items[number]
             if PyDict_Size(<object>keywords) == 0:
                 keywords = NULL
-            if seat.asked:
-                raise interruption(seat.asked)()
+            if unlikely(seat.asked != NOTHING):
+                refuse_to_start(seat)
             # Between here and the line after the call no Python code runs but the handler's: nothing else can be
             # hit. The handler cannot reach the list that holds its arguments, so the items stay where they are.
             seat.inside = True
             result = PyObject_VectorcallDict(handler, items, number, keywords)
             seat.inside = False
-            if seat.asked:
+            if unlikely(seat.asked != NOTHING):
                 leave_handler(seat)
             if result == NULL:
                 _propagate()
             Py_DECREF(<object>result)
         except BaseException as exception:
             return self._unusual(jobs, position, seat, exception)
-        if seat.asked == CANCEL and seat.told:
+        if unlikely(seat.asked == CANCEL and seat.told):
             return self._unusual(jobs, position, seat, JobCancelled())
         return True
 

@@ -11,6 +11,10 @@ cdef extern from "Python.h":
     unsigned long PyThread_get_thread_ident()
     int PyThreadState_SetAsyncExc(unsigned long, PyObject*)
 
+cdef extern from *:
+    #: Keeps what seldom happens out of the way of what always does.
+    bint unlikely(bint)
+
 cdef enum Request:
     NOTHING = 0
     #: The job's time is over.
@@ -52,6 +56,10 @@ cdef void leave_handler(Seat* seat) noexcept:
         seat.told = True
     else:
         PyThreadState_SetAsyncExc(seat.thread_id, NULL)
+
+
+cdef int refuse_to_start(Seat* seat) except -1:
+    raise interruption(seat.asked)()
 
 
 cdef inline object interruption(Request asked):
