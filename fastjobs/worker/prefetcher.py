@@ -81,8 +81,8 @@ class Prefetcher:
         self._average_s = _FIRST_GUESS_S
         self._measured = (0, 0)
         self._chunks: OrderedDict[str, Chunk] = OrderedDict()
-        #: Chunks of the lease being taken in that cannot be read: their payload comes with the first span only.
-        self._refused: dict[str, errors.ChunkError] = {}
+        #: Chunks of the lease being taken in that cannot be read, with their size: it comes with the first span only.
+        self._refused: dict[str, tuple[errors.ChunkError, int]] = {}
         #: Spans written by a newer release, to be put off.
         self.too_new: list[HeldSpan] = []
         #: Jobs that killed a process before: each is run alone.
@@ -105,7 +105,7 @@ class Prefetcher:
         return min(max(ideal, self._board.threads), self._batch_size)
 
     def excess(self, target: int) -> bool:
-        """Whether so many jobs were leased, before it was known what they cost, that others should have some of them."""
+        """Whether so many jobs were leased, before it was known what they cost, that others should have some."""
         unstarted = self._backlog.unstarted
         waits_s = unstarted * self._average_s / self._board.threads
         return unstarted > 2 * target + self._board.threads and waits_s > _EXCESS_HORIZONS * _HORIZON_S
@@ -152,7 +152,8 @@ class Prefetcher:
     def _hold(self, lease: HeldLease, item: LeasedSpan, ref: str, first: int, count: int) -> HeldSpan:
         """Reads the payload of a leased span, as far as it can be read."""
         detached = is_detached(item.ref)
-        span = HeldSpan(lease, ref, item.n, first, count, item.priority)
+        _, refused_n = self._refused.get(ref, (None, 0))
+        span = HeldSpan(lease, ref, item.n or refused_n, first, count, item.priority)
         span.sequence = item.sequence
         try:
             if item.payload is None:
@@ -161,7 +162,7 @@ class Prefetcher:
                 span.record = JobRecord.decode(item.payload)
                 span.keep_ms = self._keep_ms([span.record.type])
             else:
-                span.chunk = self._chunk(ref, item.payload)
+                span.chunk = self._chunk(ref, item.payload, item.n)
                 span.n = span.chunk.n
                 if first + count > span.n:
                     span.chunk = None
@@ -238,16 +239,16 @@ class Prefetcher:
             default=default,
         )
 
-    def _chunk(self, chunk_id: str, payload: bytes) -> Chunk:
+    def _chunk(self, chunk_id: str, payload: bytes, n: int) -> Chunk:
         """Decodes a chunk, or finds it decoded."""
         if chunk_id in self._refused:
-            raise self._refused[chunk_id]
+            raise self._refused[chunk_id][0]
         chunk = self._chunks.pop(chunk_id, None)
         if chunk is None or payload:
             try:
                 chunk = Chunk.decode(payload)
             except errors.ChunkError as error:
-                self._refused[chunk_id] = error
+                self._refused[chunk_id] = (error, n)
                 raise
         if chunk.n > 1:
             self._chunks[chunk_id] = chunk
