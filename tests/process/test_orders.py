@@ -1,4 +1,4 @@
-"""Orders to running workers: quiet, stop, pause; what the list of workers tells; schedules met by real workers."""
+"""Orders to running workers: quiet, stop, pause, cancel; what the list of workers tells; schedules that are met."""
 
 from __future__ import annotations
 
@@ -91,3 +91,42 @@ def test_many_jobs_due_in_one_instant_all_run_and_hold_up_nothing_else(lab):
     lab.wait_ended("ahead")
     lab.wait(lambda: len(lab.ledger.number_counts()) == 3_300, "all jobs have run", timeout_s=60)
     assert set(lab.ledger.number_counts().values()) == {1}
+
+
+def test_an_executing_job_is_cancelled_by_the_next_heartbeat(lab):
+    job = lab.jobs.hold.enqueue("job", str(lab.gate()))
+    behind = lab.jobs.hold.enqueue("behind", str(lab.gate("other")))
+    lab.worker()
+    lab.wait_started("job")
+    assert job.cancel().status is Status.EXECUTING
+    lab.wait(lambda: job.refresh().status is Status.CANCELLED, "the job ends cancelled")
+    assert job.error is not None
+    assert job.error.type == "JobCancelled"
+    lab.wait_started("behind")
+    assert behind.refresh().status is Status.EXECUTING
+    lab.gate("other").touch()
+    lab.wait(lambda: lab.counts() == {"finished": 1, "cancelled": 1}, "its neighbour finishes")
+    assert lab.ledger.count("END", "job") == 0
+
+
+def test_all_executing_and_waiting_jobs_are_cancelled_at_once(lab):
+    lab.jobs.hold.enqueue_many([(number, str(lab.gate())) for number in range(50)])
+    lab.worker("-p", "2", "-c", "3")
+    lab.wait(lambda: len(lab.ledger.keys("START")) == 6, "all threads are busy")
+    assert lab.app.jobs.where(type="hold").cancel_all() == 50
+    lab.wait(lambda: lab.counts() == {"cancelled": 50}, "all jobs end cancelled")
+    assert lab.ledger.keys("END") == []
+    assert len(lab.ledger.keys("START")) == 6
+
+
+def test_jobs_that_turn_out_to_be_slow_are_shared_with_idle_processes(lab):
+    lab.app.enqueue_many([lab.jobs.number.call(number) for number in range(20_000)])
+    lab.jobs.take.options(queue="slow").enqueue_many([(number, 0.02) for number in range(200)])
+    lab.worker("-p", "2", "-Q", "default,slow").wait_ready(2)
+    lab.wait(lambda: len(lab.ledger.keys("END")) == 200, "the slow jobs have run")
+    by_process = {}
+    for entry in lab.ledger.entries():
+        if entry.what == "START":
+            by_process[entry.pid] = by_process.get(entry.pid, 0) + 1
+    assert len(by_process) == 2
+    assert min(by_process.values()) >= 50
