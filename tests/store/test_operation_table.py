@@ -56,11 +56,11 @@ class Jobs:
         """Brings a job into a status; returns its id."""
         if status == "gone":
             return "never~1" if kind == "among others" else "never"
-        delay = {"delay": 3600.0} if status == "scheduled" and kind != "retried" else {}
+        delay = 3600.0 if status == "scheduled" and kind != "retried" else None
         if kind == "among others":
-            job_id = self.work.options(**delay).enqueue_many([0, 0, 0])[1]
+            job_id = self.work.options(delay=delay).enqueue_many([0, 0, 0])[1]
         else:
-            job_id = self.work.options(job_id="chosen", **delay).enqueue(0).id
+            job_id = self.work.options(job_id="chosen", delay=delay).enqueue(0).id
         if kind == "retried":
             self._end(job_id, "retrying", 0)
         if status == "executing":
