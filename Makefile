@@ -9,7 +9,7 @@ CORE := fastjobs/_core.pyx $(wildcard fastjobs/core/*.pxi)
 BUILT_FROM := pyproject.toml setup.py $(CORE)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build demo test test-redis lint format types bench bench-quick clean
+.PHONY: help venv build demo test test-redis lint format types bench bench-quick bench-guard bench-peers clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -57,7 +57,17 @@ bench: $(VENV)/dev.stamp ## Run all benchmarks.
 bench-quick: $(VENV)/dev.stamp ## Run them small: do they work?
 	$(BIN)/python -m bench.run --quick
 
+bench-guard: $(VENV)/dev.stamp ## Check the figures that hold on every machine against their floors.
+	$(BIN)/python -m bench.guard
+
+bench-peers: $(VENV)/dev.stamp ## Compare with other job queues, installed apart in .venv-peers and .venv-arq.
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet -r bench/peers/requirements.txt
+	$(PYTHON) -m venv .venv-arq
+	.venv-arq/bin/pip install --quiet -r bench/peers/requirements-arq.txt
+	$(BIN)/python -m bench.peers --python .venv-peers/bin/python --python arq=.venv-arq/bin/python
+
 clean: ## Remove what was made here, but no server's data.
-	rm -rf $(VENV) build dist .demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) .venv-peers .venv-arq build dist .demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	rm -f fastjobs/_core.c fastjobs/*.so
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

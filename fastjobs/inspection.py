@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from fastjobs.errors import ConfigError, JobNotFound
 from fastjobs.found import address, fill
@@ -14,6 +14,7 @@ from fastjobs.listing import ListedJob, Listing
 from fastjobs.names import check_name
 from fastjobs.operations import Add, Operations, listed
 from fastjobs.options import Options, check_priority
+from fastjobs.recurring import Definition
 from fastjobs.registry import Registry
 from fastjobs.store import Store
 
@@ -193,6 +194,17 @@ class Jobs:
     def destroy(self, job: Job) -> None:
         """See `Job.destroy`."""
         self.operations(job.queue).destroy(job.id)
+
+    def next_time(self, job: Job) -> datetime | None:
+        """See `Job.next_time`."""
+        store = self._store()
+        if job.recurring is None:
+            return None
+        (stored,) = store.batch().command("HGET", store.keys(job.queue).recurring, job.recurring).run()
+        if stored is None:
+            return None
+        definition = Definition.decode(job.recurring, stored)
+        return None if definition.paused else datetime.fromtimestamp(definition.due_ms / 1000, UTC)
 
     # What selections call.
 

@@ -100,6 +100,9 @@ class JobActions(Protocol):
     def destroy(self, job: Job) -> None:
         """Removes every trace of the job."""
 
+    def next_time(self, job: Job) -> datetime | None:
+        """Looks up when the recurring job that it is a run of is due next."""
+
 
 class Job:
     """A handle of one job: what was known of it when it was enqueued, found or last refreshed.
@@ -157,6 +160,11 @@ class Job:
     def recurring(self) -> str | None:
         """Id of the recurring job that this is a run of; None for other jobs."""
         return definition_of(self.id)
+
+    @property
+    def next_time(self) -> datetime | None:
+        """When the recurring job that this is a run of is due next, as of now; None for other jobs, and in a pause."""
+        return None if self.recurring is None else self._actions.next_time(self)
 
     def refresh(self) -> Job:
         """Loads the job's present state into this handle and returns it.

@@ -8,18 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from typing import Any, NamedTuple, overload
 
-import orjson
-
 from fastjobs import errors
-from fastjobs._core import Chunk, ChunkWriter, new_id
+from fastjobs._core import ChunkWriter, new_id
 from fastjobs.config import Config
 from fastjobs.connection import Client
 from fastjobs.job import JobIds, job_id
 from fastjobs.options import Options, now_ms
-from fastjobs.record import JobRecord
 from fastjobs.registry import RegisteredType
 from fastjobs.sending import Line, Progress, Sending
-from fastjobs.store import Store, Stored, record_body
+from fastjobs.store import Store
 
 #: Chunks being filled at a time when calls of several queues, priorities or due times are mixed.
 _OPEN_CHUNKS = 64
@@ -77,10 +74,8 @@ class Producer:
             blob = _pack(writer, call)
         chunk_id = call.options.job_id or new_id()
         sending = self._sending()
-        line = call.line
-        sending.send(line, chunk_id, 1, blob)
-        if sending.finish() is Stored.DETACHED:
-            self._compare_detached(line.queue, chunk_id, blob)
+        sending.send(call.line, chunk_id, 1, blob)
+        sending.finish()
         return chunk_id
 
     def enqueue_many(
@@ -163,18 +158,6 @@ class Producer:
         finally:
             writer.clear()
             self._local.writer = writer
-
-    def _compare_detached(self, queue: str, chunk_id: str, blob: bytes) -> None:
-        """A job with this id exists and has left its chunk; it may be this very one, sent before."""
-        store = self.store()
-        (stored,) = store.batch().command("HGET", store.keys(queue).jobs, f"{chunk_id}~0").run()
-        if stored is None:
-            return
-        record, chunk = JobRecord.decode(record_body(stored)), Chunk.decode(blob)
-        name, options = chunk.types[0]
-        same_options = record.options == (orjson.loads(options) if options else {})
-        if record.type != name or record.payload != orjson.loads(chunk.payload(0)) or not same_options:
-            raise errors.JobIdConflict(chunk_id)
 
 
 def line_of(job_type: RegisteredType, options: Options) -> Line:

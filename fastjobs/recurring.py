@@ -163,12 +163,10 @@ class Cron:
             raise errors.ConfigError(f"cron expression {expression!r}: use five fields, or six with seconds first")
         cron = Cron(text.upper(), _check_zone(tz))
         try:
-            cron.following(0, 0)
+            cron.first(0)
         except _UNREADABLE as error:
             reason = str(error) or "it cannot be read"
             raise errors.ConfigError(f"cron expression {expression!r}: {reason}") from None
-        except StopIteration:
-            raise errors.ConfigError(f"cron expression {expression!r} never comes due") from None
         return cron
 
     @property
@@ -187,12 +185,19 @@ class Cron:
         return not minute.startswith("*") and not hour.startswith("*")
 
     def first(self, now_ms: int) -> int:
-        """Returns the first due instant after `now_ms`."""
-        return next(self._after(now_ms))
+        """Returns the first due instant after `now_ms`.
+
+        Raises:
+            ConfigError: there is none within fifty years.
+        """
+        due_ms = next(self._after(now_ms), None)
+        if due_ms is None:
+            raise errors.ConfigError(f"cron expression {self.expression!r} never comes due")
+        return due_ms
 
     def following(self, due_ms: int, now_ms: int) -> int:
         """Returns the first due instant after `now_ms`; `due_ms` itself if that is still to come."""
-        return due_ms if due_ms > now_ms else next(self._after(now_ms))
+        return due_ms if due_ms > now_ms else self.first(now_ms)
 
     def last_dues(self, due_ms: int, now_ms: int, limit: int) -> list[int]:
         """Returns the last due instants up to `now_ms`; looks back no further than it has to."""
@@ -345,6 +350,7 @@ class Definition:
             values = orjson.loads(body)
             if values["v"] != 1:
                 raise errors.NewerFormat(f"recurring job {definition_id!r} has the newer format {values['v']}")
+            _check_body(values, overlap)
             return Definition(
                 id=definition_id,
                 schedule=read_schedule(text),
@@ -379,6 +385,17 @@ class Definition:
         if self.missed == "skip" and latest and now_ms - latest[-1] > MISSED_AFTER_MS:
             return []
         return latest
+
+
+def _check_body(values: dict[str, Any], overlap: str) -> None:
+    """Makes sure that what was stored can be used: it is a supervisor that does."""
+    kinds = {"type": str, "payload": list, "options": dict, "priority": int}
+    for name, kind in kinds.items():
+        if type(values[name]) is not kind:
+            raise TypeError(f"{name} is of type {type(values[name]).__name__}")
+    if not values["payload"] or type(values["payload"][-1]) is not dict:
+        raise TypeError("payload has no keyword arguments")
+    check_policy(version=0, missed=values["missed"], missed_limit=values["missed_limit"], overlap=overlap)
 
 
 _BODY = ("type", "payload", "options", "priority", "missed", "missed_limit")

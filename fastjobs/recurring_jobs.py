@@ -42,6 +42,7 @@ class Recurring:
         paused: whether it waits for `resume`.
         next_due: when it is due next; None while it is paused.
         last_due: due instant of its last run (of one asked for with `run_now`: when that was); None before the first.
+        definition: all of it, as stored.
         last_run: its last run, a handle to be refreshed before use, as the run's history may be gone; None before the
             first.
     """

@@ -10,11 +10,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+import orjson
+
 from fastjobs import errors
+from fastjobs._core import Chunk
 from fastjobs.job import JobIds
 from fastjobs.keys import queues_key
 from fastjobs.options import now_ms
-from fastjobs.store import PRODUCER_RETRIES, Batch, Store, Stored
+from fastjobs.record import JobRecord
+from fastjobs.store import PRODUCER_RETRIES, Batch, Store, Stored, record_body
 
 #: Chunks sent and not yet answered: the server works on one while the next ones are made.
 _IN_FLIGHT = 8
@@ -36,6 +40,7 @@ class _Sent(NamedTuple):
     queue: str
     chunk_id: str
     n: int
+    blob: bytes
     batch: Batch
 
 
@@ -54,7 +59,6 @@ class Sending:
         self._progress = progress
         self._in_flight: deque[_Sent] = deque()
         self._last_queue = ""
-        self._last = Stored.CREATED
         #: Ids of the jobs that are certainly stored.
         self.stored = JobIds()
 
@@ -78,12 +82,12 @@ class Sending:
             batch.command("SADD", queues_key(self._store.config.namespace), line.queue)
         batch.send()
         self._last_queue = line.queue
-        self._in_flight.append(_Sent(line.queue, chunk_id, n, batch))
+        self._in_flight.append(_Sent(line.queue, chunk_id, n, blob, batch))
         if len(self._in_flight) > _IN_FLIGHT:
             self._take_one()
 
-    def finish(self) -> Stored:
-        """Waits until all is stored, as durably as was asked for; returns what became of the last chunk.
+    def finish(self) -> None:
+        """Waits until all is stored, as durably as was asked for.
 
         Raises:
             JobIdConflict, NotEnqueued, EnqueueUnknown: something is not.
@@ -92,7 +96,6 @@ class Sending:
             self._take_one()
         if self._last_queue:
             self._make_durable()
-        return self._last
 
     def abandon(self, error: BaseException) -> None:
         """Waits for what was sent before the caller's own error and lets the error tell what is stored.
@@ -110,13 +113,28 @@ class Sending:
         sent = self._in_flight.popleft()
         try:
             result = sent.batch.result(PRODUCER_RETRIES, self._store.config.retry_budget_s)[0]
+            taken = result is Stored.CONFLICT or (result is Stored.DETACHED and not self._is_same(sent))
         except errors.StoreError as error:
             raise self._failure(sent, error) from error
-        if result is Stored.CONFLICT:
+        if taken:
             self._take_rest()
             raise errors.JobIdConflict(sent.chunk_id)
-        self._last = result
         self._note_stored(sent)
+
+    def _is_same(self, sent: _Sent) -> bool:
+        """Whether the job that has this id, and left its chunk, is the very one that was sent (before)."""
+        batch = self._store.batch().command("HGET", self._store.keys(sent.queue).jobs, f"{sent.chunk_id}~0")
+        try:
+            (stored,) = batch.run(PRODUCER_RETRIES, self._store.config.retry_budget_s)
+        except errors.StoreError as error:
+            raise errors.ConnectionLost(f"the id is taken, it is not known by which job: {error}") from error
+        if stored is None:
+            # It was destroyed or trimmed a moment ago.
+            return True
+        record, chunk = JobRecord.decode(record_body(stored)), Chunk.decode(sent.blob)
+        name, options = chunk.types[0]
+        same_options = record.options == (orjson.loads(options) if options else {})
+        return record.type == name and record.payload == orjson.loads(chunk.payload(0)) and same_options
 
     def _take_rest(self) -> None:
         """Takes in what is on its way behind a chunk whose id is taken: its error tells, and only that one."""

@@ -114,6 +114,7 @@ _SCRIPT_KEYS: dict[str, tuple[str, ...]] = {
     "reschedule": _OPERATION_KEYS,
     "prioritize": _OPERATION_KEYS,
     "destroy": _OPERATION_KEYS,
+    "trim": ("chunks", "marks", "jobs", "failed", "cancelled", "finished", "finished_log", "stats"),
     "clear": ("chunks", "ready", "scheduled", "marks", "jobs", "finished", "finished_log", "stats"),
     "define_recurring": ("recurring", "recurring_due", "stats"),
     "recur": ("recurring", "recurring_due", "chunks", "ready", "jobs", "finished", "stats", "wake"),
@@ -527,6 +528,12 @@ class Batch:
     def destroy(self, queue: str, job: JobAddress) -> Batch:
         """Removes every trace of a job; result: the status it had, or None."""
         return self._script("destroy", queue, (job.chunk_id, job.position, int(job.alone)), _parse_status)
+
+    def trim(self, queue: str) -> Batch:
+        """One bounded step of forgetting what has been kept long enough; result: jobs forgotten."""
+        config = self._store.config
+        args = (config.finished_keep, config.failed_keep, int(config.failed_keep_s * 1000), _GIVE_BACK_LIMIT)
+        return self._script("trim", queue, args, int)
 
     def clear(self, queue: str) -> Batch:
         """One bounded step of dropping what waits; result: jobs dropped, 0 when nothing is left."""

@@ -30,15 +30,16 @@ def noted_type(app: FastJobs) -> Callable[..., object]:
     return noted.enqueue
 
 
-def _spaced(number: int, act: Callable[[int], object]) -> list[int]:
-    """Calls act(index) at a fixed spacing; returns when each call began, in monotonic nanoseconds."""
-    begun_ns = []
+def _spaced(number: int, act: Callable[[int], object]) -> tuple[list[int], float]:
+    """Calls act(index) at a fixed spacing; returns when each began (monotonic ns), and their median duration (ms)."""
+    begun_ns, took_ns = [], []
     start = time.monotonic()
     for index in range(number):
         time.sleep(max(0.0, start + index * _SPACING_S - time.monotonic()))
         begun_ns.append(time.monotonic_ns())
         act(index)
-    return begun_ns
+        took_ns.append(time.monotonic_ns() - begun_ns[-1])
+    return begun_ns, statistics.median(took_ns) / 1e6
 
 
 class Latency(Row):
@@ -49,6 +50,7 @@ class Latency(Row):
     figures = (
         Figure("p50", "ms"),
         Figure("p99", "ms", at_most=2),
+        Figure("enqueue_p50", "ms"),
         Figure("evalsha_p50", "ms"),
         Figure("p50_vs_evalsha", "x", at_most=2),
     )
@@ -57,36 +59,31 @@ class Latency(Row):
         number = self.setting.jobs(1000, 300)
         with self.setting.server() as server, tempfile.TemporaryDirectory() as directory:
             round_trip_ms = self._round_trip_ms(server, number)
-            delays_ms = self._delays_ms(server, Path(directory, "notes"), number)
+            delays_ms, enqueue_ms = self._delays_ms(server, Path(directory, "notes"), number)
         p50 = statistics.median(delays_ms)
         return {
             "p50": p50,
             "p99": statistics.quantiles(delays_ms, n=100)[98],
+            "enqueue_p50": enqueue_ms,
             "evalsha_p50": round_trip_ms,
             "p50_vs_evalsha": p50 / round_trip_ms,
         }
 
-    def _delays_ms(self, server: BenchServer, path: Path, number: int) -> list[float]:
+    def _delays_ms(self, server: BenchServer, path: Path, number: int) -> tuple[list[float], float]:
         notes = Notes.create(path, number)
         with BenchWorker(server, environment={VARIABLE: str(path)}):
             app = FastJobs(server.url)
-            begun_ns = _spaced(number, noted_type(app))
+            begun_ns, enqueue_ms = _spaced(number, noted_type(app))
             app.close()
             wait_until(lambda: all(note.started_ns for note in notes.read()), _TIMEOUT_S, "all jobs have run")
         pairs = zip(notes.read(), begun_ns, strict=True)
-        return [(note.started_ns - begun) / 1e6 for note, begun in pairs]
+        return [(note.started_ns - begun) / 1e6 for note, begun in pairs], enqueue_ms
 
     def _round_trip_ms(self, server: BenchServer, number: int) -> float:
         """Median round trip of the smallest script there is."""
         sha = server.client.script_load("return 1")
-        ended_ns = []
-
-        def call(_: int) -> None:
-            server.client.evalsha(sha, 0)
-            ended_ns.append(time.monotonic_ns())
-
-        begun_ns = _spaced(number, call)
-        return statistics.median(end - begun for end, begun in zip(ended_ns, begun_ns, strict=True)) / 1e6
+        _, median_ms = _spaced(number, lambda _: server.client.evalsha(sha, 0))
+        return median_ms
 
 
 class Start(Row):

@@ -10,6 +10,7 @@ from fastjobs.cli.info import info
 from fastjobs.cli.job import job
 from fastjobs.cli.jobs import failed, jobs
 from fastjobs.cli.queue import queue
+from fastjobs.cli.recurring import recurring
 from fastjobs.cli.server import server
 from fastjobs.cli.workers import workers
 
@@ -34,7 +35,7 @@ def command() -> None:
     """Look at, and look after, persistent background jobs."""
 
 
-for group in (info, job, jobs, failed, queue, workers, server):
+for group in (info, job, jobs, failed, queue, recurring, workers, server):
     command.add_command(group)
 
 

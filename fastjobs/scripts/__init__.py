@@ -59,6 +59,7 @@ NAMES = (
     "prioritize",
     "destroy",
     "clear",
+    "trim",
     "define_recurring",
     "recur",
     "run_recurring",

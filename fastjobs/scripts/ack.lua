@@ -56,9 +56,9 @@ local finished_keep, ended_keep, ended_keep_ms = tonumber(ARGV[3]), tonumber(ARG
 local runs = tonumber(ARGV[6])
 local RUN_WIDTH, OUTCOME_WIDTH, COLUMN_WIDTH = 7, 9, 8
 
-check_type('HLEN', keys.chunks, keys.marks, keys.jobs, leases, keys.finished, keys.stats)
-check_type('ZCARD', keys.ready, keys.scheduled, sessions, keys.failed, keys.cancelled, keys.cancelling, keys.finished_log)
-check_type('LLEN', keys.wake)
+check_types(keys)
+check_type('HLEN', leases)
+check_type('ZCARD', sessions)
 if not is_open(sessions, session) then
   return -1
 end
@@ -107,6 +107,9 @@ local function settle(ref, state, delay_ms, keep_ms, record)
   end
 end
 
+-- Chunk id -> how many jobs the chunk has and the indexes of those that leave it in this call.
+local left = {}
+
 -- One job that did not simply finish: it leaves its chunk and becomes a record of its own.
 local function settle_job(ref, n, index, state, delay_ms, priority, keep_ms, type, body)
   local id, _, _, detached = parse_ref(ref)
@@ -122,7 +125,9 @@ local function settle_job(ref, n, index, state, delay_ms, priority, keep_ms, typ
     if detached then
       redis.call('HDEL', keys.marks, entry.ref)
     elseif n > 0 then
-      chunk_detached(keys, id, n, index, now_ms)
+      local leaving = left[id] or {n = n, indexes = {}}
+      left[id] = leaving
+      leaving.indexes[#leaving.indexes + 1] = index
     end
   end)
 end
@@ -138,6 +143,9 @@ while position <= #ARGV do
   taken = taken + settle_job(ref, tonumber(n), tonumber(index), state, tonumber(delay_ms), tonumber(priority),
     tonumber(keep_ms), type, body)
   position, settled = position + OUTCOME_WIDTH, settled + 1
+end
+for id, leaving in pairs(left) do
+  chunk_left(keys, id, leaving.n, leaving.indexes, now_ms)
 end
 if taken > 0 then
   write_lease(leases, session, fence, entries)

@@ -41,7 +41,7 @@ local keys = {
 }
 local session = ARGV[1]
 
-check_give_back(keys)
+check_types(keys)
 if not is_open(keys.sessions, session) then
   return -1
 end

@@ -26,6 +26,7 @@
 -- it was executing is not run again.
 
 -- @include lib/types
+-- @include lib/types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
@@ -50,6 +51,7 @@ local keys = {
 local id, index, alone, operation = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4]
 local type, body = ARGV[5], ARGV[6]
 local ended_keep, ended_keep_ms = tonumber(ARGV[7]), tonumber(ARGV[8])
+check_types(keys)
 
 check_type('HLEN', keys.chunks, keys.marks, keys.jobs, keys.leases, keys.finished, keys.stats)
 check_type('ZCARD', keys.ready, keys.scheduled, keys.failed, keys.cancelled, keys.cancelling, keys.finished_log)

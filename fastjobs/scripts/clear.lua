@@ -12,6 +12,7 @@
 -- Returns the number of jobs dropped. O(limit log queue). Keeps: counters equal what is there.
 
 -- @include lib/types
+-- @include lib/types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
@@ -27,6 +28,7 @@ local keys = {
   finished_log = KEYS[7], stats = KEYS[8],
 }
 local limit = tonumber(ARGV[1])
+check_types(keys)
 
 check_type('HLEN', keys.chunks, keys.marks, keys.jobs, keys.finished, keys.stats)
 check_type('ZCARD', keys.ready, keys.scheduled, keys.finished_log)

@@ -41,7 +41,7 @@ local keys = {
 }
 local session, limit = ARGV[1], tonumber(ARGV[2])
 
-check_give_back(keys)
+check_types(keys)
 run_when_full(keys.ready)
 local returned, empty = give_back_session(keys, session, limit, server_clock(), function() end)
 if returned > 0 then

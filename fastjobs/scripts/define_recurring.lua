@@ -13,12 +13,17 @@
 -- O(log definitions). Keeps: while the schedule stays the same, a definition given again (each deploy does) neither
 -- moves the next due instant nor ends a pause.
 
+-- @include lib/types
 -- @include lib/recurring
 
 local recurring, recurring_due, stats = KEYS[1], KEYS[2], KEYS[3]
 local id, version, due_ms, overlap, schedule, body = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
 local REFUSED, CREATED, CHANGED, SAME = 0, 1, 2, 3
+check_type('HLEN', recurring, stats)
+check_type('ZCARD', recurring_due)
 
+check_type('HLEN', recurring, stats)
+check_type('ZCARD', recurring_due)
 local definition = read_definition(recurring, id)
 local outcome = definition and CHANGED or CREATED
 if definition then
@@ -32,8 +37,6 @@ if definition then
 else
   definition = {state = 'active', last_due_ms = 0, last_run = '-'}
 end
--- A read that fails on a key of a foreign type, before anything is written.
-redis.call('ZCARD', recurring_due)
 if schedule ~= definition.schedule then
   definition.due_ms = due_ms
 end

@@ -20,6 +20,7 @@
 -- executed. Keeps: a destroyed job is not run again and leaves nothing behind.
 
 -- @include lib/types
+-- @include lib/types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
@@ -43,6 +44,7 @@ local keys = {
   stats = KEYS[12], wake = KEYS[13],
 }
 local id, index, alone = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
+check_types(keys)
 
 check_type('HLEN', keys.chunks, keys.marks, keys.jobs, keys.leases, keys.finished, keys.stats)
 check_type('ZCARD', keys.ready, keys.scheduled, keys.failed, keys.cancelled, keys.cancelling, keys.finished_log)

@@ -7,11 +7,16 @@
 -- Returns 1 paused (or paused before), 0 there is no such definition.
 -- O(log definitions). Keeps: runs that were enqueued before; the rhythm, as the due instant stays stored.
 
+-- @include lib/types
 -- @include lib/recurring
 
 local recurring, recurring_due, stats = KEYS[1], KEYS[2], KEYS[3]
 local id = ARGV[1]
+check_type('HLEN', recurring, stats)
+check_type('ZCARD', recurring_due)
 
+check_type('HLEN', recurring, stats)
+check_type('ZCARD', recurring_due)
 local definition = read_definition(recurring, id)
 if not definition then
   return 0

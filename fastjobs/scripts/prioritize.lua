@@ -26,6 +26,7 @@
 -- Keeps: priority descending, then first in first out.
 
 -- @include lib/types
+-- @include lib/types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
@@ -49,6 +50,7 @@ local keys = {
 }
 local id, index, alone, operation = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4]
 local score, basis, type, body = string.format('%.0f', 0 - ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
+check_types(keys)
 
 check_type('HLEN', keys.chunks, keys.marks, keys.jobs, keys.leases, keys.finished, keys.stats)
 check_type('ZCARD', keys.ready, keys.scheduled, keys.failed, keys.cancelled, keys.cancelling, keys.finished_log)

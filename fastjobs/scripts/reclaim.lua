@@ -42,7 +42,7 @@ local keys = {
 }
 local limit, lease_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
 
-check_give_back(keys)
+check_types(keys)
 local now_ms = server_clock()
 run_when_full(keys.sessions)
 tick(keys.stats, now_ms, lease_ms)

@@ -20,6 +20,7 @@
 -- definition is not due as the caller thought: another worker was faster, or it was changed. Then nothing has changed.
 -- O(runs log queue). Keeps: each due instant is fired once, whoever races for it and however often this is sent.
 
+-- @include lib/types
 -- @include lib/clock
 -- @include lib/place
 -- @include lib/chunk
@@ -36,15 +37,17 @@ local keys = {
 local id, revision, due_ms, next_due_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local score, wake_cap, blob = string.format('%.0f', 0 - ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 local FIRST_RUN = 8
+check_types(keys)
 
+check_type('HLEN', keys.recurring, keys.chunks, keys.jobs, keys.finished, keys.stats)
+check_type('ZCARD', keys.recurring_due, keys.ready)
+check_type('LLEN', keys.wake)
 local definition = read_definition(keys.recurring, id)
 local now_ms, now_us = server_clock()
 if not definition or definition.state ~= 'active' or definition.revision ~= revision or definition.due_ms ~= due_ms
   or due_ms > now_ms or next_due_ms <= due_ms then
   return -1
 end
--- A read that fails on a key of a foreign type, before anything is written.
-redis.call('ZCARD', keys.recurring_due)
 local enqueued = 0
 if not is_held_up(keys, definition) then
   for position = FIRST_RUN, #ARGV, 2 do

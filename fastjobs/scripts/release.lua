@@ -42,7 +42,7 @@ local keys = {
 }
 local session, fence = ARGV[1], ARGV[2]
 
-check_give_back(keys)
+check_types(keys)
 if not is_open(keys.sessions, session) then
   return -1
 end

@@ -27,6 +27,7 @@
 -- has changed meanwhile). O(log^2 queue). Keeps: a job is never run twice at once, and one operation runs it again once.
 
 -- @include lib/types
+-- @include lib/types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
@@ -50,6 +51,7 @@ local keys = {
 }
 local id, index, alone, operation, allowed = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4], ARGV[5]
 local delay_ms, due_at_ms, basis, type, body = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8], ARGV[9], ARGV[10]
+check_types(keys)
 
 check_type('HLEN', keys.chunks, keys.marks, keys.jobs, keys.leases, keys.finished, keys.stats)
 check_type('ZCARD', keys.ready, keys.scheduled, keys.failed, keys.cancelled, keys.cancelling, keys.finished_log)

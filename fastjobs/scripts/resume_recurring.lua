@@ -9,11 +9,16 @@
 -- Returns 1 resumed (or not paused), 0 there is no such definition, -1 it was changed since the caller read it.
 -- O(log definitions). Keeps: an active definition has a due instant.
 
+-- @include lib/types
 -- @include lib/recurring
 
 local recurring, recurring_due, stats = KEYS[1], KEYS[2], KEYS[3]
 local id, revision, due_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
+check_type('HLEN', recurring, stats)
+check_type('ZCARD', recurring_due)
 
+check_type('HLEN', recurring, stats)
+check_type('ZCARD', recurring_due)
 local definition = read_definition(recurring, id)
 if not definition then
   return 0
@@ -24,8 +29,6 @@ end
 if definition.revision ~= revision then
   return -1
 end
--- A read that fails on a key of a foreign type, before anything is written.
-redis.call('ZCARD', recurring_due)
 definition.state, definition.revision, definition.due_ms = 'active', next_revision(stats), due_ms
 write_definition(recurring, id, definition)
 redis.call('ZADD', recurring_due, string.format('%.0f', due_ms), id)

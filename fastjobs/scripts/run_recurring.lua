@@ -17,6 +17,7 @@
 -- while overlaps are skipped, or {-1, ''} when the definition was changed or is gone.
 -- O(log queue). Keeps: the next due instant; and with overlaps skipped, no two runs at a time.
 
+-- @include lib/types
 -- @include lib/clock
 -- @include lib/place
 -- @include lib/chunk
@@ -32,7 +33,11 @@ local keys = {
 }
 local id, revision, score = ARGV[1], ARGV[2], string.format('%.0f', 0 - ARGV[3])
 local wake_cap, blob, run = tonumber(ARGV[4]), ARGV[5], ARGV[6]
+check_types(keys)
 
+check_type('HLEN', keys.recurring, keys.chunks, keys.jobs, keys.finished, keys.stats)
+check_type('ZCARD', keys.ready)
+check_type('LLEN', keys.wake)
 local definition = read_definition(keys.recurring, id)
 if is_stored(keys, run) or (definition and definition.last_run == run) then
   return {1, run}

@@ -9,6 +9,9 @@ from fastjobs._core import Board, LeasedJobs
 from fastjobs.store import Batch, Outcome, Run
 from fastjobs.worker.leases import HeldLease, HeldLeases, HeldSpan
 
+#: Most runs, and most outcomes, in one call: a script that takes a thousand failures would hold up everybody.
+_ACK_LIMIT = 64
+
 #: What to do with the reply to a call: settles leases, or finds that the session is fenced.
 Receipt = Callable[[Any], None]
 
@@ -52,9 +55,11 @@ class Acker:
             outcomes, lease.outcomes = lease.outcomes, []
             outcomes += self._finished_records(lease)
             delays_ms += [outcome.delay_ms for outcome in outcomes if outcome.state == "retrying"]
-            if runs or outcomes:
-                number = sum(run.count for run in runs) + len(outcomes)
-                batch.ack(lease.queue, self._session, lease.fence, runs, outcomes)
+            while runs or outcomes:
+                some, runs = runs[:_ACK_LIMIT], runs[_ACK_LIMIT:]
+                others, outcomes = outcomes[:_ACK_LIMIT], outcomes[_ACK_LIMIT:]
+                number = sum(run.count for run in some) + len(others)
+                batch.ack(lease.queue, self._session, lease.fence, some, others)
                 receipts.append(self._receipt(lease, number))
         self.retry_in_s = min(delays_ms) / 1000 if delays_ms else None
         return receipts

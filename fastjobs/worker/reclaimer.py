@@ -1,4 +1,4 @@
-"""Brings the jobs of dead sessions back; every worker does it, so it needs no leader."""
+"""Brings the jobs of dead sessions back and forgets old ones; every worker does it, so it needs no leader."""
 
 from __future__ import annotations
 
@@ -40,6 +40,8 @@ class Reclaimer:
         self._plan()
         jobs = 0
         for queue in self._queues:
+            while self._store.batch().trim(queue).run()[0]:
+                pass
             more = True
             while more:
                 (step,) = self._store.batch().reclaim(queue).run()

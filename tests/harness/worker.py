@@ -75,6 +75,10 @@ class Worker:
             return []
         return [child.pid for child in found if child.status() != psutil.STATUS_ZOMBIE]
 
+    def ready_children(self) -> set[int]:
+        """The ids of all its processes that ever became ready."""
+        return set(map(int, re.findall(r"process ready pid=(\d+)", self.log)))
+
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 

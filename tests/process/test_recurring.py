@@ -203,3 +203,19 @@ def test_the_series_survives_the_death_of_the_server(namespace: str, tmp_path: P
         finally:
             workers.stop()
             workers.app.close()
+
+
+def test_the_example_shows_both_kinds_a_pause_and_a_run_asked_for(server: ServerProcess, namespace: str) -> None:
+    example = Path(__file__).parents[2] / "examples" / "recurring.py"
+    environment = {**os.environ, "FASTJOBS_URL": server.url, "FASTJOBS_NAMESPACE": namespace}
+    done = subprocess.run(
+        [sys.executable, str(example)], env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    before, _, after = done.stdout.partition("the beat is paused")
+    assert "- every second" in before
+    assert "+ every even second" in before
+    assert "- every second" in after
+    assert "example-beat: every 1000 0, next None, last recur:example-beat:" in after
+    app = FastJobs(server.url, namespace=namespace)
+    assert app.recurring.list() == []
+    app.close()

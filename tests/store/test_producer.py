@@ -333,10 +333,18 @@ def test_a_job_that_left_its_chunk_is_compared_with_its_record(
     record = outcome.record.replace(b'"options":{}', b'"options":{"retries":2}')
     assert queue.ack(held, (), [outcome._replace(record=record)]) == 1
     assert kind.enqueue(0).id == "mine"
-    for other in (kind.enqueue, kind.options(retries=3).enqueue, job_type(app, "other").options(job_id="mine").enqueue):
+    assert list(app.enqueue_many([kind.call(0), kind.options(job_id="new").call(0)])) == ["mine", "new"]
+    others = [
+        kind.call(1),
+        kind.options(retries=3).call(0),
+        job_type(app, "other").options(job_id="mine", retries=2).call(0),
+    ]
+    for other in others:
         with pytest.raises(JobIdConflict):
-            other(*((1,) if other == kind.enqueue else (0,)))
-    assert queue.counts() == {state: 1}
+            app.enqueue_call(other)
+        with pytest.raises(JobIdConflict):
+            app.enqueue_many([other])
+    assert queue.counts() == {state: 1, "queued": 1}
 
 
 def test_job_id_is_for_one_job(make_app: MakeApp, queue: QueueUnderTest) -> None:

@@ -16,6 +16,7 @@ from fastjobs.recurring import Definition, run_id
 from fastjobs.store import Defined, Lease, Outcome, Run, Store
 from fastjobs.worker.recurrer import Recurrer
 from tests.harness.server import ServerProcess
+from tests.harness.snapshot import check_invariants, take_snapshot
 
 QUEUE = "default"
 HOUR_MS = 3_600_000
@@ -103,6 +104,8 @@ def _report(*args: object, **kwargs: object) -> None:
 def shop(server: ServerProcess, namespace: str) -> Iterator[Shop]:
     shop = Shop(server, namespace)
     yield shop
+    with server.client() as client:
+        check_invariants(take_snapshot(client, shop.store.keys(QUEUE)))
     shop.store.client.close()
     shop.app.close()
 

@@ -214,6 +214,8 @@ def test_names_stand_for_expressions() -> None:
         "0 0 31 2 *",
         "0 0 30 2 *",
         "0 0 31 4,6,9,11 *",
+        # The fifth Monday of a month is never its first day.
+        "0 0 */31 * 1#5",
         "*/0 * * * *",
         "60 * * * *",
         "* 24 * * *",
@@ -368,6 +370,26 @@ def test_fields_of_a_newer_release_are_passed_over_but_a_newer_format_is_not() -
 def test_a_damaged_definition_is_told_apart(damaged: bytes) -> None:
     with pytest.raises(errors.CorruptChunk, match="'tick'"):
         Definition.decode("tick", damaged)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"type": 5},
+        {"payload": []},
+        {"payload": [1]},
+        {"payload": None},
+        {"options": []},
+        {"priority": "high"},
+        {"missed": "some"},
+        {"missed_limit": 10**9},
+    ],
+)
+def test_a_definition_that_could_not_be_fired_is_not_read(values: dict[str, Any]) -> None:
+    definition = Definition(id="tick", schedule=Every(1), type="report", payload=[{}])
+    line, body = stored(definition).split(b"\n", 1)
+    with pytest.raises((errors.CorruptChunk, errors.ConfigError)):
+        Definition.decode("tick", line + b"\n" + orjson.dumps(orjson.loads(body) | values))
 
 
 def definition_due(due_ms: int, **policy: Any) -> Definition:

@@ -1,12 +1,6 @@
 -- Leased jobs that return unstarted. `cancelling` holds the refs of executing jobs that are to be cancelled: those end
 -- instead of returning; their record was written when the cancellation was asked for.
 
-local function check_give_back(keys)
-  check_type('HLEN', keys.leases, keys.chunks, keys.jobs, keys.marks, keys.finished, keys.stats)
-  check_type('ZCARD', keys.ready, keys.sessions, keys.cancelling, keys.cancelled, keys.finished_log)
-  check_type('LLEN', keys.wake)
-end
-
 local function cancel_leased(keys, entry, index, now_ms)
   local ref = entry.id .. '~' .. index
   local record = read_record(keys.jobs, ref)

@@ -64,6 +64,11 @@ end
 -- at most `limit` of them.
 local function trim_ended(keys, ended, keep, keep_ms, now_ms, limit)
   local excess = redis.call('ZCARD', keys[ended]) - keep
+  -- Mostly there is nothing to remove, and one entry tells.
+  local first = redis.call('ZRANGE', keys[ended], 0, 0, 'WITHSCORES')
+  if not first[1] or (excess <= 0 and now_ms - tonumber(first[2]) <= keep_ms) then
+    return
+  end
   local oldest = redis.call('ZRANGE', keys[ended], 0, limit - 1, 'WITHSCORES')
   for position = 1, #oldest, 2 do
     if excess <= 0 and now_ms - tonumber(oldest[position + 1]) <= keep_ms then

@@ -39,10 +39,16 @@ local function chunk_finished(keys, id, n, count, keep_ms, now_ms)
   return kept_jobs(mark) - before
 end
 
+-- Counts the jobs of a chunk of `n` at these indexes as detached. Those of one call together: the list they go into is
+-- read and written whole.
+local function chunk_left(keys, id, n, indexes, now_ms)
+  local mark = read_marks(keys.marks, id)
+  mark.done = mark.done + #indexes
+  mark_detached(mark, table.concat(indexes, ','))
+  return note_progress(keys, id, n, mark, now_ms)
+end
+
 -- Counts one job of a chunk of `n` as detached.
 local function chunk_detached(keys, id, n, index, now_ms)
-  local mark = read_marks(keys.marks, id)
-  mark.done = mark.done + 1
-  mark_detached(mark, index)
-  return note_progress(keys, id, n, mark, now_ms)
+  return chunk_left(keys, id, n, {index}, now_ms)
 end

@@ -22,9 +22,6 @@ end
 
 -- Puts a run in line as `enqueue` does.
 local function enqueue_run(keys, run, score, blob, now_us, wake_cap)
-  -- Reads that fail on a key of a foreign type, before anything is written.
-  redis.call('ZCARD', keys.ready)
-  redis.call('LLEN', keys.wake)
   local sequence = sequence_after(redis.call('HGET', keys.stats, 'sequence'), now_us)
   store_chunk(keys.chunks, run, score, sequence, 1, blob)
   redis.call('HSET', keys.stats, 'sequence', sequence)
