@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -51,8 +52,8 @@ def test_the_rights_that_are_named_are_enough(guarded: ServerProcess, tmp_path: 
         note.enqueue(2)
     note.every(3600, 3, id="tick").run_now()
     app.jobs.find(ids[5]).set_priority(3).cancel().reschedule().destroy()
-    settings = {"FASTJOBS_URL": url, "FASTJOBS_NAMESPACE": "rights", "FASTJOBS_RETRIES": "0"}
-    worked = run(SCRIPTS / "fastjobs-worker", "-p", "2", "--burst", cwd=tmp_path, **settings)
+    run_here = partial(run, cwd=tmp_path, FASTJOBS_URL=url, FASTJOBS_NAMESPACE="rights", FASTJOBS_RETRIES="0")
+    worked = run_here(SCRIPTS / "fastjobs-worker", "-p", "2", "--burst")
     assert worked.returncode == 0, worked.stderr
     assert app.jobs.counts()["default"][Status.FINISHED] == 100
     for status in Status:
@@ -67,7 +68,7 @@ def test_the_rights_that_are_named_are_enough(guarded: ServerProcess, tmp_path: 
         recurring.resume()
         recurring.cancel()
     for command in (["info"], ["workers", "ls"], ["queue", "ls"], ["failed", "ls"], ["jobs", "count"]):
-        result = run(SCRIPTS / "fastjobs", *command, cwd=tmp_path, **settings)
+        result = run_here(SCRIPTS / "fastjobs", *command)
         assert result.returncode == 0, result.stderr
     assert late.cancel().status == Status.CANCELLED
     assert queue.clear() == 1

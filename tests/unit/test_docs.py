@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -9,12 +11,17 @@ from pathlib import Path
 import click
 import pytest
 
-from fastjobs import __version__
+from fastjobs import FastJobs, Job, __version__
+from fastjobs.buffering import Buffer
 from fastjobs.cli.main import command as tool
 from fastjobs.cli.worker import command as worker
 from fastjobs.config import Config
+from fastjobs.inspection import JobPage, Jobs
 from fastjobs.keys import QueueKeys
+from fastjobs.queues import Queue
+from fastjobs.recurring_jobs import RecurringJobs
 from fastjobs.scripts import NAMES
+from fastjobs.workers import Worker, Workers
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("tests/*.md")])
@@ -61,6 +68,34 @@ def test_the_first_program_of_the_readme_is_the_quickstart() -> None:
 def test_code_in_the_pages_is_python(page: Path) -> None:
     for code in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
         compile(code, str(page), "exec")
+
+
+#: How the pages call things -> the class whose attributes they may use.
+CALLED: dict[str, type] = {
+    "app": FastJobs,
+    "app.jobs": Jobs,
+    "app.workers": Workers,
+    "app.recurring": RecurringJobs,
+    "job": Job,
+    "page": JobPage,
+    "photos": Queue,
+    "worker": Worker,
+    "buffer": Buffer,
+}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_the_pages_call_is_there(page: Path) -> None:
+    app = FastJobs("redis://localhost:1")
+    for code in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        for node in ast.walk(ast.parse(code)):
+            if not isinstance(node, ast.Attribute) or ast.unparse(node.value) not in CALLED:
+                continue
+            owner = CALLED[ast.unparse(node.value)]
+            known = {*dir(owner), *dir(app)} if owner is FastJobs else {*dir(owner), *inspect.get_annotations(owner)}
+            if owner is Job:
+                known.add("queue")
+            assert node.attr in known, f"{page.name}: {ast.unparse(node)}"
 
 
 def test_every_key_is_described() -> None:
