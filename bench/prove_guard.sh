@@ -1,20 +1,29 @@
 #!/bin/sh
-# Proves that the guard can fail: makes the execute loop slower in a scratch copy (one JSON parse per job in place of one
-# per 32 jobs), runs the guard there, and succeeds only if the guard turns red. Usage: bench/prove_guard.sh [guard options]
+# Proves that the guard can fail: in a scratch copy the guard must hold; then the execute loop there is made slower (one JSON
+# parse per job in place of one per 32 jobs), and the guard must break. Usage: bench/prove_guard.sh [guard options]
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-tar -C "$here" -c --exclude=.git --exclude=build --exclude='bench/out' . | tar -C "$scratch" -x
+tar -C "$here" -c --exclude=.git --exclude='.venv*' --exclude=build --exclude=bench/out . | tar -C "$scratch" -x
 cd "$scratch"
+export PYTHONPATH="$scratch"
+build() {
+    rm -f fastjobs/_core.c fastjobs/_core.*.so
+    python setup.py -q build_ext --inplace >/dev/null
+}
+build
+if ! python -m bench.guard "$@"; then
+    echo "the guard does not hold before the slow-down" >&2
+    exit 2
+fi
 sed -i 's/^    WINDOW = 32$/    WINDOW = 1/' fastjobs/core/execute.pxi
 if cmp -s fastjobs/core/execute.pxi "$here/fastjobs/core/execute.pxi"; then
     echo "the slow-down did not apply: core/execute.pxi has changed" >&2
     exit 2
 fi
-rm -f fastjobs/_core.c fastjobs/_core.*.so
-python setup.py -q build_ext --inplace
-if PYTHONPATH="$scratch" python -m bench.guard "$@"; then
+build
+if python -m bench.guard "$@"; then
     echo "the guard did not notice the slow-down" >&2
     exit 1
 fi

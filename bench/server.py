@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -84,6 +85,17 @@ class BenchServer:
         info = self.client.info("server")
         name = info.get("server_name", "redis")
         return f"{name} {info[f'{name}_version']}"
+
+    @property
+    def pid(self) -> int:
+        """The server's process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def settle(self) -> None:
+        """Waits until the log is on the disk, so that no fsync of earlier writes falls into a measurement."""
+        wait_until(lambda: not self.client.info("persistence")["aof_pending_bio_fsync"], 60, "the log is on disk", 0.05)
+        os.sync()
 
     def cpu_s(self) -> float:
         """Returns the processor time the server has used, in seconds."""

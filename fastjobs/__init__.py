@@ -11,15 +11,18 @@ except ModuleNotFoundError as _error:
     ) from None
 
 from fastjobs.app import FastJobs
+from fastjobs.context import Context
 from fastjobs.errors import (
     ConfigError,
     Discard,
     EnqueueUnknown,
     FastJobsError,
+    JobCancelled,
     JobError,
     JobIdConflict,
     JobNotFound,
     JobStateError,
+    JobTimeout,
     NotEnqueued,
     PayloadError,
     PayloadTooLarge,
@@ -43,9 +46,13 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Status",
     "Recurring",
     "Pool",
+    "Context",
     # For handlers to raise
     "Retry",
     "Discard",
+    # Raised in handlers
+    "JobTimeout",
+    "JobCancelled",
     # Errors
     "FastJobsError",
     "ConfigError",

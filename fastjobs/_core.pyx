@@ -13,14 +13,14 @@ from cpython.list cimport PyList_GET_SIZE
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_AsUnsignedLongLong
 from cpython.mem cimport PyMem_Free
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.sequence cimport PySequence_Fast_GET_SIZE
 from cpython.tuple cimport PyTuple_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeASCII
 from libc.math cimport isfinite
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdio cimport snprintf
-from libc.stdlib cimport free, malloc, realloc
+from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcpy, memset, strlen
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 from posix.unistd cimport write
@@ -35,7 +35,7 @@ import zstandard
 from orjson import dumps as json_dumps
 from orjson import loads as json_loads
 
-from fastjobs.errors import CorruptChunk, InternalError, NewerFormat, PayloadTooLarge
+from fastjobs.errors import CorruptChunk, InternalError, JobCancelled, JobTimeout, NewerFormat, PayloadTooLarge
 from fastjobs.payload import explain
 
 cdef extern from "<time.h>":
@@ -53,4 +53,5 @@ include "core/chunk.pxi"
 include "core/resp.pxi"
 # Running them.
 include "core/board.pxi"
+include "core/seat.pxi"
 include "core/execute.pxi"

@@ -6,24 +6,26 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from fastjobs.buffering import Buffer
 from fastjobs.config import Config, load_config, load_worker_config
+from fastjobs.context import Context, takes_context
 from fastjobs.endpoint import Endpoint
 from fastjobs.errors import ConfigError
 from fastjobs.inspection import Jobs
 from fastjobs.job import Job, JobIds, Status
 from fastjobs.jobtypes import JobType
 from fastjobs.names import check_name
-from fastjobs.options import Options, check_priority, seconds
+from fastjobs.options import Options, check_priority, read_limits, seconds
 from fastjobs.producer import Call, Producer
 from fastjobs.progress import progress_bar
 from fastjobs.queues import Queue
 from fastjobs.recurring import MISSED_LIMIT, Schedule
 from fastjobs.recurring_jobs import Recurring, RecurringJobs
-from fastjobs.registry import RegisteredType, Registry
+from fastjobs.registry import JobHook, RegisteredType, Registry, WorkerHook
 from fastjobs.retry import RetryDelay, RetryPolicy
 from fastjobs.store import Store
 from fastjobs.worker.pool import Pool
@@ -31,6 +33,17 @@ from fastjobs.workers import Workers
 
 P = ParamSpec("P")
 R = TypeVar("R")
+JobHookT = TypeVar("JobHookT", bound=JobHook)
+WorkerHookT = TypeVar("WorkerHookT", bound=WorkerHook)
+
+
+class Registrar(Protocol):
+    """What `@app.job(...)` with arguments is: a decorator that leaves the `Context` out of what callers pass."""
+
+    @overload
+    def __call__(self, handler: Callable[Concatenate[Context, P], R], /) -> JobType[P, R]: ...
+    @overload
+    def __call__(self, handler: Callable[P, R], /) -> JobType[P, R]: ...
 
 
 class FastJobs:
@@ -78,6 +91,8 @@ class FastJobs:
         return self.endpoint.url
 
     @overload
+    def job(self, handler: Callable[Concatenate[Context, P], R], /) -> JobType[P, R]: ...
+    @overload
     def job(self, handler: Callable[P, R], /) -> JobType[P, R]: ...
     @overload
     def job(
@@ -90,7 +105,9 @@ class FastJobs:
         retries: int | None = None,
         retry_delay: RetryDelay = None,
         finished_keep_s: float | None = None,
-    ) -> Callable[[Callable[P, R]], JobType[P, R]]: ...
+        timeout: float | timedelta | None = None,
+        expires: float | timedelta | datetime | None = None,
+    ) -> Registrar: ...
     def job(
         self,
         handler: Callable[..., Any] | None = None,
@@ -102,11 +119,14 @@ class FastJobs:
         retries: int | None = None,
         retry_delay: RetryDelay = None,
         finished_keep_s: float | None = None,
+        timeout: float | timedelta | None = None,
+        expires: float | timedelta | datetime | None = None,
     ) -> Any:
         """Registers a function as a job type; with or without arguments.
 
         Args:
-            handler: the function, when used without arguments.
+            handler: the function, when used without arguments. If its first parameter is annotated `Context`, it
+                gets one there; callers pass the other arguments.
             name: what jobs are stored under, 1 to 128 letters, digits or `_.:-`; default: the function's name.
             queue: where jobs go.
             priority: -2^31 to 2^31, higher runs first.
@@ -115,6 +135,10 @@ class FastJobs:
                 function of the number of runs that raised so far; None = exponential back-off from 1 s to 10
                 minutes with full jitter.
             finished_keep_s: seconds for which finished jobs are kept; 0 = not at all, None = the app's.
+            timeout: how long a run may take, in seconds or as a timedelta; then `JobTimeout` is raised in the handler,
+                and `timeout_grace_s` later its process is replaced. None = for ever.
+            expires: how long a job may wait for its start, in seconds or as a timedelta, counted from when it is
+                enqueued or due, or until when, an aware datetime; then it is cancelled. None = for ever.
 
         Raises:
             ConfigError: a value that cannot be used, or another function has this name.
@@ -129,11 +153,47 @@ class FastJobs:
                 priority=check_priority(priority),
                 retry=RetryPolicy(self.config.retries if retries is None else retries, retry_delay),
                 keep_ms=None if finished_keep_s is None else round(seconds("finished_keep_s", finished_keep_s) * 1000),
+                limits=read_limits(timeout, expires),
+                takes_context=takes_context(function),
             )
             self.registry.add(registered)
             return JobType(self, registered)
 
         return register if handler is None else register(handler)
+
+    def before_job(self, hook: JobHookT) -> JobHookT:
+        """Has a function called before each run of a job, with the `Job`, in the thread that runs it."""
+        self.registry.hooks.before_job.append(hook)
+        return hook
+
+    def after_job(self, hook: JobHookT) -> JobHookT:
+        """Has a function called after each run of a job, with the `Job` as the run left it.
+
+        Its status is finished, retrying, failed or cancelled; `error`, `duration` and `attempts` tell the rest. An
+        exception in a hook is logged and changes nothing. Register hooks before the worker starts, where jobs are.
+
+        Example:
+            @app.after_job
+            def count(job: Job) -> None:
+                metrics.count(job.type, job.status)
+        """
+        self.registry.hooks.after_job.append(hook)
+        return hook
+
+    def on_failed(self, hook: JobHookT) -> JobHookT:
+        """Has a function called when a run has failed its job for good, with the `Job`, before `after_job` is."""
+        self.registry.hooks.on_failed.append(hook)
+        return hook
+
+    def on_worker_start(self, hook: WorkerHookT) -> WorkerHookT:
+        """Has a function called in each process of a worker before its first job, with the worker's name `host:pid`."""
+        self.registry.hooks.on_worker_start.append(hook)
+        return hook
+
+    def on_worker_stop(self, hook: WorkerHookT) -> WorkerHookT:
+        """Has a function called in each process of a worker after its last job; not in one that was killed."""
+        self.registry.hooks.on_worker_stop.append(hook)
+        return hook
 
     def enqueue_many(self, calls: Iterable[Call], *, progress: bool = False) -> Sequence[str]:
         """Stores calls of any job types, made with `.call(...)`, in chunks.

@@ -101,6 +101,8 @@ class Config:
     max_redeliveries: int = 50
     #: Further runs of a job that raised, unless its type or call says otherwise.
     retries: int = 3
+    #: A job that still runs so many seconds after its timeout has its process replaced.
+    timeout_grace_s: float = 10.0
     #: How long to wait for a connection or a reply, in seconds.
     socket_timeout_s: float = 5.0
 
@@ -178,6 +180,7 @@ _CONFIG_RANGES: dict[str, tuple[float, float]] = {
     "max_crashes": (1, 1000),
     "max_redeliveries": (1, 1_000_000),
     "retries": (0, 1_000_000),
+    "timeout_grace_s": (0.01, 86_400),
     "socket_timeout_s": (0.01, 3600),
 }
 _WORKER_RANGES: dict[str, tuple[float, float]] = {

@@ -2,6 +2,7 @@
 
 `ConfigError` and `JobError` are the caller's, `StoreError` is the server's or the network's,
 `InternalError` is ours. `Retry` and `Discard` are not failures: handlers raise them to steer.
+`JobTimeout` and `JobCancelled` come the other way: the worker raises them in a handler.
 """
 
 from __future__ import annotations
@@ -184,4 +185,30 @@ class Discard(FastJobsError):
     """Raise it in a handler to fail the job at once, without further retries."""
 
     def __init__(self, message: str = "discarded by its handler") -> None:
+        super().__init__(message)
+
+
+class JobInterrupted(BaseException):
+    """Base of what the worker raises in a running handler.
+
+    Not an `Exception`: a handler's own `except Exception`, there to survive a bad row or a refused request,
+    must not swallow the end of the job. Python does the same with KeyboardInterrupt and asyncio's CancelledError.
+    Clean up with `finally`, or catch it by name and raise it again.
+    """
+
+
+class JobTimeout(JobInterrupted):
+    """The job has been running longer than its `timeout`; the attempt failed unless the handler still returns."""
+
+    def __init__(self, message: str = "ran longer than its timeout") -> None:
+        super().__init__(message)
+
+
+class JobCancelled(JobInterrupted):
+    """The job is to end: it becomes `cancelled`, whatever the handler does with this.
+
+    A handler may raise it itself, to cancel its own job.
+    """
+
+    def __init__(self, message: str = "was cancelled while it ran") -> None:
         super().__init__(message)

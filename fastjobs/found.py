@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import orjson
 
 from fastjobs._core import Chunk
 from fastjobs.errors import ChunkError, ConfigError, JobNotFound
-from fastjobs.job import Job, Status
+from fastjobs.job import Job, Status, instant
 from fastjobs.names import check_name
 from fastjobs.record import ErrorRecord, JobRecord
 from fastjobs.registry import Registry
-from fastjobs.store import JobAddress, packed_chunk, record_body
+from fastjobs.store import JobAddress, chunk_size, packed_chunk, record_body
 
 #: Of each job that finished in a chunk: seconds from its run's first start, and of run time.
 _TIMES = struct.Struct("<ff")
@@ -85,7 +84,7 @@ class StoredChunk:
     def __init__(self, chunk_id: str, stored: bytes) -> None:
         self._chunk_id = chunk_id
         self.priority = -int(stored.split(b" ", 1)[0])
-        self.n = int(stored.split(b" ", 3)[2])
+        self.n = chunk_size(stored)
         self._error: ChunkError | None = None
         try:
             self._chunk = Chunk.decode(packed_chunk(stored))
@@ -117,21 +116,9 @@ class StoredChunk:
 def fill(job: Job, status: Status, due_at_ms: int, record: JobRecord, registry: Registry) -> None:
     """Turns what is stored into a handle's attributes."""
     job.status = status
-    job.type = record.type
-    payload = record.payload
-    job.args, job.kwargs = (None, None) if payload is None else (payload[:-1], payload[-1])
-    job.priority = record.priority
-    job.due_at = _instant(due_at_ms) if due_at_ms else None
-    job.created_at = _instant(record.created_at_ms) if record.created_at_ms else None
-    job.attempts = record.attempts
+    job.due_at = instant(due_at_ms) if due_at_ms else None
     job.retries_left = _retries_left(record, registry)
-    job.errors = record.errors
-    job.started_at = job.finished_at = job.duration = job.worker = None
-    if record.started_at_ms is not None and record.run_s is not None:
-        job.started_at = _instant(record.started_at_ms)
-        job.duration = timedelta(seconds=record.run_s)
-        job.finished_at = job.started_at + job.duration
-        job.worker = record.worker
+    job.describe(record)
 
 
 def _unreadable(job_id: str, error: ChunkError) -> JobRecord:
@@ -145,7 +132,3 @@ def _retries_left(record: JobRecord, registry: Registry) -> int | None:
     if retries is None and record.type in registry:
         retries = registry[record.type].retry.retries
     return None if retries is None else max(0, retries - record.attempts)
-
-
-def _instant(at_ms: float) -> datetime:
-    return datetime.fromtimestamp(at_ms / 1000, UTC)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from fastjobs.errors import ConfigError, JobNotFound
 from fastjobs.found import address, fill
-from fastjobs.job import Job, Status
+from fastjobs.job import Job, Status, instant
 from fastjobs.keys import queues_key
 from fastjobs.listing import ListedJob, Listing
 from fastjobs.names import check_name
@@ -204,7 +204,7 @@ class Jobs:
         if stored is None:
             return None
         definition = Definition.decode(job.recurring, stored)
-        return None if definition.paused else datetime.fromtimestamp(definition.due_ms / 1000, UTC)
+        return None if definition.paused else instant(definition.due_ms)
 
     # What selections call.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol, overload
 
-from fastjobs.record import ErrorRecord
+from fastjobs.record import ErrorRecord, JobRecord
 from fastjobs.recurring import definition_of
 
 
@@ -230,5 +230,26 @@ class Job:
         """Removes every trace of the job; safe to repeat. If it is being executed it may run to its end, unseen."""
         self._actions.destroy(self)
 
+    def describe(self, record: JobRecord) -> None:
+        """Fills the handle with what a record tells; status, due_at and retries_left it does not."""
+        self.type = record.type
+        payload = record.payload
+        self.args, self.kwargs = (None, None) if payload is None else (payload[:-1], payload[-1])
+        self.priority = record.priority
+        self.created_at = instant(record.created_at_ms) if record.created_at_ms else None
+        self.attempts = record.attempts
+        self.errors = record.errors
+        self.started_at = self.finished_at = self.duration = self.worker = None
+        if record.started_at_ms is not None and record.run_s is not None:
+            self.started_at = instant(record.started_at_ms)
+            self.duration = timedelta(seconds=record.run_s)
+            self.finished_at = self.started_at + self.duration
+            self.worker = record.worker
+
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.type or '?'} {self.status} queue={self.queue}>"
+
+
+def instant(at_ms: float) -> datetime:
+    """Returns a stored time as an aware datetime in UTC."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC)

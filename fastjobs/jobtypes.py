@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
+from fastjobs.context import Context
 from fastjobs.job import Job, JobIds
 from fastjobs.options import Options, seconds
 from fastjobs.producer import Call, line_of
@@ -77,6 +78,10 @@ class JobType(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Runs the handler here and now."""
+        if self._registered.takes_context:
+            context = Context("", self.name, self.queue)
+            with_context: R = self._registered.handler(context, *args, **kwargs)
+            return with_context
         result: R = self._registered.handler(*args, **kwargs)
         return result
 
@@ -90,6 +95,8 @@ class JobType(Generic[P, R]):
         job_id: str | None = None,
         delay: float | timedelta | None = None,
         at: datetime | None = None,
+        timeout: float | timedelta | None = None,
+        expires: float | timedelta | datetime | None = None,
     ) -> JobType[P, R]:
         """Returns this type with options for its next calls.
 
@@ -101,6 +108,9 @@ class JobType(Generic[P, R]):
             job_id: id for one job, 1 to 128 letters, digits or `_.:-`; enqueued again, it is the same job.
             delay: wait this long, in seconds or as a timedelta, counted from the server's now.
             at: or until this time, an aware datetime; in the past = at once.
+            timeout: how long a run may take, in seconds or as a timedelta; then `JobTimeout` is raised in the handler.
+            expires: how long the job may wait for its start, in seconds or as a timedelta, counted from when it is
+                enqueued or due, or until when, an aware datetime; then it is cancelled. Further runs do not expire.
 
         Raises:
             ConfigError: a value that cannot be used.
@@ -116,6 +126,8 @@ class JobType(Generic[P, R]):
             job_id=job_id,
             delay=delay,
             at=at,
+            timeout=timeout,
+            expires=expires,
         )
         return JobType(self._app, self._registered, options)
 

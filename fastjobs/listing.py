@@ -160,14 +160,19 @@ class Listing:
             yield (_UNLOGGED, str(place)), entry, place < len(unlogged)
 
     def _executing(self, after: tuple[str, str] | None, limit: int) -> Iterator[_Found]:
-        """Entries of the leases, session by session."""
-        del limit
+        """Jobs of the leases one by one, in the order of their ids; after is the (chunk id, index) of the last one."""
         (fields,) = self._store.batch().command("HGETALL", self._store.keys(self._queue).leases).run()
-        leases = sorted(zip(fields[::2], fields[1::2], strict=True))
-        members = [member for name, lease in leases if b":" in name for member in lease.split()[1::2]]
-        start = 0 if after is None else int(after[1])
-        for place, member in enumerate(members[start:], start + 1):
-            yield ("", str(place)), _parse_ref(member.decode()[_SEQUENCE_DIGITS:]), place < len(members)
+        leases = [lease for name, lease in zip(fields[::2], fields[1::2], strict=True) if b":" in name]
+        spans = [_parse_ref(word.decode()[_SEQUENCE_DIGITS:]) for lease in leases for word in lease.split()[1::2]]
+        last = ("", -1) if after is None else (after[0], int(after[1]))
+        jobs = sorted(
+            (span.chunk_id, index, span.kind)
+            for span in spans
+            for index in range(span.first, span.first + span.number)
+            if (span.chunk_id, index) > last
+        )
+        for place, (chunk_id, index, kind) in enumerate(jobs[:limit], 1):
+            yield (chunk_id, str(index)), _Entry(chunk_id, index, 1, kind), place < len(jobs)
 
     def _parse(self, member: str, score: str) -> _Entry | None:
         """Reads a member of the status's set; None when it is of another status."""

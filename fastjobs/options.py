@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from fastjobs.errors import ConfigError
+from fastjobs.limits import Limits
 from fastjobs.names import check_name
 from fastjobs.retry import RetryPolicy
 
@@ -39,6 +40,9 @@ class Options:
         job_id: id to give the one job; None = a new one.
         delay_ms: wait this long, from the server's now, in milliseconds.
         due_at_ms: or until this time, in milliseconds since 1970.
+        timeout_ms: how long a run may take; None = the job type's.
+        expires_ms: how long it may wait for its start, in milliseconds; None = the job type's.
+        expires_at_ms: or until when, in milliseconds since 1970.
     """
 
     queue: str | None = None
@@ -48,12 +52,16 @@ class Options:
     job_id: str | None = None
     delay_ms: int = 0
     due_at_ms: int = 0
+    timeout_ms: int | None = None
+    expires_ms: int | None = None
+    expires_at_ms: int | None = None
 
     def with_(self, **given: Any) -> Options:
         """Returns these options with some of them replaced.
 
         Args:
-            given: queue, priority, retries, retry_delay, job_id, delay (seconds or timedelta), at (aware datetime).
+            given: queue, priority, retries, retry_delay, job_id, delay (seconds or timedelta), at (aware datetime),
+                timeout (seconds or timedelta), expires (seconds, timedelta or aware datetime).
 
         Raises:
             ConfigError: an option that does not exist or a value that cannot be used.
@@ -72,7 +80,7 @@ class Options:
     @cached_property
     def stored(self) -> bytes:
         """The options a worker has to know, as stored with the jobs; empty when there are none."""
-        values = {"retries": self.retries, "retry_delay": self.retry_delay}
+        values = {name: getattr(self, name) for name in _STORED}
         chosen = {name: value for name, value in values.items() if value is not None}
         return orjson.dumps(chosen) if chosen else b""
 
@@ -151,6 +159,41 @@ def _read_retry_delay(value: Any) -> dict[str, Any]:
     return {"retry_delay": tuple(delay) if isinstance(delay, list | tuple) else delay}
 
 
+def _read_timeout(value: object) -> dict[str, int]:
+    return {"timeout_ms": _span_ms("timeout", value)}
+
+
+def _read_expires(value: object) -> dict[str, int | None]:
+    if isinstance(value, datetime):
+        return {"expires_at_ms": instant_ms("expires", value), "expires_ms": None}
+    return {"expires_ms": _span_ms("expires", value), "expires_at_ms": None}
+
+
+def _span_ms(name: str, value: object) -> int:
+    span_ms = math.ceil(seconds(name, value) * 1000)
+    if span_ms == 0:
+        raise ConfigError(f"{name}={value!r}: use more than 0 seconds, or None for no limit")
+    return span_ms
+
+
+def read_limits(timeout: object, expires: object) -> Limits:
+    """Returns the limits of a job type; None = no limit.
+
+    Args:
+        timeout: seconds or a timedelta.
+        expires: seconds, a timedelta, or an aware datetime.
+
+    Raises:
+        ConfigError: a value that cannot be used.
+    """
+    given: dict[str, int | None] = {}
+    if timeout is not None:
+        given |= _read_timeout(timeout)
+    if expires is not None:
+        given |= _read_expires(expires)
+    return Limits(**{name: value for name, value in given.items() if value is not None})
+
+
 _READERS: dict[str, Any] = {
     "queue": lambda value: {"queue": check_name("queue", value)},
     "priority": lambda value: {"priority": check_priority(value)},
@@ -159,4 +202,8 @@ _READERS: dict[str, Any] = {
     "job_id": _read_job_id,
     "delay": _read_delay,
     "at": _read_at,
+    "timeout": _read_timeout,
+    "expires": _read_expires,
 }
+#: What a worker has to know.
+_STORED = ("retries", "retry_delay", "timeout_ms", "expires_ms", "expires_at_ms")

@@ -96,8 +96,8 @@ def _shortened(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     mark = "\n  ...\n"
-    half = (limit - len(mark)) // 2
-    return text[:half] + mark + text[-half:]
+    half = limit // 2
+    return text[:half] + mark + text[half + len(mark) - limit :]
 
 
 def _storable(text: str) -> str:

@@ -1,13 +1,15 @@
-"""The job types a process knows, by name: what a worker needs of them, without the app around them."""
+"""The job types and hooks a process knows: what a worker needs of an app, without the app around them."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastjobs.errors import ConfigError
+from fastjobs.job import Job
+from fastjobs.limits import Limits
 from fastjobs.retry import RetryPolicy
 
 
@@ -22,6 +24,8 @@ class RegisteredType:
         priority: higher runs first.
         retry: how often and when a job that raised runs again.
         keep_ms: how long finished jobs are kept, in milliseconds; 0 = not at all, None = as the app's settings say.
+        limits: how long its jobs may run and wait.
+        takes_context: whether the handler is called with a `Context` before the job's arguments.
     """
 
     name: str
@@ -30,12 +34,33 @@ class RegisteredType:
     priority: int
     retry: RetryPolicy
     keep_ms: int | None = None
+    limits: Limits = field(default_factory=Limits)
+    takes_context: bool = False
+
+
+#: Called with the job it is about.
+JobHook = Callable[[Job], object]
+#: Called with the worker's name, `host:pid`.
+WorkerHook = Callable[[str], object]
+
+
+@dataclass(slots=True)
+class Hooks:
+    """Functions that are called around jobs and workers, in the order in which they were registered."""
+
+    before_job: list[JobHook] = field(default_factory=list)
+    after_job: list[JobHook] = field(default_factory=list)
+    on_failed: list[JobHook] = field(default_factory=list)
+    on_worker_start: list[WorkerHook] = field(default_factory=list)
+    on_worker_stop: list[WorkerHook] = field(default_factory=list)
 
 
 class Registry(Mapping[str, RegisteredType]):
     """Job types by name. Safe for use by several threads at once."""
 
     def __init__(self) -> None:
+        #: What else the app wants to be called.
+        self.hooks = Hooks()
         self._types: dict[str, RegisteredType] = {}
         self._lock = threading.Lock()
 

@@ -153,6 +153,8 @@ class LeasedSpan(NamedTuple):
     priority: int
     #: How often jobs of the chunk came back from dead sessions.
     redeliveries: int
+    #: Jobs in the whole chunk; 0 for a detached job, and where the payload does not tell.
+    n: int
     #: Packed chunk or stored record; b"" for a chunk the caller holds already; None when it is missing.
     payload: bytes | None
 
@@ -266,14 +268,22 @@ def _parse_lease(reply: list[Any]) -> Lease:
 def _parse_span(member: bytes, score: bytes, marks: bytes | None, payload: bytes | None) -> LeasedSpan:
     sequence, ref = int(member[:_SEQUENCE_DIGITS], 16), member[_SEQUENCE_DIGITS:].decode()
     redeliveries = int(marks.split(None, 2)[1]) if marks else 0
-    if payload:
-        payload = record_body(payload) if is_detached(ref) else packed_chunk(payload)
-    return LeasedSpan(ref, sequence, -int(float(score)), redeliveries, payload)
+    n = 0
+    if payload and is_detached(ref):
+        payload = record_body(payload)
+    elif payload:
+        n, payload = chunk_size(payload), packed_chunk(payload)
+    return LeasedSpan(ref, sequence, -int(float(score)), redeliveries, n, payload)
 
 
 def packed_chunk(stored: bytes) -> bytes:
     """Returns the packed chunk in what is stored: its place in line stands before it."""
     return stored.split(b" ", 3)[-1]
+
+
+def chunk_size(stored: bytes) -> int:
+    """Returns the number of jobs in a stored chunk, which stands before it."""
+    return int(stored.split(b" ", 3)[2])
 
 
 def record_body(stored: bytes) -> bytes:
@@ -467,9 +477,9 @@ class Batch:
         args = (_GIVE_BACK_LIMIT, self._store.config.lease_ms)
         return self._script("reclaim", queue, args, _parse_reclaimed)
 
-    def audit(self, queue: str, session: str, fences: Iterable[int]) -> Batch:
+    def audit(self, queue: str, session: str, request: int, fences: Iterable[int]) -> Batch:
         """Gives back leases the session does not know of; result: jobs, or -1 when fenced."""
-        return self._script("audit", queue, (session, *fences), int)
+        return self._script("audit", queue, (session, request, *fences), int)
 
     def close(self, queue: str, session: str) -> Batch:
         """One bounded step of ending a session; result: [jobs given back, 1 when it is closed]."""

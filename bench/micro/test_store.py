@@ -10,7 +10,7 @@ from bench.driver import CHUNK_JOBS
 from fastjobs._core import new_id
 from fastjobs.config import Config
 from fastjobs.connection import Client
-from fastjobs.store import Outcome, Run, Store, Stored
+from fastjobs.store import JobAddress, Outcome, Run, Store, Stored
 
 QUEUE = "micro"
 
@@ -112,7 +112,7 @@ def test_release_a_chunk(benchmark, store, session, lease):
 
 
 def test_renew_a_session(benchmark, store, session):
-    assert benchmark(lambda: store.batch().renew(QUEUE, [session]).run()) == [[True]]
+    assert benchmark(lambda: store.batch().renew(QUEUE, [session]).run())[0].alive == [True]
 
 
 def test_reclaim_nothing(benchmark, store, session):
@@ -128,5 +128,6 @@ def test_audit_a_session(benchmark, store, session, lease):
 def test_find_a_job(benchmark, store, packed):
     chunk_id = new_id()
     store.batch().enqueue(QUEUE, chunk_id, CHUNK_JOBS, 0, packed).run()
-    (found,) = benchmark(lambda: store.batch().find(QUEUE, chunk_id, 500, alone=False).run())
+    address = JobAddress(chunk_id, 500, alone=False)
+    (found,) = benchmark(lambda: store.batch().find(QUEUE, address).run())
     assert found.status == "queued"

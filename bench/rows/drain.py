@@ -13,7 +13,7 @@ from fastjobs import FastJobs
 class Drain(Row):
     """One process against a bare loop, two processes against one.
 
-    Workers begin with small leases, which they size within some thirty milliseconds: that is in the figures.
+    Workers begin with small leases, until they know what the jobs cost: that is in the figures.
     """
 
     name = "drain"

@@ -34,7 +34,7 @@ def main() -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     try:
         _, app = load_app(spec.target, FastJobs)
-        process = WorkerProcess(app.registry, app.config, app.endpoint, spec)
+        process = WorkerProcess(app.registry, app.config, app.endpoint, app.jobs, spec)
     except errors.ConfigError as error:
         event(log, logging.CRITICAL, str(error))
         os._exit(EXIT_UNUSABLE)

@@ -45,6 +45,8 @@ cdef struct BoardHeader:
 cdef struct ThreadState:
     #: 0 while the thread runs no job.
     int64_t started_ns
+    #: When the job's time is over; 0 = never. Written before, and so true whenever, started_ns is not 0.
+    int64_t deadline_ns
     int32_t slot
     int32_t column
 
@@ -200,6 +202,34 @@ cdef class Board:
         if not 0 <= column < MAX_LEASE_JOBS:
             raise IndexError(f"column {column} of a slot of {MAX_LEASE_JOBS}")
         return self._checked(index)
+    def overdue(self, int64_t grace_ns):
+        """Returns (slot, column, started_ns) of each job that is being run although its time was over `grace_ns` ago."""
+        cdef int thread
+        cdef int64_t started, deadline
+        cdef int64_t late = boot_ns() - grace_ns
+        cdef ThreadState* state
+        jobs = []
+        for thread in range(self.threads):
+            state = &self._thread[thread]
+            started, deadline = state.started_ns, state.deadline_ns
+            if started and deadline and deadline <= late:
+                jobs.append((state.slot, state.column, started))
+        return jobs
+
+    def next_deadline_ns(self):
+        """Returns when the time of a running job is over next, in nanoseconds of the boot clock; 0 = never."""
+        cdef int thread
+        cdef int64_t first = 0
+        cdef ThreadState* state
+        for thread in range(self.threads):
+            state = &self._thread[thread]
+            if state.started_ns and state.deadline_ns and (not first or state.deadline_ns < first):
+                first = state.deadline_ns
+        return first
+
+    def started_ns(self, int slot, int column):
+        """Returns when the job in a column was started, in nanoseconds of the boot clock."""
+        return self._checked_column(slot, column).started_ns[column]
 
     cdef object _job_at(self, int slot_index, int column):
         cdef Slot* slot

@@ -13,7 +13,8 @@
 -- KEYS[11] stats         {..}:stats         hash
 -- KEYS[12] wake          {..}:wake          list  hints
 -- ARGV[1] session
--- ARGV[2..] fences the session holds
+-- ARGV[2] request   number of the session's last fetch; when a later one was made, this is out of date and does nothing
+-- ARGV[3..] fences the session holds
 -- Returns the number of jobs given back, or -1 when the session is fenced.
 -- O(leases of the session). Keeps: no job belongs to a session that does not know of it.
 
@@ -39,14 +40,18 @@ local keys = {
   cancelling = KEYS[7], cancelled = KEYS[8], finished = KEYS[9], finished_log = KEYS[10], stats = KEYS[11],
   wake = KEYS[12],
 }
-local session = ARGV[1]
+local session, request = ARGV[1], tonumber(ARGV[2])
 
 check_types(keys)
 if not is_open(keys.sessions, session) then
   return -1
 end
+local last_request = string.match(redis.call('HGET', keys.leases, session) or '', '^(%d+):')
+if last_request and tonumber(last_request) > request then
+  return 0
+end
 local known = {}
-for position = 2, #ARGV do
+for position = 3, #ARGV do
   known[ARGV[position]] = true
 end
 run_when_full(keys.ready)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +59,9 @@ class Child:
         self.stopping = False
         #: True once the supervisor itself has killed it: its jobs are not to blame.
         self.killed = False
+        #: (slot, column, started_ns) of the jobs because of which it was killed: they did not end after their timeout.
+        self.overdue: list[tuple[int, int, int]] = []
+        self._cancelled: set[tuple[str, str]] = set()
 
     @property
     def pid(self) -> int:
@@ -68,6 +72,20 @@ class Child:
         """Asks it to end: nothing new, running jobs have `timeout_s` seconds."""
         self.stopping = True
         self.control.send(stop=timeout_s)
+
+    def cancel(self, jobs: Iterable[tuple[str, str]]) -> None:
+        """Tells it once about each executing job that is to be cancelled; it may hold the job or not.
+
+        Args:
+            jobs: (queue, ref) of all such jobs at present.
+        """
+        wanted = set(jobs)
+        refs: dict[str, list[str]] = {}
+        for queue, ref in wanted - self._cancelled:
+            refs.setdefault(queue, []).append(ref)
+        self._cancelled = wanted
+        if refs:
+            self.control.send(cancel=refs)
 
     def kill(self) -> None:
         """Ends it at once."""

@@ -31,6 +31,11 @@ class HeldSpan:
     #: First column on the board.
     column: int = 0
 
+    @property
+    def earlier_runs(self) -> int:
+        """How often its jobs were run before: it raised, or its process died."""
+        return self.record.attempts + self.record.crashes if self.record else 0
+
     def job_id(self, index: int) -> str:
         """Returns the public id of the job at an index of the chunk."""
         if self.record is not None:
@@ -41,14 +46,11 @@ class HeldSpan:
         """Returns the ref of a part of the span, to give it back."""
         return self.ref if self.n <= 1 else f"{self.ref}~{first:03d}+{count}"
 
-    def outcome(
-        self, index: int, state: str, record: JobRecord, delay_ms: int = 0, *, readable: bool = True
-    ) -> Outcome:
-        """Returns what to report about the job at an index; not readable: its chunk stays stored."""
-        n = self.n if readable else 0
+    def outcome(self, index: int, state: str, record: JobRecord, delay_ms: int = 0) -> Outcome:
+        """Returns what to report about the job at an index."""
         return Outcome(
             self.ref,
-            n,
+            self.n,
             index,
             state,
             delay_ms,

@@ -1,7 +1,8 @@
-"""What becomes of a job that did not simply finish: retried, failed, put back, with its record."""
+"""What becomes of a job that did not simply finish: retried, failed, cancelled, put back, with its record."""
 
 from __future__ import annotations
 
+import base64
 import logging
 import random
 import time
@@ -12,7 +13,7 @@ from types import TracebackType
 import orjson
 
 from fastjobs import errors
-from fastjobs._core import LeasedJobs
+from fastjobs._core import EXPIRED, LeasedJobs
 from fastjobs.logs import event
 from fastjobs.record import ErrorRecord, JobRecord
 from fastjobs.registry import RegisteredType
@@ -22,10 +23,16 @@ from fastjobs.worker.leases import HeldSpan
 
 log = logging.getLogger("fastjobs.worker")
 
+#: The files whose code calls handlers.
+_CALLERS = ("core/execute.pxi", "fastjobs/worker/calls.py")
 #: A type no worker knows comes back after 1, 2, 4 ... seconds, at most this many ...
 _UNKNOWN_DELAY_CAP_S = 300
 #: ... and as often as this, about an hour: longer than a deploy takes. Then the job fails.
 _UNKNOWN_LIMIT = 20
+
+
+#: Bytes of a chunk or record that cannot be read that are kept.
+_KEPT_BYTES = 65_536
 
 
 def chunk_record(span: HeldSpan, index: int) -> JobRecord:
@@ -43,12 +50,17 @@ def chunk_record(span: HeldSpan, index: int) -> JobRecord:
     )
 
 
-def unreadable(span: HeldSpan, index: int, reason: str, worker: str) -> Outcome:
-    """Fails a job whose payload cannot be read; the stored bytes are kept for inspection."""
-    record = JobRecord(id=span.job_id(index), type="", payload=None, priority=span.priority)
-    record.add_error(ErrorRecord(type="CorruptChunk", message=reason, at_ms=_now_ms(), worker=worker))
-    event(log, logging.ERROR, "job failed, its payload cannot be read", job=span.job_id(index))
-    return span.outcome(index, "failed", record, readable=False)
+def unreadable(span: HeldSpan, reason: str, worker: str, stored: bytes | None) -> list[Outcome]:
+    """Fails the jobs of a span that cannot be read; the first one's record keeps what is stored, for inspection."""
+    made = []
+    for index in range(span.first, span.first + span.count):
+        record = JobRecord(id=span.job_id(index), type="", payload=None, priority=span.priority)
+        record.add_error(ErrorRecord(type="CorruptChunk", message=reason, at_ms=_now_ms(), worker=worker))
+        if stored and index == span.first:
+            record.extra["stored"] = base64.b64encode(stored[:_KEPT_BYTES]).decode()
+        event(log, logging.ERROR, "job failed, its payload cannot be read", job=span.job_id(index))
+        made.append(span.outcome(index, "failed", record))
+    return made
 
 
 def exhausted(span: HeldSpan, index: int, redeliveries: int, worker: str) -> Outcome:
@@ -58,6 +70,12 @@ def exhausted(span: HeldSpan, index: int, redeliveries: int, worker: str) -> Out
     record.add_error(ErrorRecord(type="TooManyRedeliveries", message=message, at_ms=_now_ms(), worker=worker))
     event(log, logging.ERROR, f"job failed, it {message}", job=span.job_id(index))
     return span.outcome(index, "failed", record)
+
+
+def cancelled(span: HeldSpan, index: int) -> Outcome:
+    """Ends a job that was cancelled before it was started."""
+    event(log, logging.INFO, "job was cancelled before it was started", job=span.job_id(index))
+    return span.outcome(index, "cancelled", span.record or chunk_record(span, index))
 
 
 class Outcomes:
@@ -79,8 +97,8 @@ class Outcomes:
         self._worker = worker
         self._times = times
 
-    def on_unusual(self, jobs: LeasedJobs, index: int, raised: BaseException | None) -> None:
-        """Called by the execute loop, in an executor thread; leaves an outcome with the lease."""
+    def on_unusual(self, jobs: LeasedJobs, index: int, raised: BaseException | object | None) -> Outcome:
+        """Called by the execute loop, in an executor thread; leaves an outcome with the lease and returns it."""
         span: HeldSpan = jobs.owner
         try:
             outcome = self._outcome(span, jobs, index, raised)
@@ -88,14 +106,19 @@ class Outcomes:
             # Whatever is wrong with this exception must not stop the other jobs.
             outcome = self._unrecorded(span, index, error)
         span.lease.outcomes.append(outcome)
+        return outcome
 
-    def _outcome(self, span: HeldSpan, jobs: LeasedJobs, index: int, raised: BaseException | None) -> Outcome:
+    def _outcome(self, span: HeldSpan, jobs: LeasedJobs, index: int, raised: BaseException | object | None) -> Outcome:
         record = span.record or chunk_record(span, index)
+        if raised is EXPIRED:
+            return self._expired(span, index, record)
         record.worker = self._worker
-        if raised is None:
+        if not isinstance(raised, BaseException):
             return self._unknown_type(span, index, record)
         column = jobs.column + index - jobs.first
         record.started_at_ms, record.run_s = self._times(jobs.slot, column)
+        if isinstance(raised, errors.JobCancelled):
+            return self._cancelled_running(span, index, record, raised)
         record.attempts += 1
         record.add_error(_job_error(raised, record.attempts, self._worker))
         delay_ms = self._retry_delay_ms(record, raised)
@@ -120,7 +143,7 @@ class Outcomes:
         """Milliseconds until the next run, or None when there is none."""
         if isinstance(raised, errors.Discard) or _does_not_fit(raised):
             return None
-        policy = self._policy(record)
+        policy = self._job_types[record.type].retry.chosen(record.options)
         if record.attempts > policy.retries:
             return None
         if isinstance(raised, errors.Retry) and raised.in_ is not None:
@@ -132,14 +155,17 @@ class Outcomes:
             event(log, logging.ERROR, "retry_delay failed, the default is used", type=record.type, reason=reason)
             return RetryPolicy(policy.retries).delay_ms(record.attempts, random)
 
-    def _policy(self, record: JobRecord) -> RetryPolicy:
-        """The type's policy, with what the call chose otherwise."""
-        policy = self._job_types[record.type].retry
-        delay = record.options.get("retry_delay", policy.delay)
-        return RetryPolicy(
-            retries=record.options.get("retries", policy.retries),
-            delay=tuple(delay) if isinstance(delay, list) else delay,
-        )
+    def _expired(self, span: HeldSpan, index: int, record: JobRecord) -> Outcome:
+        message = "was not started in time: it expired before a worker got to it"
+        record.add_error(ErrorRecord(type="Expired", message=message, at_ms=_now_ms(), worker=self._worker))
+        event(log, logging.WARNING, "job expired, it is not run", job=record.id, type=record.type)
+        return span.outcome(index, "cancelled", record)
+
+    def _cancelled_running(self, span: HeldSpan, index: int, record: JobRecord, raised: errors.JobCancelled) -> Outcome:
+        """The run is not charged: nothing went wrong. Its error tells where the handler was."""
+        record.add_error(_job_error(raised, span.earlier_runs + 1, self._worker))
+        event(log, logging.INFO, "job was cancelled while it ran", job=record.id, type=record.type)
+        return span.outcome(index, "cancelled", record)
 
     def _unknown_type(self, span: HeldSpan, index: int, record: JobRecord) -> Outcome:
         """Mixed deploys: another worker, or a newer release, may know the type."""
@@ -174,9 +200,9 @@ def _text(raised: BaseException) -> str:
 
 
 def _own_frames(raised: BaseException) -> TracebackType | None:
-    """The traceback from the handler on: the frame of the execute loop tells nobody anything."""
+    """The traceback from the handler on: the frames of what calls it tell nobody anything."""
     frames = raised.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename.endswith("core/execute.pxi"):
+    while frames is not None and frames.tb_frame.f_code.co_filename.endswith(_CALLERS):
         frames = frames.tb_next
     return frames
 

@@ -9,14 +9,18 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from fastjobs import errors
 from fastjobs._core import MAX_FETCH_JOBS, Backlog, Board, Chunk, LeasedJobs, boot_time_ns
 from fastjobs.config import Config, QueueChoice
+from fastjobs.limits import Limits
 from fastjobs.logs import event
 from fastjobs.record import JobRecord
 from fastjobs.registry import RegisteredType
 from fastjobs.store import Lease, LeasedSpan, is_detached
 from fastjobs.worker import outcomes
+from fastjobs.worker.calls import Calls
 from fastjobs.worker.leases import HeldLease, HeldLeases, HeldSpan
 
 log = logging.getLogger("fastjobs.worker")
@@ -24,6 +28,8 @@ log = logging.getLogger("fastjobs.worker")
 #: Work to keep leased but unstarted, in seconds of each thread: covers a round trip many times
 #: over, and is what a job of another process can wait behind at most.
 _HORIZON_S = 0.075
+#: So many times as much work in hand as that is too much: part of it is given back.
+_EXCESS_HORIZONS = 4
 #: What a job is taken to cost before one has been run: a small first lease, soon corrected.
 _FIRST_GUESS_S = 0.002
 #: Jobs slower than this are leased one per idle thread: a round trip is nothing to them.
@@ -42,6 +48,7 @@ class Prefetcher:
         job_types: the registry of this process.
         board: the progress board.
         backlog: where leased jobs wait for an executor.
+        calls: what to call for a job.
         leases: the leases the process holds.
         queues: the queues to take from, with weights if they are weighted.
         batch_size: most jobs to hold unstarted; 1 runs strictly by priority.
@@ -54,6 +61,7 @@ class Prefetcher:
         job_types: Mapping[str, RegisteredType],
         board: Board,
         backlog: Backlog,
+        calls: Calls,
         leases: HeldLeases,
         queues: Sequence[QueueChoice],
         batch_size: int,
@@ -63,6 +71,7 @@ class Prefetcher:
         self._job_types = job_types
         self._board = board
         self._backlog = backlog
+        self._calls = calls
         self._leases = leases
         self._queues = queues
         self._indexes = {choice.name: index for index, choice in enumerate(queues)}
@@ -72,8 +81,8 @@ class Prefetcher:
         self._average_s = _FIRST_GUESS_S
         self._measured = (0, 0)
         self._chunks: OrderedDict[str, Chunk] = OrderedDict()
-        #: Chunks of the lease being taken in that cannot be read: their payload comes with the first span only.
-        self._refused: dict[str, errors.ChunkError] = {}
+        #: Chunks of the lease being taken in that cannot be read, with their size: it comes with the first span only.
+        self._refused: dict[str, tuple[errors.ChunkError, int]] = {}
         #: Spans written by a newer release, to be put off.
         self.too_new: list[HeldSpan] = []
         #: Jobs that killed a process before: each is run alone.
@@ -94,6 +103,12 @@ class Prefetcher:
             return 0
         ideal = math.ceil(self._board.threads * _HORIZON_S / self._average_s)
         return min(max(ideal, self._board.threads), self._batch_size)
+
+    def excess(self, target: int) -> bool:
+        """Whether so many jobs were leased, before it was known what they cost, that others should have some."""
+        unstarted = self._backlog.unstarted
+        waits_s = unstarted * self._average_s / self._board.threads
+        return unstarted > 2 * target + self._board.threads and waits_s > _EXCESS_HORIZONS * _HORIZON_S
 
     def want(self, idle_threads: int, target: int) -> int:
         """Returns how many jobs to ask for now; 0 while enough are held."""
@@ -126,17 +141,19 @@ class Prefetcher:
         if lease.slot < 0:
             raise errors.InternalError(f"a lease of {lease.jobs} jobs does not fit on the board")
         self._leases.add(lease)
+        clock_ns = boot_time_ns() - leased.now_ms * 1_000_000
         column = 0
         for span, (item, *_) in zip(lease.spans, spans, strict=True):
             span.column = column
             column += span.count
-            self._start(span, item.redeliveries)
+            self._start(span, item.redeliveries, clock_ns)
         return lease.jobs
 
     def _hold(self, lease: HeldLease, item: LeasedSpan, ref: str, first: int, count: int) -> HeldSpan:
         """Reads the payload of a leased span, as far as it can be read."""
         detached = is_detached(item.ref)
-        span = HeldSpan(lease, ref, 0 if detached else first + count, first, count, item.priority)
+        _, refused_n = self._refused.get(ref, (None, 0))
+        span = HeldSpan(lease, ref, item.n or refused_n, first, count, item.priority)
         span.sequence = item.sequence
         try:
             if item.payload is None:
@@ -145,7 +162,7 @@ class Prefetcher:
                 span.record = JobRecord.decode(item.payload)
                 span.keep_ms = self._keep_ms([span.record.type])
             else:
-                span.chunk = self._chunk(ref, item.payload)
+                span.chunk = self._chunk(ref, item.payload, item.n)
                 span.n = span.chunk.n
                 if first + count > span.n:
                     span.chunk = None
@@ -155,13 +172,11 @@ class Prefetcher:
             event(log, logging.WARNING, "chunk put off for a newer worker", chunk=ref, reason=error)
             self.too_new.append(span)
         except errors.CorruptChunk as error:
-            lease.outcomes += [
-                outcomes.unreadable(span, index, str(error), self._worker) for index in range(first, first + count)
-            ]
+            lease.outcomes += outcomes.unreadable(span, str(error), self._worker, item.payload)
         return span
 
-    def _start(self, span: HeldSpan, redeliveries: int) -> None:
-        """Hands the jobs of a readable span to the executors."""
+    def _start(self, span: HeldSpan, redeliveries: int, clock_ns: int) -> None:
+        """Hands the jobs of a readable span to the executors; clock_ns: the boot clock minus the server's."""
         if span.chunk is None and span.record is None:
             return
         if redeliveries > self._config.max_redeliveries:
@@ -173,22 +188,47 @@ class Prefetcher:
         names = [span.record.type] if span.record else [name for name, _ in _chunk(span).types]
         jobs = LeasedJobs(
             span.chunk,
-            [self._handler(name) for name in names],
+            [self._calls.handler(name) for name in names],
             span.lease.slot,
             span.column,
             span.first,
             span.count,
             span.record.payload if span.record else None,
             span,
+            self._limits(span, redeliveries, clock_ns),
         )
         if span.record and span.record.crashes:
             self.suspects.append(jobs)
         else:
             self._backlog.push(jobs)
 
-    def _handler(self, name: str) -> Any:
+    def _limits(self, span: HeldSpan, redeliveries: int, clock_ns: int) -> list[tuple[int, int]] | None:
+        """What `LeasedJobs` needs to know of timeouts and expiry; None when no job of the span has any."""
+        if span.record:
+            limits = [self._type_limits(span.record.type, span.record.options)]
+        else:
+            limits = [
+                self._type_limits(name, orjson.loads(options) if options else {})
+                for name, options in _chunk(span).types
+            ]
+        if not any(limits):
+            return None
+        # What was started once in time is owed its further runs; of a redelivered job nobody knows whether it was.
+        first_run = not redeliveries and not span.earlier_runs
+        return [
+            (limit.timeout_ms * 1_000_000, self._expires_ns(limit, span, clock_ns) if first_run else 0)
+            for limit in limits
+        ]
+
+    def _type_limits(self, name: str, options: Mapping[str, Any]) -> Limits:
         job_type = self._job_types.get(name)
-        return job_type.handler if job_type else None
+        limits = job_type.limits if job_type else Limits()
+        return limits.chosen(options) if options else limits
+
+    def _expires_ns(self, limits: Limits, span: HeldSpan, clock_ns: int) -> int:
+        """When a job expires, by the boot clock; 0 = never."""
+        last_start_ms = limits.last_start_ms(span.sequence)
+        return max(1, last_start_ms * 1_000_000 + clock_ns) if last_start_ms else 0
 
     def _keep_ms(self, types: list[str]) -> int:
         """How long jobs of these types, in one chunk, are kept when they have finished."""
@@ -199,16 +239,16 @@ class Prefetcher:
             default=default,
         )
 
-    def _chunk(self, chunk_id: str, payload: bytes) -> Chunk:
+    def _chunk(self, chunk_id: str, payload: bytes, n: int) -> Chunk:
         """Decodes a chunk, or finds it decoded."""
         if chunk_id in self._refused:
-            raise self._refused[chunk_id]
+            raise self._refused[chunk_id][0]
         chunk = self._chunks.pop(chunk_id, None)
         if chunk is None or payload:
             try:
                 chunk = Chunk.decode(payload)
             except errors.ChunkError as error:
-                self._refused[chunk_id] = error
+                self._refused[chunk_id] = (error, n)
                 raise
         if chunk.n > 1:
             self._chunks[chunk_id] = chunk

@@ -19,12 +19,17 @@ from fastjobs import errors
 from fastjobs._core import Backlog, Board, boot_time_ns
 from fastjobs.config import Config, QueueChoice
 from fastjobs.endpoint import Endpoint
+from fastjobs.job import JobActions
 from fastjobs.logs import event
 from fastjobs.registry import Registry
+from fastjobs.retry import RetryPolicy
 from fastjobs.store import WORKER_RETRIES, Batch, Lease, Renewed, Store
 from fastjobs.worker.acker import Acker, Receipt
+from fastjobs.worker.calls import Calls
+from fastjobs.worker.canceller import Canceller
 from fastjobs.worker.control import ControlLine
 from fastjobs.worker.executor import Executors
+from fastjobs.worker.hooks import HookCaller
 from fastjobs.worker.leases import HeldLeases
 from fastjobs.worker.outcomes import Outcomes
 from fastjobs.worker.prefetcher import Prefetcher, longest_runs_s
@@ -40,6 +45,8 @@ _REPORT_IDLE_S = 0.005
 _STALLED_S = 0.1
 #: How often a waiting loop looks whether it is stalled.
 _STALL_CHECK_S = 0.05
+#: Timeouts are looked after this exactly.
+_TIMEOUT_STEP_S = 0.01
 #: Delay before a chunk of a newer format is offered again.
 _TOO_NEW_DELAY_MS = 30_000
 
@@ -51,6 +58,7 @@ class WorkerProcess:
         registry: the app's job types.
         config: the app's settings.
         endpoint: where the server is.
+        actions: what the job handles given to hooks act through.
         spec: start parameters.
     """
 
@@ -59,6 +67,7 @@ class WorkerProcess:
         registry: Registry,
         config: Config,
         endpoint: Endpoint,
+        actions: JobActions,
         spec: ProcessSpec,
     ) -> None:
         self._registry = registry
@@ -76,7 +85,10 @@ class WorkerProcess:
         wake_keys = [self._store.keys(queue).wake for queue in self._queues]
         self._waker = Waker(endpoint.connect(config.socket_timeout_s + WAIT_S), wake_keys)
         outcomes = Outcomes(registry, spec.worker, self._board.times)
-        self._backlog = Backlog(self._board, outcomes.on_unusual, self._notify_fd)
+        self._hooks = HookCaller(registry.hooks, registry, actions, spec.worker)
+        self._backlog = Backlog(
+            self._board, outcomes.on_unusual, self._notify_fd, self._hooks.before, self._hooks.after
+        )
         self._executors = Executors(self._backlog, spec.threads)
         self._leases = HeldLeases(self._board)
         self._acker = Acker(
@@ -91,11 +103,15 @@ class WorkerProcess:
             registry,
             self._board,
             self._backlog,
+            Calls(registry, self._backlog),
             self._leases,
             self._choices,
             spec.batch_size,
             spec.worker,
         )
+        self._canceller = Canceller(self._backlog, self._leases, self._prefetcher.suspects)
+        #: (queue, ref) of jobs to be cancelled.
+        self._to_cancel: list[tuple[str, str]] = []
         self._request = 0
         self._to_try: list[str] = []
         self._look_at = 0.0
@@ -113,12 +129,14 @@ class WorkerProcess:
 
     def run(self) -> int:
         """Works until told to stop; returns the exit code."""
+        self._hooks.worker_started()
         self._beat()
         self._open_sessions()
         self._control.send(
             hello={
                 "queues": self._queues,
                 "types": sorted(self._registry),
+                "policies": {name: _plain_policy(job_type.retry) for name, job_type in self._registry.items()},
                 "config": asdict(self._config),
             }
         )
@@ -126,13 +144,17 @@ class WorkerProcess:
         self._executors.start()
         while not self._done():
             self._turn()
-        return self._end()
+        code = self._end()
+        self._hooks.worker_stops()
+        return code
 
     # The loop's turn, in the order of its steps.
 
     def _turn(self) -> None:
         self._beat()
         self._read_control()
+        self._cancel()
+        self._interrupt_overdue()
         batch = self._store.batch()
         receipts = self._reports(batch)
         receipts += self._keep_alive(batch)
@@ -175,6 +197,8 @@ class WorkerProcess:
         quarantined = self._prefetcher.suspects and not self._alone
         if self._end_at is not None or self._quiet or self._stalled() or quarantined:
             receipts += self._acker.add_releases(batch, self._backlog.withdraw())
+        elif self._prefetcher.excess(target := self._prefetcher.target()):
+            receipts += self._acker.add_releases(batch, self._backlog.withdraw(target))
         for span in self._prefetcher.too_new:
             receipts.append(self._acker.add_postponed(batch, span, _TOO_NEW_DELAY_MS))
         self._prefetcher.too_new.clear()
@@ -222,7 +246,7 @@ class WorkerProcess:
             self._audit_at = now + self._config.lease_ms / 1000
             for queue in self._queues:
                 fences = [lease.fence for lease in self._leases if lease.queue == queue]
-                batch.audit(queue, self._spec.session, fences)
+                batch.audit(queue, self._spec.session, self._request, fences)
                 receipts.append(self._check_fence)
         left_ns = self._board.valid_until_ns - boot_time_ns()
         if left_ns < self._config.lease_ms * 1_000_000 // 3:
@@ -272,6 +296,7 @@ class WorkerProcess:
             event(log, logging.WARNING, "the server does not serve, trying on", reason=failure)
         self._beat()
         self._read_control()
+        self._interrupt_overdue()
         if not self._done():
             return False
         # With nothing to report there is nothing to wait for.
@@ -294,6 +319,19 @@ class WorkerProcess:
             # A lease is empty when it was audited away between a lost reply and the repeated fetch.
             if lease.spans:
                 self._prefetcher.accept(queue, lease)
+
+    # Interrupting.
+
+    def _cancel(self) -> None:
+        """Cancels what it was told to. Not in the middle of a fetch: what that brings may be meant."""
+        for queue, ref in self._to_cancel:
+            self._canceller.cancel(queue, ref)
+        self._to_cancel.clear()
+
+    def _interrupt_overdue(self) -> None:
+        for thread, started_ns in self._backlog.overdue():
+            if self._backlog.interrupt(thread, errors.JobTimeout, started_ns):
+                event(log, logging.WARNING, "job runs longer than its timeout, interrupting it", thread=thread)
 
     # Waiting.
 
@@ -324,7 +362,7 @@ class WorkerProcess:
 
     def _something_new(self, looking: bool) -> bool:
         """What an executor did between the last look and `waiting`, of which it gave no notice."""
-        if self._backlog.executed == self._reported:
+        if self._backlog.executed == self._reported and not self._unusual():
             return False
         idle = self._executors.idle == self._spec.threads
         return idle or (looking and self._backlog.unstarted <= self._backlog.low_water)
@@ -341,6 +379,12 @@ class WorkerProcess:
             times.append(_STALL_CHECK_S)
         if self._end_at is not None:
             times.append(self._end_at - now)
+        deadline_ns = self._backlog.next_deadline_ns()
+        if deadline_ns:
+            times.append((deadline_ns - boot_time_ns()) / 1e9)
+        if self._backlog.unstarted and self._backlog.shortest_timeout_ns:
+            # A job that starts while this thread sleeps may be due before any that runs now.
+            times.append(max(_TIMEOUT_STEP_S, self._backlog.shortest_timeout_ns / 1e9))
         times.append(self._config.lease_ms / 6000)
         return min(times)
 
@@ -382,6 +426,7 @@ class WorkerProcess:
             event(log, logging.ERROR, "ack refused: possible duplicates", jobs=jobs)
         if not self._fenced:
             self._fenced = True
+            self._board.valid_until_ns = 0
             event(log, logging.ERROR, "the lease was lost, its jobs run elsewhere")
             self._stop(self._spec.shutdown_timeout_s)
 
@@ -393,6 +438,8 @@ class WorkerProcess:
                 self._stop(message["stop"])
             if "quiet" in message:
                 self._quiet = True
+            for queue, refs in message.get("cancel", {}).items():
+                self._to_cancel += [(queue, ref) for ref in refs]
         if self._control.closed and self._end_at is None:
             event(log, logging.WARNING, "the supervisor is gone, ending")
             self._stop(self._spec.shutdown_timeout_s)
@@ -428,3 +475,8 @@ class WorkerProcess:
         if self._fenced:
             return EXIT_FENCED
         return EXIT_OUT_OF_TIME if running else EXIT_DONE
+
+
+def _plain_policy(policy: RetryPolicy) -> dict[str, Any]:
+    """What the supervisor can know of a policy: it runs no code of the app, so a function becomes the default."""
+    return {"retries": policy.retries, "delay": None if callable(policy.delay) else policy.delay}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import random
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from fastjobs import errors
 from fastjobs._core import JOB_FINISHED, JOB_REPORTED, JOB_STARTED, Board, Chunk
 from fastjobs.logs import event
 from fastjobs.record import ErrorRecord, JobRecord
+from fastjobs.retry import RetryPolicy
 from fastjobs.store import Outcome, Run, Store, packed_chunk, record_body
 from fastjobs.worker.leases import HeldLease, HeldSpan
 from fastjobs.worker.outcomes import chunk_record
@@ -51,17 +53,31 @@ class Recovery:
         worker: the worker's name.
         cause: how the process died.
         blame: whether the jobs it was running are charged with that; else they are given back like the others.
+        overdue: (slot, column, started_ns) of the jobs because of which the supervisor killed it; others that were
+            being run are given back then, without blame.
+        policies: the retry policies of the job types.
     """
 
     def __init__(
-        self, store: Store, queues: Sequence[str], session: str, worker: str, cause: str, *, blame: bool = True
+        self,
+        store: Store,
+        queues: Sequence[str],
+        session: str,
+        worker: str,
+        cause: str,
+        *,
+        blame: bool = True,
+        overdue: Sequence[tuple[int, int, int]] = (),
+        policies: Mapping[str, RetryPolicy] | None = None,
     ) -> None:
         self._store = store
         self._queues = queues
         self._session = session
         self._worker = worker
         self._cause = cause
-        self._blames = blame
+        self._blames = blame and not overdue
+        self._overdue = overdue
+        self._policies = policies or {}
 
     def run(self, board: Board) -> Recovered:
         """Reports what the board tells and closes the session.
@@ -95,13 +111,18 @@ class Recovery:
                 span = HeldSpan(lease, ref, n, first, len(states), priority, column=column)
                 span.keep_ms = self._store.config.finished_keep_ms
                 finished = n == 0 and state in (JOB_FINISHED, JOB_REPORTED)
-                if not finished and (state != JOB_STARTED or not self._blames):
+                run = (lease.slot, column + position, board.started_ns(lease.slot, column + position))
+                timed_out = state == JOB_STARTED and run in self._overdue
+                crashed = state == JOB_STARTED and self._blames
+                if not (finished or timed_out or crashed):
                     continue
                 record = self._record(span, first + position)
                 record.started_at_ms, record.run_s = board.times(lease.slot, column + position)
                 record.worker = self._worker
                 if finished:
                     outcomes.append(span.outcome(first, "finished", record))
+                elif timed_out:
+                    outcomes.append(self._time_out(span, first + position, record))
                 else:
                     outcomes.append(self._blame(span, first + position, record))
         return outcomes
@@ -119,6 +140,28 @@ class Recovery:
             return chunk_record(span, index)
         except errors.ChunkError:
             return JobRecord(id=span.job_id(index), type="", payload=None)
+
+    def _time_out(self, span: HeldSpan, index: int, record: JobRecord) -> Outcome:
+        """A job that did not end after its timeout: a failed attempt like any other."""
+        record.attempts += 1
+        record.add_error(
+            ErrorRecord(
+                type="JobTimeout",
+                message="went on after its timeout, its process was killed",
+                attempt=record.attempts,
+                at_ms=time.time_ns() // 1_000_000,
+                worker=self._worker,
+            )
+        )
+        default = RetryPolicy(self._store.config.retries)
+        policy = self._policies.get(record.type, default).chosen(record.options)
+        fields = {"job": record.id, "type": record.type, "attempt": record.attempts}
+        if record.attempts > policy.retries:
+            event(log, logging.ERROR, "job failed with JobTimeout, its process was killed", **fields)
+            return span.outcome(index, "failed", record)
+        delay_ms = policy.delay_ms(record.attempts, random)
+        event(log, logging.WARNING, f"job timed out, its process was killed, runs again in {delay_ms} ms", **fields)
+        return span.outcome(index, "retrying", record, delay_ms)
 
     def _blame(self, span: HeldSpan, index: int, record: JobRecord) -> Outcome:
         """A job during which its process died: run again, alone, until it has done so too often."""

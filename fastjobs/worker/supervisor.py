@@ -25,6 +25,7 @@ from fastjobs.config import Config, WorkerConfig
 from fastjobs.endpoint import Endpoint
 from fastjobs.keys import worker_orders_key, workers_key
 from fastjobs.logs import event
+from fastjobs.retry import RetryPolicy
 from fastjobs.store import Batch, Renewed, Store
 from fastjobs.worker.child import Child
 from fastjobs.worker.reclaimer import Reclaimer
@@ -95,6 +96,7 @@ class Supervisor:
         self._children: list[Child] = []
         self._queues: list[str] = []
         self._types: list[str] = []
+        self._policies: dict[str, RetryPolicy] = {}
         self._store: Store | None = None
         self._reclaimer: Reclaimer | None = None
         self._recurrer: Recurrer | None = None
@@ -135,6 +137,7 @@ class Supervisor:
         self._poll()
         self._obey_signals()
         self._listen()
+        self._kill_overdue()
         self._reap()
         self._settle()
         now = time.monotonic()
@@ -167,6 +170,7 @@ class Supervisor:
             due.append(self._start_at)
         if self._config.burst and self._store is not None:
             due.append(self._burst_at)
+        due += self._overdue_at()
         if self._unsettled:
             due.append(self._settle_at)
         if any(child.control.closed for child in self._children):
@@ -209,6 +213,7 @@ class Supervisor:
         if self._store is None:
             config = Config(**hello["config"])
             self._queues, self._types = hello["queues"], hello["types"]
+            self._policies = {name: RetryPolicy(**policy) for name, policy in hello["policies"].items()}
             timeout_s = min(_SERVER_TIMEOUT_S, config.socket_timeout_s)
             self._store = Store(Endpoint(config).connect(timeout_s), config)
             self._reclaimer = Reclaimer(self._store, self._queues)
@@ -217,6 +222,27 @@ class Supervisor:
             self._guarded(lambda: self._on_ready(hello))
             self._guarded(self._check_server)
         event(log, logging.INFO, "process ready", pid=child.pid)
+
+    def _overdue_at(self) -> list[float]:
+        """When running jobs will have outlived timeout and grace; those that start later are found within a second."""
+        if self._store is None:
+            return []
+        now, now_ns, grace_s = time.monotonic(), boot_time_ns(), self._store.config.timeout_grace_s
+        deadlines_ns = [child.board.next_deadline_ns() for child in self._children if not child.overdue]
+        return [now + (deadline_ns - now_ns) / 1e9 + grace_s for deadline_ns in deadlines_ns if deadline_ns]
+
+    def _kill_overdue(self) -> None:
+        """Ends processes in which a job goes on although it was interrupted: it hangs in C, or does not want to end."""
+        if self._store is None:
+            return
+        grace_ns = int(self._store.config.timeout_grace_s * 1e9)
+        for child in self._children:
+            if child.overdue:
+                continue
+            child.overdue = child.board.overdue(grace_ns)
+            if child.overdue:
+                event(log, logging.ERROR, "job does not end after its timeout, its process is replaced", pid=child.pid)
+                child.kill()
 
     def _reap(self) -> None:
         """Looks after processes that have ended."""
@@ -259,7 +285,7 @@ class Supervisor:
                 return
         if time.monotonic() - child.started_at >= _STABLE_S:
             self._restart.reset()
-        wait_s = 0.0 if code == EXIT_FENCED else self._restart.next_s()
+        wait_s = 0.0 if code == EXIT_FENCED or child.overdue else self._restart.next_s()
         if child.hello is not None:
             wait_s = min(wait_s, _REPLACE_CAP_S)
         self._start_at = time.monotonic() + wait_s
@@ -277,7 +303,16 @@ class Supervisor:
             return
         for child, cause, blame in list(self._unsettled):
             assert self._store is not None
-            recovery = Recovery(self._store, self._queues, child.session, self._worker, cause, blame=blame)
+            recovery = Recovery(
+                self._store,
+                self._queues,
+                child.session,
+                self._worker,
+                cause,
+                blame=blame,
+                overdue=child.overdue,
+                policies=self._policies,
+            )
             found = self._guarded(partial(recovery.run, child.board))
             if found is None:
                 self._settle_at = time.monotonic() + self._settle_backoff.next_s()
@@ -318,12 +353,13 @@ class Supervisor:
             return
         self._obey_order(replies[-1])
         renewed: list[Renewed] = replies[:renewals]
-        cancelling = [ref for of_queue in renewed for ref in of_queue.cancelling]
+        cancelling = {
+            (queue, ref) for queue, of_queue in zip(self._queues, renewed, strict=False) for ref in of_queue.cancelling
+        }
         for position, child in enumerate(children):
             if all(of_queue.alive[position] for of_queue in renewed):
                 child.board.valid_until_ns = max(child.board.valid_until_ns, valid_until_ns)
-            if cancelling:
-                child.control.send(cancel=cancelling)
+            child.cancel(cancelling)
 
     def _describe(self, batch: Batch) -> None:
         """Adds the worker's entry in the list of workers, for people and programs to read."""

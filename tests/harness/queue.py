@@ -193,8 +193,9 @@ class QueueUnderTest:
             if not step.more:
                 return jobs
 
-    def audit(self, session: str, fences: Iterable[int] = ()) -> int:
-        (jobs,) = self.store.batch().audit(self.name, session, fences).run()
+    def audit(self, session: str, fences: Iterable[int] = (), *, request: int | None = None) -> int:
+        request = self._requests if request is None else request
+        (jobs,) = self.store.batch().audit(self.name, session, request, fences).run()
         return int(jobs)
 
     def close_session(self, session: str) -> list[int]:

@@ -313,7 +313,8 @@ class QueueMachine(RuleBasedStateMachine):
         session, fence = sorted(self.leases)[number % len(self.leases)]
         if session not in self.model.sessions:
             return
-        self.call(lambda batch: batch.audit(QUEUE, session, [fence]), replay=True)
+        request = self.requests[session]
+        self.call(lambda batch: batch.audit(QUEUE, session, request, [fence]), replay=True)
         self.model.give_back([job for job in self.model.leased(session) if job.lease != (session, fence)])
 
     # What operators do.

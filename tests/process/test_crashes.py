@@ -375,14 +375,15 @@ def test_slow_jobs_in_all_threads_do_not_make_a_process_lease_and_release_in_a_l
 def test_a_process_sleeps_while_a_suspect_runs_alone(long_lab):
     lab = long_lab
     lab.jobs.hold.enqueue("held", str(lab.gate()))
-    worker = lab.worker()
+    worker = lab.worker("-c", "2")
     lab.wait_started("held")
     os.kill(ready_child(worker), signal.SIGKILL)
     lab.wait(lambda: lab.ledger.count("START", "held") == 2, "the suspect runs again")
     (child,) = worker.children()
+    # Time itself is what is used up, or not.
     before = psutil.Process(child).cpu_times().user
     time.sleep(1)
-    assert psutil.Process(child).cpu_times().user - before < 0.5
+    assert psutil.Process(child).cpu_times().user - before < 0.15
     lab.gate().touch()
     lab.wait_ended("held")
     assert worker.stop() == 0

@@ -19,8 +19,9 @@ PACKAGE = Path(fastjobs.__file__).parent
 LAYERS = [
     ["errors"],
     ["backoff", "logs", "names", "payload", "progress"],
-    ["config", "context", "job", "keys", "options", "record", "recurring", "registry", "retry"],
+    ["config", "job", "keys", "options", "limits", "record", "recurring", "registry", "retry"],
     ["_core", "scripts"],
+    ["context"],
     ["embedded", "connection", "endpoint", "store"],
     ["sending", "found"],
     ["listing", "queues", "totals", "workers"],
