@@ -1,8 +1,4 @@
-"""The program of the README: enqueue jobs here, run them with a worker.
-
-python examples/quickstart.py                       enqueues
-fastjobs-worker examples/quickstart.py -p 2 --burst runs them
-"""
+"""`python jobs.py` enqueues jobs, `fastjobs-worker -p 8` runs them."""
 
 from fastjobs import FastJobs
 
@@ -22,4 +18,4 @@ def square(number: int) -> int:
 if __name__ == "__main__":
     job = welcome.enqueue(42, lang="sv")
     ids = square.enqueue_many(range(100_000), progress=True)
-    print(f"enqueued {job.id} and {len(ids):,} more; now run: fastjobs-worker {__file__} -p 2 --burst")
+    print(f"enqueued {job.id} and {len(ids):,} more; now run: fastjobs-worker {__file__} -p 8")

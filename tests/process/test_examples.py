@@ -216,3 +216,75 @@ def test_quickstart_enqueues_and_a_worker_runs_it(project: Path) -> None:
     queues = counts_of(project)
     assert queues["numbers"]["totals"]["finished"] == 100_000
     assert queues["mail"]["totals"]["finished"] == 1
+
+
+def output_of(example: str, project: Path) -> str:
+    """What an example prints when it is run as its first lines say."""
+    result = run(sys.executable, EXAMPLES / example, cwd=project, FASTJOBS_DIR=str(project))
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def test_enqueuing_shows_every_way_and_its_jobs_run(project: Path) -> None:
+    output = output_of("enqueuing.py", project)
+    for line in (
+        "1000 and 2 more",
+        "3 of several types",
+        "the same job: True",
+        "job id 'invoice-17' is already taken",
+        "item 1, args[1]: NaN and infinity cannot be stored; stored before it: 0",
+    ):
+        assert line in output
+    lines = output.splitlines()
+    for line in ("Ada: 2", "Bo: 1", "Cy: 3", "Di: 1", "Ed: 1", "Flo: 1", "999 + 999 = 1998", "99 + 0 = 99"):
+        assert lines.count(line) == 1, line
+    assert not [line for line in lines if line.startswith("Gus")]
+    assert sum(" + " in line for line in lines) == 1000 + 1 + 100
+
+
+def test_scheduling_runs_by_priority_and_then_in_order(project: Path) -> None:
+    lines = output_of("scheduling.py", project).splitlines()
+    assert "is scheduled, due 20" in lines[0]
+    calls = [line.removeprefix("call ") for line in lines[1:]]
+    assert [line.split(",")[0] for line in calls[:4]] == ["Ed", "Flo", "Cy", "Di"]
+    assert len(calls) == 4 + 2 + 20
+    of_many = [line for line in calls if line.startswith("number")]
+    assert of_many == [f"number {number} of many" for number in range(20)]
+
+
+def test_retries_tells_what_became_of_each_job(project: Path) -> None:
+    assert output_of("retries.py", project).splitlines() == [
+        "flaky is finished",
+        "  ConnectionError: the shop does not answer",
+        "  ConnectionError: the shop does not answer",
+        "polite is finished",
+        "  Retry: not ready yet",
+        "hopeless is failed",
+        "  Discard: there is no order 7",
+        "broken is failed",
+        "  ValueError: order 8 cannot be read",
+        "1 runs again",
+        "deadly is failed",
+        *["  WorkerCrashed: the process that ran the job was killed by SIGKILL"] * 3,
+    ]
+
+
+def test_operations_change_what_they_say(project: Path) -> None:
+    lines = output_of("operations.py", project).splitlines()
+    assert lines[:7] == [
+        "{'scheduled': 1, 'queued': 500}",
+        "send [250, 'SE'] is queued, priority 0, 3 retries left",
+        "after set_priority: queued",
+        "now first in line: [250, 'SE']",
+        "after cancel: cancelled",
+        "after reschedule: scheduled",
+        "after reschedule without delay: queued",
+    ]
+    assert lines[-3:] == ["a page of 200, there is more", "cancelled 500", "destroyed 500"]
+
+
+def test_queues_are_paused_drained_and_cleared(project: Path) -> None:
+    lines = output_of("queues.py", project).splitlines()
+    assert lines[0] == "a worker with 2 processes works on photos"
+    assert lines[1] == "paused: True, 300 wait"
+    assert lines[3:] == ["drained, 300 finished", "cleared 51"]

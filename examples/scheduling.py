@@ -1,0 +1,39 @@
+"""When jobs run: after a delay, at a time, spread over a while, by priority.
+
+python examples/scheduling.py
+"""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+from fastjobs import FastJobs, Status
+
+app = FastJobs()  # FASTJOBS_URL, or else an embedded server that is started when needed
+
+
+@app.job(queue="calls", priority=1)
+def call(name: str) -> None:
+    print(f"call {name}", flush=True)
+
+
+def main() -> None:
+    later = call.options(delay=0.5).enqueue("Ada, after half a second")
+    call.options(at=datetime.now(UTC) + timedelta(seconds=0.2)).enqueue("Bo, at a time")
+    print(f"{later.id} is {later.refresh().status}, due {later.due_at}")
+
+    call.enqueue("Cy, first of the ordinary ones")
+    call.enqueue("Di, second of the ordinary ones")
+    call.options(priority=100).enqueue("Ed, before all others")
+    low = call.options(priority=-5).enqueue("Flo, promoted while she waited")
+    low.set_priority(50)
+    call.enqueue_many((f"number {number} of many" for number in range(20)), spread=0.4)
+
+    # One process, one thread and nothing leased ahead: strictly by priority, then in the order they came.
+    with app.pool(processes=1, threads=1, batch_size=1):
+        while app.jobs.count(Status.SCHEDULED, queue="calls"):
+            time.sleep(0.05)
+        app.queue("calls").drain()
+
+
+if __name__ == "__main__":
+    main()

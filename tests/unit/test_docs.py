@@ -1,0 +1,137 @@
+"""The documentation says what is there: programs, links, flags, settings, keys and scripts."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import click
+import pytest
+
+from fastjobs import FastJobs, Job, __version__
+from fastjobs.buffering import Buffer
+from fastjobs.cli.main import command as tool
+from fastjobs.cli.worker import command as worker
+from fastjobs.config import Config
+from fastjobs.inspection import JobPage, Jobs
+from fastjobs.keys import QueueKeys
+from fastjobs.queues import Queue
+from fastjobs.recurring_jobs import RecurringJobs
+from fastjobs.scripts import NAMES
+from fastjobs.workers import Worker, Workers
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("tests/*.md")])
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def rows_under(text: str, heading: str) -> list[list[str]]:
+    """The cells of the table under a heading, without its own."""
+    _, _, rest = text.partition(f"\n## {heading}\n")
+    assert rest, f"no heading {heading!r}"
+    lines = [line for line in rest.partition("\n## ")[0].splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip("|"))] for line in lines[2:]]
+
+
+def anchors_of(page: Path) -> set[str]:
+    """What the headings of a page can be linked to by."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files_that_exist(page: Path) -> None:
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
+        if link.startswith(("http://", "https://")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), f"{page.name} links to {link}"
+        if anchor:
+            assert anchor in anchors_of(target), f"{page.name} links to {link}"
+
+
+def test_the_first_program_of_the_readme_is_the_quickstart() -> None:
+    first = re.search(r"```python\n(.*?)```", read("README.md"), re.DOTALL)
+    assert first is not None
+    assert first[1] == read("examples/quickstart.py")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_code_in_the_pages_is_python(page: Path) -> None:
+    for code in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        compile(code, str(page), "exec")
+
+
+#: How the pages call things -> the class whose attributes they may use.
+CALLED: dict[str, type] = {
+    "app": FastJobs,
+    "app.jobs": Jobs,
+    "app.workers": Workers,
+    "app.recurring": RecurringJobs,
+    "job": Job,
+    "page": JobPage,
+    "photos": Queue,
+    "worker": Worker,
+    "buffer": Buffer,
+}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_the_pages_call_is_there(page: Path) -> None:
+    app = FastJobs("redis://localhost:1")
+    for code in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        for node in ast.walk(ast.parse(code)):
+            if not isinstance(node, ast.Attribute) or ast.unparse(node.value) not in CALLED:
+                continue
+            owner = CALLED[ast.unparse(node.value)]
+            known = {*dir(owner), *dir(app)} if owner is FastJobs else {*dir(owner), *inspect.get_annotations(owner)}
+            if owner is Job:
+                known.add("queue")
+            assert node.attr in known, f"{page.name}: {ast.unparse(node)}"
+
+
+def test_every_key_is_described() -> None:
+    described = [row[0].strip("`") for row in rows_under(read("docs/redis.md"), "Keys of a queue")]
+    assert described == [item.name for item in fields(QueueKeys)]
+
+
+def test_every_script_is_described() -> None:
+    described = [row[0].strip("`") for row in rows_under(read("docs/redis.md"), "Scripts")]
+    assert described == list(NAMES)
+
+
+def test_every_flag_of_the_worker_is_described_as_its_help_does() -> None:
+    documented = {row[0].replace("`", ""): row[1] for row in rows_under(read("docs/running.md"), "Flags")}
+    told = {}
+    for parameter in worker.params:
+        if isinstance(parameter, click.Option):
+            flags = ", ".join([*parameter.opts, *parameter.secondary_opts])
+            told[flags] = parameter.help
+    told["-h, --help"] = "Show this message and exit."
+    assert documented == told
+
+
+def test_every_setting_of_an_app_is_described_with_its_default() -> None:
+    documented = {row[0].strip("`"): row[1].strip("`") for row in rows_under(read("docs/running.md"), "Settings")}
+    assert documented == {item.name: repr(item.default) for item in fields(Config)}
+
+
+def test_every_command_is_described() -> None:
+    text = read("docs/queues.md") + read("docs/operations.md") + read("docs/running.md")
+    for name, group in tool.commands.items():
+        for command in group.commands if isinstance(group, click.Group) else ():
+            assert f"fastjobs {name} {command}" in text or re.search(rf"fastjobs {name} .*\b{command}\b", text), (
+                f"fastjobs {name} {command}"
+            )
+
+
+def test_the_changelog_names_this_version() -> None:
+    assert f"## [{__version__}]" in read("CHANGELOG.md")
