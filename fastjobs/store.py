@@ -592,6 +592,10 @@ class Batch:
         self._exchange = _Exchange(self._store.client, self._buffer)
         self._exchange.begin()
 
+    def ready(self) -> bool:
+        """Whether the replies to what was sent are there, or will not come: then `result` waits for nothing."""
+        return self._exchange is None or self._exchange.ready()
+
     def run(
         self,
         retry_on: tuple[type[errors.StoreError], ...] = PRODUCER_RETRIES,
@@ -666,6 +670,13 @@ class _Exchange:
             self._expected = self._client.send(self._buffer.tobytes(), len(self._open))
         except errors.StoreError as error:
             self._in_doubt = isinstance(error, errors.ConnectionLost)
+
+    def ready(self) -> bool:
+        """Whether the replies are there, or will not come."""
+        try:
+            return self._expected is None or self._client.ready(self._expected)
+        except errors.StoreError:
+            return True
 
     def step(self) -> errors.StoreError | None:
         """One try; returns what prevented an answer to all calls, or None when all are answered."""

@@ -34,7 +34,7 @@ from fastjobs.worker.leases import HeldLeases
 from fastjobs.worker.outcomes import Outcomes
 from fastjobs.worker.prefetcher import Prefetcher, longest_runs_s
 from fastjobs.worker.spec import EXIT_DONE, EXIT_FENCED, EXIT_OUT_OF_TIME, ProcessSpec
-from fastjobs.worker.waker import WAIT_S, Waker
+from fastjobs.worker.waker import WAIT_S, Fetch, Waker
 
 log = logging.getLogger("fastjobs.worker")
 
@@ -82,8 +82,10 @@ class WorkerProcess:
         if not self._queues:
             raise errors.ConfigError("the app has no job types, so there is no queue to work on")
         self._store = Store(endpoint.connect(), config)
-        wake_keys = [self._store.keys(queue).wake for queue in self._queues]
-        self._waker = Waker(endpoint.connect(config.socket_timeout_s + WAIT_S), wake_keys)
+        waiting_store = Store(endpoint.connect(config.socket_timeout_s + WAIT_S), config)
+        self._waker = Waker(waiting_store, spec.session, self._queues)
+        #: Fetches of a wait whose replies were lost: they may have been carried out.
+        self._lost_fetches: list[Fetch] = []
         outcomes = Outcomes(registry, spec.worker, self._board.times)
         self._hooks = HookCaller(registry.hooks, registry, actions, spec.worker)
         self._backlog = Backlog(
@@ -258,7 +260,12 @@ class WorkerProcess:
 
     def _next_fetch(self, batch: Batch) -> str | None:
         """Adds a fetch from the next queue to try, if jobs are wanted; returns the queue."""
-        if not self._may_fetch():
+        if self._lost_fetches:
+            lost = self._lost_fetches.pop()
+            self._to_try = [lost.queue]
+            batch.fetch(lost.queue, self._spec.session, lost.request, lost.want, self._prefetcher.held_chunks())
+            return lost.queue
+        if not self._may_fetch() or self._waker.armed:
             return None
         want = self._prefetcher.want(self._executors.idle, self._prefetcher.target())
         if not want:
@@ -307,7 +314,7 @@ class WorkerProcess:
         if lease.fence < 0:
             self._lose_session(0)
         elif lease.fence == 0:
-            self._to_try.pop(0)
+            self._to_try = self._to_try[1:]
             wait_s = WAIT_S if lease.next_due_ms < 0 else min(WAIT_S, lease.next_due_ms / 1000)
             look_at = time.monotonic() + wait_s
             # The first queue of a round sets the time, the others can only bring it forward.
@@ -349,15 +356,39 @@ class WorkerProcess:
         poll.register(self._notify_fd, select.POLLIN)
         if not self._control.closed:
             poll.register(self._control, select.POLLIN)
-        if wants:
-            self._waker.arm()
-            if self._waker.fileno() >= 0:
-                poll.register(self._waker.fileno(), select.POLLIN)
+        if wants and not self._waker.armed:
+            self._waker.arm(self._look_at - time.monotonic(), self._fetches_on_wake(), self._prefetcher.held_chunks())
+        if self._waker.fileno() >= 0:
+            poll.register(self._waker.fileno(), select.POLLIN)
         poll.poll(max(0.0, self._wait_s(wants)) * 1000)
         self._backlog.waiting = False
         with suppress(BlockingIOError):
             os.eventfd_read(self._notify_fd)
-        if wants and self._waker.hint() is not None:
+        self._wake_up()
+
+    def _fetches_on_wake(self) -> list[Fetch]:
+        """What to fetch the moment a hint comes. With several queues the hint decides which one is looked at first."""
+        if len(self._queues) > 1:
+            return []
+        self._request += 1
+        want = self._prefetcher.want(self._executors.idle, self._prefetcher.target())
+        return [Fetch(self._queues[0], self._request, want)]
+
+    def _wake_up(self) -> None:
+        """Takes in what a wait has ended with; ends one that may bring what is not wanted any more."""
+        if self._waker.armed and not self._may_fetch() and self._waker.disarm():
+            # What was fetched in the last moment belongs to this session, which does not know of it.
+            self._audit_at = 0.0
+        woken = self._waker.take()
+        if woken is None:
+            return
+        if woken.leases is None:
+            self._lost_fetches = list(self._waker.fetches)
+        elif woken.leases:
+            for fetch, lease in zip(self._waker.fetches, woken.leases, strict=True):
+                self._take(fetch.queue, lease)
+            self._feed()
+        elif woken.hinted:
             self._look_at = 0.0
 
     def _something_new(self, looking: bool) -> bool:
