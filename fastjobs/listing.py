@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
@@ -226,7 +227,8 @@ def _positions(entry: _Entry, stored: list[Any]) -> Iterator[tuple[int, Times | 
         return
     _, segments, marks = stored
     detached = set(marks.split()[4].split(b",")) if marks else set()
-    for index, times in read_segments(segments or b""):
+    # By place, not as they finished: where a page ends, the next one begins with a higher place.
+    for index, times in sorted(read_segments(segments or b""), key=itemgetter(0)):
         if b"%d" % index not in detached:
             yield index, times
 

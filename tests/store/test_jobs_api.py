@@ -352,3 +352,20 @@ def test_a_handle_tells_what_it_is(note: JobType) -> None:
     job = note.enqueue(1)
     assert isinstance(job, Job)
     assert repr(job) == f"<Job {job.id} note queued queue=notes>"
+
+
+def test_finished_jobs_are_listed_once_each_in_whatever_order_they_finished(
+    app: FastJobs, queue: QueueUnderTest
+) -> None:
+    chunk_id = queue.seed_queued(12)
+    held = queue.fetch(queue.open(), 12)
+    for first, count in ((5, 4), (0, 2), (9, 2), (2, 3)):
+        assert queue.ack(held, [queue.run(chunk_id, 12, first, count, keep_ms=60_000)]) == count
+        listed, cursor = [], None
+        while True:
+            page = app.jobs.list(Status.FINISHED, queue="notes", limit=3, cursor=cursor)
+            listed += [job.id for job in page.jobs]
+            cursor = page.cursor
+            if cursor is None:
+                break
+        assert len(listed) == len(set(listed)) == app.jobs.count(Status.FINISHED, queue="notes")
