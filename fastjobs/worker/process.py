@@ -159,6 +159,8 @@ class WorkerProcess:
         receipts = self._reports(batch)
         receipts += self._keep_alive(batch)
         queue = self._next_fetch(batch)
+        if queue is None:
+            self._note_fetched()
         self._feed()
         if not len(batch):
             # What was just read can be the order to stop: nothing would come that ends the wait.
@@ -184,6 +186,10 @@ class WorkerProcess:
         offset_us = (time.time_ns() - now_ns) // 1000
         busy = self._backlog.unstarted or self._executors.idle < self._spec.threads
         self._board.beat(offset_us, self._backlog.unstarted, not busy and not len(self._leases))
+
+    def _note_fetched(self) -> None:
+        """Lets the supervisor know that nothing keeps this process from fetching; see `Supervisor._replace_deaf`."""
+        self._board.fetched(1 if self._alone else self._spec.threads)
 
     def _reports(self, batch: Batch) -> list[Receipt]:
         """Adds acks, and releases of what this process cannot or should not start."""
@@ -294,6 +300,9 @@ class WorkerProcess:
         if not self._failing:
             self._failing = True
             event(log, logging.WARNING, "the server does not serve, trying on", reason=failure)
+        if not isinstance(failure, errors.ConnectionLost | errors.Unavailable):
+            # A refusal is an answer, and a new process would hear the same.
+            self._note_fetched()
         self._beat()
         self._read_control()
         self._interrupt_overdue()
@@ -304,6 +313,7 @@ class WorkerProcess:
 
     def _take(self, queue: str, lease: Lease) -> None:
         """Takes the reply to a fetch in."""
+        self._note_fetched()
         if lease.fence < 0:
             self._lose_session(0)
         elif lease.fence == 0:

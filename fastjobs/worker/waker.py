@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from fastjobs import errors
@@ -26,6 +27,8 @@ class Waker:
         commands.call(pack_head("BLPOP", *keys, WAIT_S))
         self._command = commands.tobytes()
         self._waiting: Expected | None = None
+        #: When a wait is given up that the server does not end, on the monotonic clock.
+        self._deadline = 0.0
 
     def arm(self) -> None:
         """Begins to wait, unless that is going on already."""
@@ -33,6 +36,7 @@ class Waker:
             return
         try:
             self._waiting = self._client.send(self._command, 1)
+            self._deadline = time.monotonic() + self._client.timeout_s
         except errors.StoreError:
             self._client.close()
 
@@ -46,6 +50,9 @@ class Waker:
             return None
         try:
             if not self._client.ready(self._waiting):
+                if time.monotonic() >= self._deadline:
+                    # Nobody is at the other end, though nobody said so: the next wait gets a connection of its own.
+                    self.close()
                 return None
         except errors.StoreError:
             self._waiting = None
