@@ -430,7 +430,7 @@ class Supervisor:
             child.retire(config.shutdown_timeout_s)
 
     def _replace_deaf(self, children: list[Child]) -> None:
-        """Replaces processes that look alive but have stopped fetching: a loop that hangs, a connection that is no more.
+        """Replaces processes that look alive but have stopped fetching: a loop that hangs, a connection that is gone.
 
         Called when the server has just answered: while it does not, nobody fetches. A process whose threads all
         run jobs has no reason to fetch, however long they take.
