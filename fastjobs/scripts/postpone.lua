@@ -62,7 +62,7 @@ local due = string.format('%.0f', due_ms)
 local function is_scheduled(prefix, time)
   local rank = rank_of(keys.scheduled, time, prefix)
   local found = redis.call('ZRANGE', keys.scheduled, rank, rank)[1]
-  return found and string.sub(found, 1, #prefix) == prefix
+  return found and string.sub(found, 1, #prefix) == prefix and redis.call('ZSCORE', keys.scheduled, found) == time
 end
 
 -- Notes the time in the marks of the chunk, in place of times for which nothing of it is scheduled any more: `locate`

@@ -93,4 +93,4 @@ def test_a_postponed_detached_job_is_found_as_scheduled(queue: QueueUnderTest) -
     assert queue.postpone(held, 60_000) == 1
     found = queue.find(ref.partition("~")[0])
     assert found is not None
-    assert (found.status, found.due_at_ms) == ("scheduled", queue.get_scheduled()[ref])
+    assert (found.status, found.due_at_ms) == ("scheduled", queue.get_scheduled()[f"{ref}~0"])

@@ -10,7 +10,7 @@ local function find_span(zset, score, prefix, index)
   end
   local first, count = string.match(string.sub(found, #prefix + 1), '^~(%d+)%+(%d+)$')
   first, count = tonumber(first), tonumber(count)
-  if not first or index >= first + count then
+  if not first or index < first or index >= first + count or tonumber(redis.call('ZSCORE', zset, found)) ~= tonumber(score) then
     return nil
   end
   return found, first, count
