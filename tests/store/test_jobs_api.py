@@ -369,3 +369,17 @@ def test_finished_jobs_are_listed_once_each_in_whatever_order_they_finished(
             if cursor is None:
                 break
         assert len(listed) == len(set(listed)) == app.jobs.count(Status.FINISHED, queue="notes")
+
+
+def test_from_the_end_of_the_line_pieces_of_a_chunk_are_listed_whole(app: FastJobs, queue: QueueUnderTest) -> None:
+    chunk_id = queue.seed_queued(6)
+    held = [queue.fetch(queue.open(), 2) for _ in range(2)]
+    assert queue.release(held[1]) == 2
+    listed, cursor = [], None
+    while True:
+        page = app.jobs.list(Status.QUEUED, queue="notes", limit=1, cursor=cursor, reverse=True)
+        listed += [job.id for job in page.jobs]
+        cursor = page.cursor
+        if cursor is None:
+            break
+    assert listed == [f"{chunk_id}~{index}" for index in (5, 4, 3, 2)]
