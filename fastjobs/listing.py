@@ -115,7 +115,8 @@ class Listing:
                 if self._is_begun(entry, begun) and (place > start if self._reverse else place < start):
                     continue
                 if len(jobs) == limit:
-                    return Page(jobs, _cursor(after, entry.chunk_id, place))
+                    # A detached job says nothing about those that stayed in its chunk.
+                    return Page(jobs, _cursor(after, "" if entry.kind == "detached" else entry.chunk_id, place))
                 jobs.append(job)
             after = position
         return Page(jobs, _cursor(after, "", 0) if more else None)

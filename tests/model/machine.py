@@ -55,6 +55,13 @@ picks = st.integers(0, 10_000)
 states = st.sampled_from(("retrying", "retrying", "failed", "failed", "scheduled", "cancelled"))
 
 
+def same(what: str, found: dict[Any, Any], expected: dict[Any, Any]) -> None:
+    """Fails with what differs: name -> (found, expected)."""
+    names = {*found, *expected}
+    differ = {name: (found.get(name), expected.get(name)) for name in names if found.get(name) != expected.get(name)}
+    assert not differ, f"{what}, found and expected: {differ}"
+
+
 class Op(NamedTuple):
     """A call, and what it does to the model; `apply` fails when the answer is not what the model says."""
 
@@ -672,7 +679,7 @@ class QueueMachine(RuleBasedStateMachine):
             if status is Status.QUEUED:
                 places = [self.model.jobs[ref].place for ref in order]
                 assert places == sorted(places, reverse=reverse)
-        assert listed == {job.id: job.status for job in self.model.visible()}
+        same("listed jobs", listed, {job.id: job.status for job in self.model.visible()})
 
     @precondition(lambda self: self.model.jobs)
     @rule(number=picks)
@@ -696,7 +703,7 @@ class QueueMachine(RuleBasedStateMachine):
         """The invariants hold in the snapshot, and it is what the model says."""
         model = self.model
         met = check_invariants(snapshot)
-        assert met == {job.ref: job.status for job in model.jobs.values()}
+        same("jobs", met, {job.ref: job.status for job in model.jobs.values()})
         self.compare_places(snapshot)
         leases: dict[tuple[str, int], set[str]] = {}
         for name, value in snapshot["leases"].items():
@@ -708,15 +715,15 @@ class QueueMachine(RuleBasedStateMachine):
         for job in model.in_status("executing"):
             assert job.lease is not None
             held.setdefault(job.lease, set()).add(job.ref)
-        assert leases == held
-        assert {name.decode(): int(at) for name, at in snapshot["sessions"].items()} == model.sessions
-        assert {ref.decode() for ref in snapshot["cancelling"]} == {j.ref for j in model.jobs.values() if j.cancelling}
+        same("leases", leases, held)
+        same("sessions", {name.decode(): int(at) for name, at in snapshot["sessions"].items()}, model.sessions)
+        cancelling = {job.ref: True for job in model.jobs.values() if job.cancelling}
+        same("jobs to be cancelled", {ref.decode(): True for ref in snapshot["cancelling"]}, cancelling)
         for status in ("failed", "cancelled"):
             ended = {ref.decode(): int(at) for ref, at in snapshot[status].items()}
-            assert ended == {job.ref: job.ended_ms for job in model.in_status(status)}
-        assert {what: int(at) for what, at in snapshot["finished_log"].items()} == {
-            what: at for at, what, _ in model.log()
-        }
+            same(status, ended, {job.ref: job.ended_ms for job in model.in_status(status)})
+        logged = {what: int(at) for what, at in snapshot["finished_log"].items()}
+        same("history", logged, {what: at for at, what, _ in model.log()})
         self.compare_counters(snapshot)
 
     def compare_places(self, snapshot: Snapshot) -> None:

@@ -383,3 +383,20 @@ def test_from_the_end_of_the_line_pieces_of_a_chunk_are_listed_whole(app: FastJo
         if cursor is None:
             break
     assert listed == [f"{chunk_id}~{index}" for index in (5, 4, 3, 2)]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_page_that_ends_before_a_job_that_left_its_chunk_hides_none_that_stayed(
+    app: FastJobs, queue: QueueUnderTest, reverse: bool
+) -> None:
+    first, second = queue.seed_queued(5), queue.seed_queued(1)
+    app.jobs.find(f"{first}~2").set_priority(-1 if reverse else 1)
+    third = queue.seed_queued(1, priority=-2 if reverse else 2)
+    listed, cursor = [], None
+    while True:
+        page = app.jobs.list(Status.QUEUED, queue="notes", limit=1, cursor=cursor, reverse=reverse)
+        listed += [job.id for job in page.jobs]
+        cursor = page.cursor
+        if cursor is None:
+            break
+    assert sorted(listed) == sorted([second, third, *(f"{first}~{index}" for index in range(5))])
