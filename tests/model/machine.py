@@ -94,6 +94,8 @@ class QueueMachine(RuleBasedStateMachine):
         self.operations = Operations(self.store, QUEUE)
         self.queue = Queue(lambda: self.store, QUEUE)
         self.requests: Counter[str] = Counter()
+        #: Number of the last fetch of a session that leased something.
+        self.last_leased: Counter[str] = Counter()
         #: Leases that were given out: (session, fence) -> what the fetch returned.
         self.leases: dict[tuple[str, int], Lease] = {}
         #: n of each chunk.
@@ -216,6 +218,7 @@ class QueueMachine(RuleBasedStateMachine):
             left = [job.place for job in queued if job.status == "queued"]
             assert not left or places[-1] <= min(left), "something better was left in line"
             self.leases[session, lease.fence] = lease
+            self.last_leased[session] = request
 
         return Op(lambda batch: batch.fetch(QUEUE, session, request, want), apply)
 
@@ -328,6 +331,9 @@ class QueueMachine(RuleBasedStateMachine):
         def apply(model: ModelQueue, returned: int) -> None:
             if session not in model.sessions:
                 assert returned == -1
+                return
+            if self.last_leased[session] > request:
+                assert returned == 0, "an audit took what was fetched after it"
                 return
             lost = [job for job in model.leased(session) if job.lease != (session, fence)]
             assert returned == model.give_back(lost)
@@ -477,6 +483,26 @@ class QueueMachine(RuleBasedStateMachine):
     def audit(self, number: int) -> None:
         (session, fence), _ = self.pick_lease(number)
         self.do(self.audit_op(session, fence), replay=True)
+
+    @precondition(lambda self: self.leases and self.model.sessions)
+    @rule(number=picks)
+    def audit_late(self, number: int) -> None:
+        """An audit that arrives after the session has fetched again."""
+        (session, fence), _ = self.pick_lease(number)
+        op = self.audit_op(session, fence)
+        self.do(self.fetch_op(session, 3))
+        self.do(op)
+
+    @precondition(lambda self: self.model.sessions)
+    @rule(survivors=picks)
+    def let_sessions_die(self, survivors: int) -> None:
+        """Some sessions are not renewed, while the server and others live on."""
+        for _ in range(4):
+            self.pass_time(LEASE_MS // 3)
+            for position, session in enumerate(sorted(self.model.sessions)):
+                if survivors >> position & 1:
+                    self.do(self.renew_op(session))
+            self.do(self.reclaim_op())
 
     @rule()
     def trim(self) -> None:
