@@ -52,6 +52,7 @@ priorities = st.integers(-2, 2)
 delays = st.sampled_from((0, 0, 0, 1, 100, 700, 5_000))
 keeps = st.sampled_from((0, 2_000, 15_000, 60_000))
 picks = st.integers(0, 10_000)
+fates = st.sampled_from(("run", "none", "retrying", "failed", "cancelled"))
 states = st.sampled_from(("retrying", "retrying", "failed", "failed", "scheduled", "cancelled"))
 
 
@@ -418,8 +419,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.do(self.ack_op(session, fence, runs, settled), replay=True)
 
     @precondition(lambda self: self.leases)
-    @rule(number=picks, fates=st.lists(st.sampled_from(("run", "none", "retrying", "failed", "cancelled")), min_size=12),
-          delay_ms=delays, keep_ms=keeps)  # fmt: skip
+    @rule(number=picks, fates=st.lists(fates, min_size=12, max_size=12), delay_ms=delays, keep_ms=keeps)
     def ack_all_sorts(self, number: int, fates: list[str], delay_ms: int, keep_ms: int) -> None:
         """One call that says of each job of a lease what became of it: in runs, as an outcome, or nothing yet."""
         (session, fence), lease = self.pick_lease(number)
