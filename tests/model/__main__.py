@@ -1,4 +1,4 @@
-"""`make model`: the state machines with one random seed after the other, as long as one has; a failure tells its seed."""
+"""`make model`: the state machines with one random seed after the other, for a time; a failure's seed is told."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.harness.server import ServerProcess
 from tests.model.clock import timed_scripts
 from tests.model.machine import QueueMachine
+from tests.model.recurring import RecurringMachine
 
-MACHINES = {"queue": QueueMachine}
+MACHINES = {"queue": QueueMachine, "recurring": RecurringMachine}
 
 
 def run(machine: type, number: int, runs: int, steps: int, *, shrink: bool) -> None:

@@ -52,6 +52,7 @@ priorities = st.integers(-2, 2)
 delays = st.sampled_from((0, 0, 0, 1, 100, 700, 5_000))
 keeps = st.sampled_from((0, 2_000, 15_000, 60_000))
 picks = st.integers(0, 10_000)
+fates = st.sampled_from(("run", "none", "retrying", "failed", "cancelled"))
 states = st.sampled_from(("retrying", "retrying", "failed", "failed", "scheduled", "cancelled"))
 
 
@@ -94,6 +95,8 @@ class QueueMachine(RuleBasedStateMachine):
         self.operations = Operations(self.store, QUEUE)
         self.queue = Queue(lambda: self.store, QUEUE)
         self.requests: Counter[str] = Counter()
+        #: Number of the last fetch of a session that leased something.
+        self.last_leased: Counter[str] = Counter()
         #: Leases that were given out: (session, fence) -> what the fetch returned.
         self.leases: dict[tuple[str, int], Lease] = {}
         #: n of each chunk.
@@ -216,6 +219,7 @@ class QueueMachine(RuleBasedStateMachine):
             left = [job.place for job in queued if job.status == "queued"]
             assert not left or places[-1] <= min(left), "something better was left in line"
             self.leases[session, lease.fence] = lease
+            self.last_leased[session] = request
 
         return Op(lambda batch: batch.fetch(QUEUE, session, request, want), apply)
 
@@ -329,6 +333,9 @@ class QueueMachine(RuleBasedStateMachine):
             if session not in model.sessions:
                 assert returned == -1
                 return
+            if self.last_leased[session] > request:
+                assert returned == 0, "an audit took what was fetched after it"
+                return
             lost = [job for job in model.leased(session) if job.lease != (session, fence)]
             assert returned == model.give_back(lost)
 
@@ -412,8 +419,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.do(self.ack_op(session, fence, runs, settled), replay=True)
 
     @precondition(lambda self: self.leases)
-    @rule(number=picks, fates=st.lists(st.sampled_from(("run", "none", "retrying", "failed", "cancelled")), min_size=12),
-          delay_ms=delays, keep_ms=keeps)  # fmt: skip
+    @rule(number=picks, fates=st.lists(fates, min_size=12, max_size=12), delay_ms=delays, keep_ms=keeps)
     def ack_all_sorts(self, number: int, fates: list[str], delay_ms: int, keep_ms: int) -> None:
         """One call that says of each job of a lease what became of it: in runs, as an outcome, or nothing yet."""
         (session, fence), lease = self.pick_lease(number)
@@ -477,6 +483,26 @@ class QueueMachine(RuleBasedStateMachine):
     def audit(self, number: int) -> None:
         (session, fence), _ = self.pick_lease(number)
         self.do(self.audit_op(session, fence), replay=True)
+
+    @precondition(lambda self: self.leases and self.model.sessions)
+    @rule(number=picks)
+    def audit_late(self, number: int) -> None:
+        """An audit that arrives after the session has fetched again."""
+        (session, fence), _ = self.pick_lease(number)
+        op = self.audit_op(session, fence)
+        self.do(self.fetch_op(session, 3))
+        self.do(op)
+
+    @precondition(lambda self: self.model.sessions)
+    @rule(survivors=picks)
+    def let_sessions_die(self, survivors: int) -> None:
+        """Some sessions are not renewed, while the server and others live on."""
+        for _ in range(4):
+            self.pass_time(LEASE_MS // 3)
+            for position, session in enumerate(sorted(self.model.sessions)):
+                if survivors >> position & 1:
+                    self.do(self.renew_op(session))
+            self.do(self.reclaim_op())
 
     @rule()
     def trim(self) -> None:

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from fastjobs import Status
+from fastjobs.config import Config
 from fastjobs.connection import Client
-from fastjobs.worker.waker import Waker
+from fastjobs.store import Store
+from fastjobs.worker.waker import Fetch, Waker, Woken
 from tests.harness.proxy import Behaviour, Proxy
 from tests.harness.server import ServerProcess
 from tests.harness.waiting import wait_until
@@ -171,23 +173,30 @@ def test_an_idle_worker_whose_connections_are_half_open_hears_again(
 
 
 def test_a_wait_for_hints_that_nobody_answers_is_given_up(server: ServerProcess, namespace: str) -> None:
-    key = f"{namespace}:wake"
     with Proxy(server.socket) as proxy, server.client() as redis:
-        waker = Waker(Client(proxy.url, 1.3), [key.encode()])
-
-        def hint() -> bytes | None:
-            waker.arm()
-            return waker.hint()
-
-        hint()
-        proxy.behave(Behaviour.BLACKHOLE)
+        store = Store(Client(proxy.url, 0.3), Config(namespace=namespace))
+        store.batch().open("default", "session").run()
+        waker = Waker(store, "session", ["default"])
+        waker.arm(0.1, [Fetch("default", 1, 1)], [])
         asked = waker.fileno()
-        wait_until(lambda: proxy.harmed and waker.hint() is None and waker.fileno() < 0, PATIENCE_S, "it gave up")
-        proxy.heal()
-        redis.lpush(key, "")
-        wait_until(lambda: hint() == key.encode(), PATIENCE_S, "the hint came")
+        proxy.behave(Behaviour.BLACKHOLE)
+        woken: list[Woken] = []
+
+        def wakes() -> bool:
+            woken.extend(filter(None, [waker.take()]))
+            return bool(woken)
+
+        wait_until(wakes, PATIENCE_S, "it gave up")
+        # What was to be fetched may have been: it has to be asked for again.
+        assert woken.pop() == Woken(hinted=False, leases=None)
         assert asked >= 0
-        waker.close()
+        assert waker.fileno() < 0
+        proxy.heal()
+        redis.lpush(store.keys("default").wake, "")
+        waker.arm(1, [], [])
+        wait_until(wakes, PATIENCE_S, "the hint came")
+        assert woken == [Woken(hinted=True, leases=[])]
+        store.client.close()
 
 
 def test_only_connections_and_control_lines_read_sockets() -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from fastjobs import ConfigError, FastJobs, Job, JobNotFound, JobStateError, JobType, Status
+from fastjobs.operations import Operations
 from tests.harness.queue import QueueUnderTest
 from tests.harness.server import ServerProcess
 from tests.store.conftest import MakeQueue
@@ -387,10 +388,10 @@ def test_from_the_end_of_the_line_pieces_of_a_chunk_are_listed_whole(app: FastJo
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_a_page_that_ends_before_a_job_that_left_its_chunk_hides_none_that_stayed(
-    app: FastJobs, note: JobType, queue: QueueUnderTest, reverse: bool
+    app: FastJobs, queue: QueueUnderTest, reverse: bool
 ) -> None:
     first, second = queue.seed_queued(5), queue.seed_queued(1)
-    app.jobs.find(f"{first}~2").set_priority(-1 if reverse else 1)
+    Operations(queue.store, "notes").prioritize(f"{first}~2", -1 if reverse else 1)
     third = queue.seed_queued(1, priority=-2 if reverse else 2)
     listed, cursor = [], None
     while True:
