@@ -16,7 +16,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--seed", type=int, default=None, help="decides what is done; without one, it is drawn")
-    parser.add_argument("--nemesis", choices=("on", "off"), default="on", help="off: jobs at full speed, each exactly once")
+    parser.add_argument(
+        "--nemesis", choices=("on", "off"), default="on", help="off: jobs at full speed, each exactly once"
+    )
     parser.add_argument("--jobs", type=int, default=5_000_000, help="with --nemesis off")
     arguments = parser.parse_args()
     if arguments.nemesis == "off":

@@ -105,7 +105,9 @@ class Nemesis:
 
         heapq.heappush(self._healing, (time.monotonic() + seconds, next(self._order), healed))
 
-    def _hurt(self, what: str, pids: frozenset[int] = frozenset(), *, deadly: bool = False, settled: bool = False) -> Hurt:
+    def _hurt(
+        self, what: str, pids: frozenset[int] = frozenset(), *, deadly: bool = False, settled: bool = False
+    ) -> Hurt:
         now_ns = time.monotonic_ns()
         return Hurt(what, now_ns, now_ns, pids, deadly, settled)
 

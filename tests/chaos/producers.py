@@ -59,7 +59,16 @@ class Producers:
             thread.join()
 
     def _work(self, draw: random.Random) -> None:
-        actions = [self._many, self._one, self._chosen, self._later, self._flaky, self._slow, self._doomed, self._cancel]
+        actions = [
+            self._many,
+            self._one,
+            self._chosen,
+            self._later,
+            self._flaky,
+            self._slow,
+            self._doomed,
+            self._cancel,
+        ]
         weights = [30, 20, 10, 15, 8, 6, 3, 8]
         while not self._stop.wait(draw.uniform(*_REST_S)):
             if self._waiting() > _MOST_WAITING:

@@ -70,7 +70,9 @@ def call(**changes: object) -> Call:
     return replace(made, **changes)
 
 
-def ran(key: int, pid: int = 7, start_s: float = 3.0, *, attempt: int = 1, ended: bool = True, raised: bool = False) -> Run:
+def ran(
+    key: int, pid: int = 7, start_s: float = 3.0, *, attempt: int = 1, ended: bool = True, raised: bool = False
+) -> Run:
     start_ns = int(start_s * _SECOND)
     return Run(key, attempt, pid, start_ns, start_ns + 1000 if ended else None, raised)
 

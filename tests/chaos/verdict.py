@@ -116,7 +116,9 @@ def _judge_calls(evidence: Evidence, verdict: Verdict) -> None:
         if there < call.stored:
             lost.append(f"{call.kind} {call.first}+{call.n}: {call.stored} stored, {there} known")
         if there > call.stored + call.unknown:
-            started.append(f"{call.kind} {call.first}+{call.n}: {call.stored} stored, {call.unknown} in doubt, {there} known")
+            started.append(
+                f"{call.kind} {call.first}+{call.n}: {call.stored} stored, {call.unknown} in doubt, {there} known"
+            )
     verdict.blame("acknowledged and lost", lost)
     verdict.blame("refused, and there all the same", started)
     known = {key for call in evidence.calls for key in call.keys}
