@@ -16,7 +16,7 @@ _DEADLINE_S_PER_JOB = 1 / 2000
 
 
 def count_runs(path: Path, jobs: int) -> tuple[int, int, int]:
-    """Counts the numbers in a ledger; returns how many of 0 .. jobs-1 are missing, runs too many, and foreign numbers."""
+    """Counts the numbers in a ledger; returns how many of 0 .. jobs-1 are missing, run too often, and foreign."""
     seen = bytearray(jobs)
     again = foreign = 0
     with path.open("rb") as file:

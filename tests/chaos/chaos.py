@@ -106,8 +106,9 @@ def _memory_left(world: World, before: int) -> list[str]:
 def _spread(values_s: list[float]) -> str:
     if len(values_s) < 2:
         return ", ".join(f"{value:.2f} s" for value in values_s) or "none"
-    cuts = quantiles(values_s, n=100)
-    return f"{len(values_s)}: half within {cuts[49]:.2f} s, 99 in 100 within {cuts[98]:.2f} s, all within {max(values_s):.2f} s"
+    cuts = quantiles(values_s, n=100, method="inclusive")
+    parts = f"half within {cuts[49]:.2f} s, 99 in 100 within {cuts[98]:.2f} s, all within {max(values_s):.2f} s"
+    return f"{len(values_s)}: {parts}"
 
 
 def _report(world: World, verdict: Verdict, done: Counter[str], harmed_s: float, gauges: str) -> str:

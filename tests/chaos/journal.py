@@ -14,7 +14,7 @@ from typing import Any
 JOURNAL_VARIABLE = "CHAOS_JOURNAL"
 
 
-@dataclass
+@dataclass(slots=True)
 class Run:
     """One run of a job's handler; times are of the machine's monotonic clock, in nanoseconds."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.calm import count_runs
 from tests.chaos.journal import Call, History, Run
 from tests.chaos.verdict import Ended, Evidence, Verdict, judge
 from tests.chaos.world import Hurt
@@ -168,3 +169,11 @@ def test_a_worker_cut_off_beyond_its_lease_may_lose_it_and_one_cut_off_shortly_m
 
     assert judged([call()], runs, hurts=[cut_off(1.5)]).problems == []
     assert judged([call()], runs, hurts=[cut_off(0.3)]).problems
+
+
+def test_the_count_of_the_calm_run_finds_what_is_missing_repeated_or_foreign(tmp_path):
+    file = tmp_path / "numbers"
+    file.write_bytes(b"".join(number.to_bytes(4, "little") for number in (0, 1, 1, 3, 9)))
+    assert count_runs(file, 4) == (1, 1, 1)
+    file.write_bytes(b"".join(number.to_bytes(4, "little") for number in (3, 2, 1, 0)))
+    assert count_runs(file, 4) == (0, 0, 0)

@@ -5,9 +5,10 @@ Pure: evidence in, problems and figures out, so that it can be tried on evidence
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from tests.chaos.app import DOOMED_RETRIES
 from tests.chaos.journal import Call, History, Run
@@ -23,6 +24,8 @@ _RECOVERY_NS = 1_000_000_000
 _RISKY_PART = 0.6
 #: A monotonic and a wall clock, and the server's milliseconds.
 _CLOCK_NS = 5_000_000
+#: Between a handler's last note and the mark that its supervisor reads, on a busy machine.
+_MARK_NS = 20_000_000
 #: How many examples of a problem are told.
 _EXAMPLES = 5
 
@@ -175,28 +178,37 @@ def _judge_times(evidence: Evidence, verdict: Verdict, calls: dict[int, Call]) -
 def _judge_repeats(evidence: Evidence, verdict: Verdict, losses: list[Loss]) -> None:
     """Every run beyond the first has to have a reason; those that repeat what was done are the duplicates."""
     inexplicable = []
-    for key, runs in evidence.history.runs.items():
-        ordered = sorted(runs, key=lambda run: run.start_ns)
-        for earlier, later in zip(ordered, ordered[1:], strict=False):
+    for ordered in repeated_runs(evidence.history):
+        for earlier, later in pairwise(ordered):
             if earlier.raised and later.attempt > earlier.attempt:
                 continue
             verdict.duplicates += 1
-            if not any(_explains(loss, run) for loss in losses for run in ordered if run is not ordered[-1]):
-                inexplicable.append(f"{key} (runs {[(run.pid, run.attempt) for run in ordered]})")
+            if not any(_explains(loss, earlier) for loss in losses):
+                inexplicable.append(f"{earlier.key} (runs {[(run.pid, run.attempt) for run in ordered]})")
     verdict.blame("ran again without a reason", inexplicable)
-    verdict.bound = sum(_bound(evidence, loss) for loss in losses)
+    by_process: dict[int, list[Run]] = defaultdict(list)
+    for runs in evidence.history.runs.values():
+        for run in runs:
+            by_process[run.pid].append(run)
+    verdict.bound = sum(_bound(evidence, loss, by_process) for loss in losses)
     if verdict.duplicates > verdict.bound:
         verdict.problems.append(f"{verdict.duplicates} runs too many, the faults explain {verdict.bound}")
+
+
+def repeated_runs(history: History) -> list[list[Run]]:
+    """The runs of each job that ran more than once, in the order in which they started."""
+    return [sorted(runs, key=lambda run: run.start_ns) for runs in history.runs.values() if len(runs) > 1]
 
 
 def _explains(loss: Loss, run: Run) -> bool:
     """Whether the run's outcome may have been lost."""
     if run.pid not in loss.pids or run.start_ns > loss.ended_ns:
         return False
-    return not loss.running_only or run.end_ns is None or run.end_ns > loss.began_ns - _REPORT_NS
+    # A run is noted to have ended a moment before its process marks it as ended.
+    return not loss.running_only or run.end_ns is None or run.end_ns > loss.began_ns - _MARK_NS
 
 
-def _bound(evidence: Evidence, loss: Loss) -> int:
+def _bound(evidence: Evidence, loss: Loss, by_process: dict[int, list[Run]]) -> int:
     """What the loss of these processes explains: what each was running, and what it had not reported yet."""
     workers = {pid for pid in loss.pids if pid in evidence.history.supervisors}
     running = evidence.threads * len(workers)
@@ -204,9 +216,9 @@ def _bound(evidence: Evidence, loss: Loss) -> int:
         return running
     since_ns = _last_report_ns(evidence.hurts, loss)
     unreported = sum(
-        run.pid in workers and run.end_ns is not None and since_ns <= run.end_ns and run.start_ns <= loss.ended_ns
-        for runs in evidence.history.runs.values()
-        for run in runs
+        run.end_ns is not None and since_ns <= run.end_ns and run.start_ns <= loss.ended_ns
+        for pid in workers
+        for run in by_process[pid]
     )
     return running + unreported
 
@@ -274,14 +286,11 @@ def _merged(losses: list[Loss]) -> list[Loss]:
 
 
 def _measure_recoveries(evidence: Evidence, verdict: Verdict, losses: list[Loss]) -> None:
-    for loss in losses:
-        for runs in evidence.history.runs.values():
-            ordered = sorted(runs, key=lambda run: run.start_ns)
-            for earlier, later in zip(ordered, ordered[1:], strict=False):
+    """How long jobs that a lost process was running had to wait for their next run."""
+    for ordered in repeated_runs(evidence.history):
+        for earlier, later in pairwise(ordered):
+            for loss in losses:
                 running = earlier.pid in loss.pids and earlier.start_ns <= loss.began_ns and earlier.end_ns is None
                 if running and later.start_ns > loss.began_ns:
                     verdict.recoveries_s.append((later.start_ns - loss.began_ns) / 1e9)
-
-
-def faults_of(hurts: list[Hurt]) -> Counter[str]:
-    return Counter(hurt.what for hurt in hurts)
+                    break

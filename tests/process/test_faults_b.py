@@ -311,13 +311,19 @@ def test_b10_b11_connections_killed_and_scripts_flushed_every_50_ms_cost_nothing
         assert "Traceback" not in worker.log
 
 
+def run_for_ever(client: redis.Redis) -> None:
+    """Until somebody kills the script."""
+    with pytest.raises(redis.RedisError):
+        client.eval("while true do end", 0)
+
+
 def test_b12_a_script_that_does_not_end_is_waited_for(namespace, tmp_path):
     with made_lab(namespace, tmp_path, "--lua-time-limit", "50", lease_ms=600) as lab:
         lab.jobs.hold.enqueue("held", str(lab.gate()))
         worker = lab.worker("-c", "2").wait_ready()
         lab.wait_started("held")
         with lab.server.client() as tenant:
-            busy = threading.Thread(target=lambda: pytest.raises(redis.RedisError, tenant.eval, "while true do end", 0))
+            busy = threading.Thread(target=run_for_ever, args=(tenant,))
             busy.start()
             worker.wait_for_log("does not serve.*BUSY")
             # Time itself is what this waits for: the lease.
@@ -391,7 +397,7 @@ def test_b14_a_full_server_refuses_new_jobs_and_is_drained_of_those_it_has(names
         lab.jobs.fail_number.enqueue_many((f"fails-{key}", 1) for key in range(20))
         lab.jobs.explode.enqueue_many(["Exception"] * 5)
         lab.redis.config_set("maxmemory", 1)
-        with pytest.raises(NotEnqueued, match="OOM|maxmemory"):
+        with pytest.raises(NotEnqueued, match="OOM"):
             lab.jobs.note.enqueue("refused")
         worker = lab.worker("-p", "2").wait_ready(2)
         lab.wait(lambda: lab.counts() == {"finished": 320, "failed": 5}, "the server is drained")
