@@ -63,6 +63,8 @@ class Loss:
     began_ns: int
     ended_ns: int
     pids: frozenset[int]
+    #: When they themselves were hit; `began_ns` is that of the first of the faults that together made the loss.
+    hit_ns: int
     #: Only jobs that were running are in doubt: the supervisor reports the others.
     running_only: bool = False
 
@@ -225,10 +227,12 @@ def _bound(evidence: Evidence, loss: Loss, by_process: dict[int, list[Run]]) -> 
 
 def _last_report_ns(hurts: list[Hurt], loss: Loss) -> int:
     """Since when nothing may have been reported: the usual delay, or since the line or the server was harmed."""
-    since_ns = loss.began_ns - _REPORT_NS
+    since_ns = loss.hit_ns - _REPORT_NS
     for hurt in sorted(hurts, key=lambda hurt: hurt.ended_ns, reverse=True):
         concerned = not hurt.pids or hurt.pids & loss.pids
-        if concerned and hurt.began_ns < since_ns <= hurt.ended_ns + _BACKOFF_NS:
+        # Who waits for the server waits twice as long each time: about as long again as it was gone.
+        looked_again_ns = hurt.ended_ns + min(_BACKOFF_NS, hurt.ended_ns - hurt.began_ns + _REPORT_NS)
+        if concerned and hurt.began_ns < since_ns <= looked_again_ns:
             since_ns = hurt.began_ns - _REPORT_NS
     return since_ns
 
@@ -246,7 +250,7 @@ def find_losses(evidence: Evidence) -> list[Loss]:
             supervisors & other.pids and other.began_ns - hurt.began_ns < 5 * 10**9 and other.ended_ns >= hurt.began_ns
             for other in lost_supervisors
         )
-        losses.append(Loss(hurt.what, hurt.began_ns, hurt.ended_ns, hurt.pids, running_only=settled))
+        losses.append(Loss(hurt.what, hurt.began_ns, hurt.ended_ns, hurt.pids, hurt.began_ns, running_only=settled))
     return losses + _cut_off(evidence)
 
 
@@ -269,7 +273,7 @@ def _cut_off(evidence: Evidence) -> list[Loss]:
                     together, grew = together + 1, True
         if ended_ns - began_ns >= risky_ns or (hurt.ending and together > 1):
             # It learns of the loss when it can talk again.
-            losses.append(Loss(hurt.what, began_ns, ended_ns + _BACKOFF_NS, hurt.pids))
+            losses.append(Loss(hurt.what, began_ns, ended_ns + _BACKOFF_NS, hurt.pids, hurt.began_ns))
     return _merged(losses)
 
 
@@ -282,6 +286,7 @@ def _merged(losses: list[Loss]) -> list[Loss]:
             found[loss.began_ns, loss.ended_ns] = loss
         else:
             same.pids |= loss.pids
+            same.hit_ns = min(same.hit_ns, loss.hit_ns)
     return list(found.values())
 
 
