@@ -190,10 +190,13 @@ def test_a_lost_connection_is_told_to_all_who_wait_and_made_again(proxy: Proxy, 
     client = Client(proxy.url, 5)
     client.connect()
     proxy.behave(behaviour, 1)
+    # The first reply must not come, nor the connection break, before the last one is sent.
+    proxy.delay_replies(0.2)
     sent = [client.send(command("PING"), 1) for _ in range(3)]
     for expected in sent:
         with pytest.raises(errors.ConnectionLost):
             client.receive(expected)
+    proxy.delay_replies(0)
     assert client.receive(client.send(command("PING"), 1)) == [b"PONG"]
     client.close()
 
