@@ -9,7 +9,7 @@ CORE := fastjobs/_core.pyx $(wildcard fastjobs/core/*.pxi)
 BUILT_FROM := pyproject.toml setup.py $(CORE)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build demo test test-redis model lint format types bench bench-quick bench-guard bench-peers clean
+.PHONY: help venv build demo test test-redis test-chaos chaos chaos-calm model lint format types bench bench-quick bench-guard bench-peers clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -39,10 +39,21 @@ test: $(VENV)/dev.stamp ## Run the tests on the embedded server's binary.
 test-redis: $(VENV)/dev.stamp ## Run the same tests on the redis-server of this machine.
 	FASTJOBS_TEST_SERVER=redis-server $(BIN)/python -m pytest $(PYTEST_ARGS)
 
-# How long, in minutes.
-MINUTES ?= 60
+# `make model` runs for an hour unless told otherwise.
 model: $(VENV)/dev.stamp ## Run the state machines with random seeds for MINUTES=60.
-	$(BIN)/python -m tests.model --minutes $(MINUTES)
+	$(BIN)/python -m tests.model --minutes $(or $(MINUTES),60)
+
+# What a chaos run does is decided by SEED; without one it is drawn, and told.
+JOBS ?= 5000000
+
+test-chaos: $(VENV)/dev.stamp ## A chaos run of 45 seconds with a fixed seed; the tests of its checker are with the others.
+	$(BIN)/python -m tests.chaos --minutes 0.75 --seed 7
+
+chaos: $(VENV)/dev.stamp ## Faults of all kinds for MINUTES=3 under load, and a verdict; SEED= repeats the choice, NEMESIS=off is chaos-calm.
+	$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED)) --nemesis $(or $(NEMESIS),on) --jobs $(JOBS)
+
+chaos-calm: $(VENV)/dev.stamp ## JOBS=5000000 at full speed without faults: each exactly once.
+	$(BIN)/python -m tests.chaos --nemesis off --jobs $(JOBS)
 
 lint: $(VENV)/dev.stamp ## Check format and style.
 	$(BIN)/ruff format --check .

@@ -41,12 +41,14 @@ def clean_environment(**further: str) -> dict[str, str]:
 class Worker:
     """One `fastjobs-worker` in a process group of its own."""
 
-    def __init__(self, directory: Path, arguments: list[str], environment: dict[str, str]) -> None:
+    def __init__(
+        self, directory: Path, arguments: list[str], environment: dict[str, str], under: tuple[str, ...] = ()
+    ) -> None:
         number = len(list(directory.glob("worker-*.log")))
         self._log = directory / f"worker-{number}.log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [COMMAND, *arguments],
+                [*under, COMMAND, *arguments],
                 cwd=directory,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -138,13 +140,19 @@ class Lab:
         }
         return clean_environment(**settings | further)
 
-    def worker(self, *arguments: str, app: str | None = MAIN_APP, env: dict[str, str] | None = None) -> Worker:
-        """Starts a worker; one process unless told otherwise."""
+    def worker(
+        self,
+        *arguments: str,
+        app: str | None = MAIN_APP,
+        env: dict[str, str] | None = None,
+        under: tuple[str, ...] = (),
+    ) -> Worker:
+        """Starts a worker, `under` another command if there is one; one process unless told otherwise."""
         target = [app] if app else []
         chosen = list(arguments)
         if "-p" not in chosen and not (env and "FASTJOBS_PROCESSES" in env):
             chosen += ["-p", "1"]
-        worker = Worker(self.directory, [*target, *chosen], self.environment(**(env or {})))
+        worker = Worker(self.directory, [*target, *chosen], self.environment(**(env or {})), under)
         self._workers.append(worker)
         return worker
 
@@ -174,10 +182,10 @@ class Lab:
         return f"{{fastjobs:{self.namespace}:{queue}:0}}:{name}"
 
     def wait_started(self, *keys: str | int) -> None:
-        self.wait(lambda: all(self.ledger.count("START", key) for key in keys), f"{keys} run")
+        self.wait(lambda: set(map(str, keys)) <= set(self.ledger.keys("START")), f"{keys} run")
 
     def wait_ended(self, *keys: str | int) -> None:
-        self.wait(lambda: all(self.ledger.count("END", key) for key in keys), f"{keys} have run")
+        self.wait(lambda: set(map(str, keys)) <= set(self.ledger.keys("END")), f"{keys} have run")
 
     def wait(self, condition: Callable[[], object], what: str, timeout_s: float = PATIENCE_S) -> None:
         try:
