@@ -15,7 +15,7 @@ from fastjobs.connection import Client
 from fastjobs.job import JobIds, job_id
 from fastjobs.options import Options, now_ms
 from fastjobs.registry import RegisteredType
-from fastjobs.sending import Line, Progress, Sending
+from fastjobs.sending import Line, Progress, Sending, send_one
 from fastjobs.store import Store
 
 #: Chunks being filled at a time when calls of several queues, priorities or due times are mixed.
@@ -70,12 +70,18 @@ class Producer:
             NotEnqueued: the server refused it.
             EnqueueUnknown: the outcome is unknown.
         """
-        with self._writer() as writer:
-            blob = _pack(writer, call)
+        local = self._local
+        # No code of the caller runs in between, so the writer is never in use here already.
+        writer = local.writer
+        if writer is None:
+            writer = local.writer = _new_writer(self._config)
+        try:
+            writer.add(writer.entry(call.job_type.name, call.options.stored), call.args, call.kwargs)
+        except BaseException:
+            writer.clear()
+            raise
         chunk_id = call.options.job_id or new_id()
-        sending = self._sending()
-        sending.send(call.line, chunk_id, 1, blob)
-        sending.finish()
+        send_one(self.store(), local.known_queues, call.line, chunk_id, writer.finish(now_ms()))
         return chunk_id
 
     def enqueue_many(
@@ -194,12 +200,6 @@ class _Spread:
 
 def _new_writer(config: Config) -> ChunkWriter:
     return ChunkWriter(config.max_payload_bytes, config.compress_min_bytes)
-
-
-def _pack(writer: ChunkWriter, call: Call) -> bytes:
-    """Packs a chunk of one."""
-    writer.add(writer.entry(call.job_type.name, call.options.stored), call.args, call.kwargs)
-    return writer.finish(now_ms())
 
 
 @contextmanager
