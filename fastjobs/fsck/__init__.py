@@ -36,6 +36,8 @@ _STEP_WRITES = 300
 _STEP_BYTES = 512 << 10
 #: A queue that needs more rounds of repair is being damaged while it is repaired.
 _MAX_ROUNDS = 20
+#: Seconds between two looks for a moment in which nothing moves; such moments are short.
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.001, 0.05
 #: The order in which keys are read: a session that is closed meanwhile takes what it held with it.
 _ORDER = ("stats", "sessions", "leases", *sorted({*HASHES, *ZSETS} - {"stats", "sessions", "leases"}))
 
@@ -125,7 +127,7 @@ class Fsck:
         """Compares, and puts right what does not fit."""
         report = Report(self._queue)
         deadline = time.monotonic() + self._patience_s
-        backoff = Backoff()
+        backoff = Backoff(_FIRST_WAIT_S, _LONGEST_WAIT_S)
         for _ in range(_MAX_ROUNDS):
             survey = self._take_survey(deadline)
             if survey is None:
@@ -150,7 +152,7 @@ class Fsck:
 
     def _take_survey(self, deadline: float) -> _Survey | None:
         """Reads everything at one instant, or while nothing moves; None when there was no such moment."""
-        backoff = Backoff()
+        backoff = Backoff(_FIRST_WAIT_S, _LONGEST_WAIT_S)
         while True:
             survey = self._read_at_once() or self._read_in_pages()
             if survey is not None or time.monotonic() > deadline:
@@ -275,8 +277,11 @@ def _expectations(survey: _Survey, writes: list[Write]) -> list[tuple[str, bytes
     """Definitions of recurring jobs change without a job that moves: they have to be as they were."""
     recurring = survey.contents["recurring"]
     keys = ("recurring", "recurring_due")
-    return [("recurring", write.name, recurring[write.name]) for write in writes
-            if write.key in keys and write.name in recurring]
+    return [
+        ("recurring", write.name, recurring[write.name])
+        for write in writes
+        if write.key in keys and write.name in recurring
+    ]
 
 
 def _as_written(write: Write) -> tuple[str, str, bytes, bytes]:

@@ -148,9 +148,7 @@ class Record:
             return Record("", Place(b"%d" % -job.priority, b"0"), 0, b"-", job.type.encode(), body)
         state = match[1].decode("latin-1")
         known = state in ("queued", "scheduled", "retrying", "executing", "finished", "failed", "cancelled")
-        return Record(
-            state if known else "", Place(match[2], match[3]), int(match[4]), match[5], match[6], body
-        )
+        return Record(state if known else "", Place(match[2], match[3]), int(match[4]), match[5], match[6], body)
 
     def pack(self) -> bytes:
         """Returns it as it is stored."""

@@ -1,5 +1,5 @@
 -- Names the state of a queue: as long as it stays the same, no job has moved. Every step that moves a job changes a
--- counter, the sequence or the fence; what only the clock and operators of the queue write is left out.
+-- counter, the sequence or the fence (operations that leave all of them as they were count `moves`); what only the clock and operators of the queue write is left out.
 local function stillness(stats)
   local stored, fields = redis.call('HGETALL', stats), {}
   for position = 1, #stored, 2 do
