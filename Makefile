@@ -9,7 +9,7 @@ CORE := fastjobs/_core.pyx $(wildcard fastjobs/core/*.pxi)
 BUILT_FROM := pyproject.toml setup.py $(CORE)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build demo test test-redis lint format types bench bench-quick bench-guard bench-peers clean
+.PHONY: help venv build demo test test-redis sanitize leaks fuzz fuzz-quick lint format types bench bench-quick bench-guard bench-peers clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -28,6 +28,10 @@ $(VENV)/dev.stamp: $(BUILT_FROM) | $(BIN)/python
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	@touch $@ $(VENV)/embedded.stamp
 
+$(VENV)/fuzz.stamp: $(VENV)/dev.stamp
+	$(BIN)/pip install --quiet 'atheris>=3,<4'
+	@touch $@
+
 build: $(VENV)/dev.stamp ## Compile the core and install everything for development.
 
 demo: $(VENV)/embedded.stamp ## Run a million jobs and a job per file of the standard library, and check them.
@@ -38,6 +42,20 @@ test: $(VENV)/dev.stamp ## Run the tests on the embedded server's binary.
 
 test-redis: $(VENV)/dev.stamp ## Run the same tests on the redis-server of this machine.
 	FASTJOBS_TEST_SERVER=redis-server $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+sanitize: $(VENV)/dev.stamp ## Run the core's tests under AddressSanitizer and UndefinedBehaviorSanitizer.
+	tests/memory/sanitize.sh $(BIN)/python
+
+leaks: $(VENV)/dev.stamp ## Run ten million jobs through the core, and look whether memory comes back.
+	$(BIN)/python -m tests.memory.leaks
+
+MINUTES ?= 10
+
+fuzz: $(VENV)/fuzz.stamp ## Fuzz the core for MINUTES=10, guided by coverage.
+	tests/fuzz/run.sh $(BIN)/python $$(( 60 * $(MINUTES) ))
+
+fuzz-quick: $(VENV)/fuzz.stamp ## The same for half a minute.
+	tests/fuzz/run.sh $(BIN)/python 30
 
 lint: $(VENV)/dev.stamp ## Check format and style.
 	$(BIN)/ruff format --check .

@@ -28,13 +28,14 @@ _CHUNK = re.compile(rb"(-?\d{1,11}) ([0-9a-f]{13}) ([1-9]\d{0,3}) ")
 #: Of a packed chunk: magic, and at offset 8 its number of jobs.
 _MAGIC = b"FJ"
 _N_OFFSET = 8
-_LINE = re.compile(rb"(\S+) (-?\d{1,11}) ([0-9a-f]+) (\d{1,15}) (\S+) (\S*)\n")
+_LINE = re.compile(rb"([a-z]+) (-?\d{1,11}) ([0-9a-f]{1,13}) (\d{1,15}) ([!-~]+) ([!-~]*)\n")
 _MARKS = re.compile(rb"(\d{1,9}) (\d{1,9}) (\d{1,9}) (\d{1,15}) (-|\d{1,3}(?:,\d{1,3})*)")
 _LEASED = re.compile(rb"(-?\d{1,11}) ([0-9a-f]{13})(\S+)")
-_HELD = re.compile(rb"(\S+:\d+)((?: \d+)*)")
+_HELD = re.compile(rb"(\d{1,18}:\d{1,18})((?: \d{1,18})*)")
 _READY = re.compile(rb"([0-9a-f]{13})(\S+)")
 _SCHEDULED = re.compile(rb"([sr])(-?\d{1,11}),([0-9a-f]{13})(\S+)")
-_REF = re.compile(rb"([^~\s]+)(?:~(\d{1,3})(?:\+([1-9]\d{0,3}))?)?")
+_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,128}")
+_REF = re.compile(rb"([A-Za-z0-9_.:-]{1,128})(?:~(\d{1,3})(?:\+([1-9]\d{0,3}))?)?")
 _LOGGED = re.compile(rb"(\d{1,4}) (\S+)")
 _SEGMENT = re.compile(rb"(\d{1,3})\+([1-9]\d{0,3}) ")
 _DEFINITION = re.compile(rb"\d+ (\d+) (active|paused) (\d{1,15}) \d+ \S+ \S+ [^\n]*\n")
@@ -64,7 +65,7 @@ class Ref(NamedTuple):
 
     id: bytes
     first: int
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody calls
     kind: str
 
     @staticmethod
@@ -146,7 +147,7 @@ class Record:
             return None
         if match is None:
             return Record("", Place(b"%d" % -job.priority, b"0"), 0, b"-", job.type.encode(), body)
-        state = match[1].decode("latin-1")
+        state = match[1].decode()
         known = state in ("queued", "scheduled", "retrying", "executing", "finished", "failed", "cancelled")
         return Record(state if known else "", Place(match[2], match[3]), int(match[4]), match[5], match[6], body)
 
@@ -267,6 +268,11 @@ def read_definition(stored: bytes) -> tuple[int, bool, int] | None:
     """Reads the line of a recurring job: revision, whether it is active, when it is due (ms); None when it cannot be."""
     match = _DEFINITION.match(stored)
     return (int(match[1]), match[2] == b"active", int(match[3])) if match else None
+
+
+def is_id(name: bytes) -> bool:
+    """Whether a chunk, or a session, can have this id."""
+    return _ID.fullmatch(name) is not None
 
 
 def same_score(one: bytes, other: bytes) -> bool:

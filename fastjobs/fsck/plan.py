@@ -150,6 +150,9 @@ class _Planner:
             if head is None:
                 self._note("chunks that cannot be read are removed", name)
                 continue
+            if not stored.is_id(name):
+                self._note("chunks under a name that is no id are removed", name, head.n, lost=True)
+                continue
             self._heads[name] = head
         for name, value in self._is["marks"].items():
             marks = Marks.parse(value)
@@ -222,8 +225,8 @@ class _Planner:
     # Where jobs are met: leases first, then lines.
 
     def _walk_leases(self) -> None:
-        sessions = self._is["sessions"]
-        self._want["sessions"] = dict(sessions)
+        sessions = {name: deadline for name, deadline in self._is["sessions"].items() if stored.is_id(name)}
+        self._want["sessions"] = sessions
         held: dict[bytes, list[bytes]] = {}
         for name, value in self._is["leases"].items():
             session, colon, fence = name.rpartition(b":")

@@ -1,11 +1,10 @@
-"""fsck: whatever is done to what is stored of a queue, it finds it and puts it right; a queue in order it leaves alone."""
+"""fsck: whatever is done to what is stored of a queue, it puts it right; a queue in order it leaves alone."""
 
 from __future__ import annotations
 
 import json
 import random
 import threading
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -20,9 +19,9 @@ from fastjobs.cli.main import command
 from fastjobs.fsck import Fsck, Report
 from fastjobs.record import JobRecord
 from fastjobs.store import JobAddress, record_body
-from tests.harness.queue import QueueUnderTest, pack
+from tests.harness.queue import QueueUnderTest
 from tests.harness.server import ServerProcess
-from tests.harness.snapshot import check_invariants, jobs_of, take_snapshot
+from tests.harness.snapshot import check_invariants, take_snapshot
 from tests.store.conftest import MakeQueue
 
 RUNS = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
@@ -217,7 +216,7 @@ def test_what_an_unknown_session_holds_is_given_back(queue: QueueUnderTest) -> N
 def test_a_job_in_several_places_is_in_one(queue: QueueUnderTest) -> None:
     held = queue.seed_executing(5)
     chunk_id = held.refs[0].partition("~")[0]
-    (member,) = [entry for entry in queue.raw.hget(queue.keys.leases, f"{held.session}:{held.fence}").split()[1:]]
+    _, member = queue.raw.hget(queue.keys.leases, f"{held.session}:{held.fence}").split()
     queue.raw.zadd(queue.keys.ready, {member: 0})
     queue.raw.zadd(queue.keys.scheduled, {b"s0," + member[:13] + f"{chunk_id}~002+2".encode(): 9e12})
     repair(queue)
@@ -394,7 +393,7 @@ def test_any_damage_is_repaired_and_nothing_said_to_be_lost_that_is_there(
         fill(queue)
         for one in what:
             damage(queue, *one)
-        chunks = {name.decode(): value for name, value in queue.raw.hgetall(queue.keys.chunks).items()}
+        chunks = {name.decode("latin-1"): value for name, value in queue.raw.hgetall(queue.keys.chunks).items()}
         first = checker(queue).check()
         assert first.status in ("clean", "drift")
         report = repair(queue)
