@@ -1,4 +1,4 @@
-"""What is stored of one queue, in the terms of scripts/lib: read from bytes into parts, and written back the same way."""
+"""What is stored of one queue, in the terms of scripts/lib: taken apart, and put together the same way."""
 
 from __future__ import annotations
 
@@ -265,7 +265,7 @@ def read_segments(stored: bytes, n: int) -> Iterator[tuple[int, int, bytes]]:
 
 
 def read_definition(stored: bytes) -> tuple[int, bool, int] | None:
-    """Reads the line of a recurring job: revision, whether it is active, when it is due (ms); None when it cannot be."""
+    """Reads the line of a recurring job: revision, whether it is active, due time (ms); None when it cannot."""
     match = _DEFINITION.match(stored)
     return (int(match[1]), match[2] == b"active", int(match[3])) if match else None
 

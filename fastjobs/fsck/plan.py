@@ -113,7 +113,7 @@ class _Planner:
         self._segments: dict[bytes, bytes] = {}
         self._finished: dict[bytes, set[int]] = {}
         self._logged: dict[bytes, tuple[int, bytes]] = {}
-        self._count: Counter[str] = Counter({name: 0 for name in STATUSES})
+        self._count: Counter[str] = Counter(dict.fromkeys(STATUSES, 0))
         self._types: Counter[bytes] = Counter()
         self._fence = 0
         self._sequence = int(now_ms * 1000)

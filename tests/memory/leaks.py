@@ -3,8 +3,8 @@
     python -m tests.memory.leaks [--jobs 10000000] [--leak]
 
 Ends with 1 when, after a warm-up of a tenth, the process has grown by more than 4 MiB or by a tenth of a byte per job
-(whichever is more), or the interpreter by more than 50 memory blocks or one per 5000 jobs, which is one per ten chunks. --leak lets every tenth job keep
-what it was given: it has to be found.
+(whichever is more), or the interpreter by more than 200 memory blocks or one per 5000 jobs: in the shortest run that is
+less than one per chunk. --leak lets every tenth job keep what it was given: it has to be found.
 """
 
 from __future__ import annotations
@@ -18,15 +18,26 @@ from array import array
 from contextlib import suppress
 from pathlib import Path
 
-from fastjobs._core import NOT_READY, Backlog, Board, Chunk, ChunkWriter, CommandBuffer, LeasedJobs, ReplyReader
-from fastjobs._core import boot_time_ns, new_id, pack_head
+from fastjobs._core import (
+    NOT_READY,
+    Backlog,
+    Board,
+    Chunk,
+    ChunkWriter,
+    CommandBuffer,
+    LeasedJobs,
+    ReplyReader,
+    boot_time_ns,
+    new_id,
+    pack_head,
+)
 from fastjobs.errors import ChunkError, PayloadError
 
 CHUNK_JOBS = 500
 #: Looks at memory in a run.
 LOOKS = 100
 MOST_BYTES, MOST_BYTES_PER_JOB = 4 << 20, 0.1
-MOST_BLOCKS, MOST_BLOCKS_PER_JOB = 50, 1 / 5000
+MOST_BLOCKS, MOST_BLOCKS_PER_JOB = 200, 1 / 5000
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 kept: list[object] = []
