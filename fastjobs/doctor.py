@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import version
 
-from fastjobs import _core, errors
+from fastjobs import errors
+from fastjobs._core import __file__ as core_file
 from fastjobs.queues import Queue
 from fastjobs.store import Store
 from fastjobs.workers import Workers
@@ -113,7 +114,7 @@ class Doctor:
 
     def _versions(self) -> Finding:
         text = (
-            f"fastjobs {version('fastjobs')}, core {_core.__file__}, Python {platform.python_version()},"
+            f"fastjobs {version('fastjobs')}, core {core_file}, Python {platform.python_version()},"
             f" redis-py {version('redis')}"
         )
         return Finding("fastjobs", Level.OK, text)

@@ -29,7 +29,8 @@ def fsck(target: Target, fix: bool, queues: tuple[str, ...], patience: float, as
     """Compare all that is stored of queues, and repair it with --fix.
 
     For after a backup was restored, or somebody deleted keys by hand. A small queue (2000 entries) is compared in one
-    step, whatever goes on; a larger one in a moment in which nothing moves: pause it and its producers if there is none.
+    step, whatever goes on; a larger one in a moment in which nothing moves: pause it and its producers if
+    there is none.
 
     \b
     Exit codes: 0 all fits, or does now; 1 something does not; 4 a queue did not rest.

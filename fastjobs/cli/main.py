@@ -28,7 +28,8 @@ Examples:
   fastjobs server status       is this project's embedded server running?
 
 \b
-Exit codes: 0 done, 1 doctor or fsck found something, 2 not usable, 3 no server, 4 fsck found no rest, 70 a bug in fastjobs.
+Exit codes: 0 done, 1 doctor or fsck found something, 2 not usable, 3 no server, 4 fsck found no rest,
+  70 a bug in fastjobs.
 Jobs are run by fastjobs-worker.
 """
 
