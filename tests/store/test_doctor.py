@@ -87,7 +87,7 @@ def test_a_server_that_throws_jobs_away_is_a_problem_once_it_has_a_limit(own: Se
 
 def test_memory_that_runs_out_is_found(own: ServerProcess) -> None:
     with own.client() as client:
-        client.set("ballast", b"x" * (32 << 20))
+        client.setrange("ballast", 32 << 20, "x")
         used = int(client.info("memory")["used_memory"])
     setting(own, "maxmemory", str(int(used / 0.95)))
     assert examine(own.url)["memory"].level is Level.PROBLEM
