@@ -9,7 +9,7 @@ CORE := fastjobs/_core.pyx $(wildcard fastjobs/core/*.pxi)
 BUILT_FROM := pyproject.toml setup.py $(CORE)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build demo test test-redis sanitize leaks fuzz fuzz-quick lint format types bench bench-quick bench-guard bench-peers clean
+.PHONY: help venv build demo test test-redis model sanitize leaks fuzz fuzz-quick lint format types bench bench-quick bench-guard bench-peers clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -43,15 +43,19 @@ test: $(VENV)/dev.stamp ## Run the tests on the embedded server's binary.
 test-redis: $(VENV)/dev.stamp ## Run the same tests on the redis-server of this machine.
 	FASTJOBS_TEST_SERVER=redis-server $(BIN)/python -m pytest $(PYTEST_ARGS)
 
+# How long, in minutes.
+model: MINUTES ?= 60
+model: $(VENV)/dev.stamp ## Run the state machines with random seeds for MINUTES=60.
+	$(BIN)/python -m tests.model --minutes $(MINUTES)
+
 sanitize: $(VENV)/dev.stamp ## Run the core's tests under AddressSanitizer and UndefinedBehaviorSanitizer.
 	tests/memory/sanitize.sh $(BIN)/python
 
 leaks: $(VENV)/dev.stamp ## Run ten million jobs through the core, and look whether memory comes back.
 	$(BIN)/python -m tests.memory.leaks
 
-MINUTES ?= 10
-
-fuzz: $(VENV)/fuzz.stamp ## Fuzz the core for MINUTES=10, guided by coverage.
+fuzz: MINUTES ?= 10
+fuzz: $(VENV)/fuzz.stamp ## Fuzz the core, guided by coverage, for MINUTES=10.
 	tests/fuzz/run.sh $(BIN)/python $$(( 60 * $(MINUTES) ))
 
 fuzz-quick: $(VENV)/fuzz.stamp ## The same for half a minute.

@@ -29,7 +29,7 @@ _CHUNK = re.compile(rb"(-?\d{1,11}) ([0-9a-f]{13}) ([1-9]\d{0,3}) ")
 _MAGIC = b"FJ"
 _N_OFFSET = 8
 _LINE = re.compile(rb"([a-z]+) (-?\d{1,11}) ([0-9a-f]{1,13}) (\d{1,15}) ([!-~]+) ([!-~]*)\n")
-_MARKS = re.compile(rb"(\d{1,9}) (\d{1,9}) (\d{1,9}) (\d{1,15}) (-|\d{1,3}(?:,\d{1,3})*)")
+_MARKS = re.compile(rb"(\d{1,9}) (\d{1,9}) (\d{1,9}) (\d{1,15}) (-|\d{1,3}(?:,\d{1,3})*)(?: (\d{1,15}(?:,\d{1,15})*))?")
 _LEASED = re.compile(rb"(-?\d{1,11}) ([0-9a-f]{13})(\S+)")
 _HELD = re.compile(rb"(\d{1,18}:\d{1,18})((?: \d{1,18})*)")
 _READY = re.compile(rb"([0-9a-f]{13})(\S+)")
@@ -169,6 +169,8 @@ class Marks:
     finished: int
     keep_ms: int
     detached: list[int]
+    #: Times (ms) until which spans of the chunk are postponed.
+    postponed: list[int] = field(default_factory=list)
 
     @staticmethod
     def parse(stored: bytes) -> Marks | None:
@@ -177,12 +179,14 @@ class Marks:
         if match is None:
             return None
         detached = [] if match[5] == b"-" else list(map(int, match[5].split(b",")))
-        return Marks(int(match[1]), int(match[2]), int(match[3]), int(match[4]), detached)
+        postponed = list(map(int, match[6].split(b","))) if match[6] else []
+        return Marks(int(match[1]), int(match[2]), int(match[3]), int(match[4]), detached, postponed)
 
     def pack(self) -> bytes:
         """Returns them as they are stored."""
         detached = ",".join(map(str, self.detached)) or "-"
-        return f"{self.done} {self.redeliveries} {self.finished} {self.keep_ms} {detached}".encode()
+        packed = f"{self.done} {self.redeliveries} {self.finished} {self.keep_ms} {detached}"
+        return f"{packed} {','.join(map(str, self.postponed))}".rstrip().encode()
 
 
 class Member(NamedTuple):

@@ -18,6 +18,8 @@ from fastjobs.record import ErrorRecord, JobRecord
 
 #: Ids named per finding; all are counted.
 MAX_NAMED = 20
+#: Later than any due time, in milliseconds.
+_LATEST_MS = 1e15
 #: Statuses that are counted.
 STATUSES = ("scheduled", "queued", "executing", "retrying", "finished", "failed", "cancelled")
 _WAITING = ("queued", "scheduled", "retrying")
@@ -110,6 +112,8 @@ class _Planner:
         #: Indexes of each chunk whose record is gone, but not the payload: they return to their chunk.
         self._returned: dict[bytes, set[int]] = {}
         self._marks: dict[bytes, Marks] = {}
+        #: When spans of a chunk are due that are not due when the chunk says.
+        self._postponed: dict[bytes, list[int]] = {}
         self._segments: dict[bytes, bytes] = {}
         self._finished: dict[bytes, set[int]] = {}
         self._logged: dict[bytes, tuple[int, bytes]] = {}
@@ -228,15 +232,18 @@ class _Planner:
         sessions = {name: deadline for name, deadline in self._is["sessions"].items() if stored.is_id(name)}
         self._want["sessions"] = sessions
         held: dict[bytes, list[bytes]] = {}
+        fences: set[int] = set()
         for name, value in self._is["leases"].items():
             session, colon, fence = name.rpartition(b":")
             if not colon:
                 continue
-            if not fence.isdigit() or session not in sessions:
+            if not _is_fence(fence) or session not in sessions or int(fence) in fences:
                 jobs = sum(member.ref.count for member in stored.read_lease(value))
-                self._note("leases of sessions that do not exist are given back", name, jobs)
+                self._note(
+                    "leases of sessions that do not exist, or of no fence of their own, are given back", name, jobs
+                )
                 continue
-            self._fence = max(self._fence, int(fence))
+            fences.add(int(fence))
             members = [kept for member in stored.read_lease(value) for kept in self._claim(member, "executing")]
             if members:
                 self._want["leases"][name] = b" ".join(member.pack_leased() for member in members)
@@ -247,8 +254,9 @@ class _Planner:
                 self._want["leases"][name] = _held_line(value, held.pop(name, []))
             elif b":" not in name:
                 self._note("what sessions that do not exist are said to hold is removed", name)
-        for name, fences in held.items():
-            self._want["leases"][name] = _held_line(b"", fences)
+        for name, listed in held.items():
+            self._want["leases"][name] = _held_line(b"", listed)
+        self._fence = max(fences, default=0)
 
     def _walk_ready(self) -> None:
         for name, score in self._is["ready"].items():
@@ -263,16 +271,28 @@ class _Planner:
                     self._put_ready(kept)
 
     def _walk_scheduled(self) -> None:
-        for name, due in self._is["scheduled"].items():
+        for name, score in self._is["scheduled"].items():
             member = stored.read_scheduled(name)
             if member is None:
                 self._note("members of scheduled that cannot be read are removed", name)
                 continue
+            due = self._usable_due(name, score)
             for kept in self._claim(member, "scheduled"):
                 if kept.ref.kind == "detached":
                     self._jobs[kept.ref.job].waits, self._jobs[kept.ref.job].due = kept, due
                 else:
                     self._put_scheduled(kept, due)
+                    due_ms = int(due)
+                    if kept.ref.kind == "span" and due_ms != int(kept.place.sequence, 16) // 1000:
+                        self._postponed.setdefault(kept.ref.id, []).append(due_ms)
+
+    def _usable_due(self, name: bytes, due: bytes) -> bytes:
+        """The time as scripts write it; now for one that is none."""
+        number = float(due)
+        if 0 <= number <= _LATEST_MS:
+            return b"%d" % number
+        self._note("jobs that were scheduled for no time at all are due", name)
+        return b"%d" % self._now_ms
 
     def _put_ready(self, member: Member) -> None:
         name = member.pack_ready()
@@ -526,13 +546,15 @@ class _Planner:
             self._want["chunks"][chunk_id] = self._is["chunks"][chunk_id]
             if finished:
                 self._want["finished"][chunk_id] = self._segments[chunk_id]
-            if marks or finished or left:
+            postponed = list(dict.fromkeys([*(marks.postponed if marks else ()), *self._postponed.get(chunk_id, ())]))
+            if marks or finished or left or postponed:
                 self._want["marks"][chunk_id] = Marks(
                     len(finished | left),
                     marks.redeliveries if marks else 0,
                     len(kept),
                     keep_ms if finished else marks.keep_ms if marks else 0,
                     detached,
+                    postponed,
                 ).pack()
             self._count["finished"] += len(kept) if keep_ms and finished else 0
             return
@@ -550,7 +572,7 @@ class _Planner:
         if left:
             before = marks or Marks(0, 0, 0, 0, [])
             self._want["marks"][chunk_id] = Marks(
-                before.done, before.redeliveries, len(kept), before.keep_ms, detached
+                before.done, before.redeliveries, len(kept), before.keep_ms, detached, before.postponed
             ).pack()
 
     def _settle_recurring(self) -> None:
@@ -594,6 +616,10 @@ class _Planner:
         for name in (text.encode() for text in _INTEGERS):
             if name in stats and _integer(stats[name]) is None:
                 self._note("counters that are no numbers are forgotten", name)
+                yield Write("stats", name, None)
+        for name in stats:
+            if not stored.is_id(name):
+                self._note("counters under no name are removed", name)
                 yield Write("stats", name, None)
         if b"sequence" in stats and not _is_sequence(stats[b"sequence"]):
             self._note("the sequence was none", b"sequence")
@@ -642,6 +668,10 @@ def _held_line(value: bytes, fences: list[bytes]) -> bytes:
 
 def _same_place(one: Place, other: Place) -> bool:
     return one.sequence == other.sequence and same_score(one.score, other.score)
+
+
+def _is_fence(text: bytes) -> bool:
+    return text.isdigit() and len(text) <= 15 and text == b"%d" % int(text)
 
 
 def _integer(text: bytes) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -50,6 +51,8 @@ class Waker:
         self._batch: Batch | None = None
         #: The fetches that may be carried out at any moment.
         self.fetches: Sequence[Fetch] = ()
+        #: When the server ends the wait, and when it is given up if it does not, on the monotonic clock.
+        self.ends_at = self.deadline = 0.0
 
     @property
     def armed(self) -> bool:
@@ -69,6 +72,8 @@ class Waker:
             batch.fetch(fetch.queue, self._session, fetch.request, fetch.want, held)
         batch.send()
         self._batch, self.fetches = batch, fetches
+        self.ends_at = time.monotonic() + wait_s
+        self.deadline = self.ends_at + self._store.client.timeout_s
 
     def fileno(self) -> int:
         """The descriptor to poll, or -1 when nothing is waited for or there is no connection."""
@@ -77,15 +82,25 @@ class Waker:
     def take(self) -> Woken | None:
         """Returns what the wait ended with; None while it is on."""
         batch = self._batch
-        if batch is None or not batch.ready():
+        if batch is None:
             return None
+        if batch.ready():
+            self._batch = None
+            try:
+                hint, *leases = batch.result()
+            except errors.StoreError:
+                return self._lost()
+            return Woken(hint is not None, leases)
+        if time.monotonic() < self.deadline:
+            return None
+        # Nobody is at the other end, though nobody said so.
+        return self._lost()
+
+    def _lost(self) -> Woken:
+        """Gives the connection up; the next wait gets one of its own."""
         self._batch = None
-        try:
-            hint, *leases = batch.result()
-        except errors.StoreError:
-            self._store.client.close()
-            return Woken(False, None if self.fetches else ())
-        return Woken(hint is not None, leases)
+        self._store.client.close()
+        return Woken(False, None if self.fetches else ())
 
     def disarm(self) -> bool:
         """Ends a wait early; returns whether something may have been fetched that will not be known of."""

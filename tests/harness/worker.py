@@ -130,13 +130,13 @@ class Lab:
         self._workers: list[Worker] = []
 
     def environment(self, **further: str) -> dict[str, str]:
-        return clean_environment(
-            FASTJOBS_URL=self.server.url,
-            FASTJOBS_NAMESPACE=self.namespace,
-            FASTJOBS_LEASE_MS=str(self.lease_ms),
-            **{LEDGER_VARIABLE: str(self.ledger.path)},
-            **further,
-        )
+        settings = {
+            "FASTJOBS_URL": self.server.url,
+            "FASTJOBS_NAMESPACE": self.namespace,
+            "FASTJOBS_LEASE_MS": str(self.lease_ms),
+            LEDGER_VARIABLE: str(self.ledger.path),
+        }
+        return clean_environment(**settings | further)
 
     def worker(self, *arguments: str, app: str | None = MAIN_APP, env: dict[str, str] | None = None) -> Worker:
         """Starts a worker; one process unless told otherwise."""
