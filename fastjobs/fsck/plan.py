@@ -618,7 +618,7 @@ class _Planner:
                 self._note("counters that are no numbers are forgotten", name)
                 yield Write("stats", name, None)
         for name in stats:
-            if not stored.is_id(name):
+            if not stored.is_id(name) and not name.startswith((b"failed:", b"cancelled:")):
                 self._note("counters under no name are removed", name)
                 yield Write("stats", name, None)
         if b"sequence" in stats and not _is_sequence(stats[b"sequence"]):
