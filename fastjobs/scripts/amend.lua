@@ -18,11 +18,12 @@ local expected = tonumber(ARGV[2])
 local EXPECTATION_WIDTH, WRITE_WIDTH = 3, 4
 local stats
 for _, key in ipairs(KEYS) do
-  if string.sub(key, -6) == ':stats' then
+  local name = string.match(key, ':([%a_]+)$')
+  check_type(READING_COMMANDS[name], key)
+  if name == 'stats' then
     stats = key
   end
 end
-check_type('HLEN', stats)
 if stillness(stats) ~= ARGV[1] then
   return ''
 end
@@ -33,13 +34,6 @@ for _ = 1, expected do
     return ''
   end
   position = position + EXPECTATION_WIDTH
-end
-for write = position, #ARGV, WRITE_WIDTH do
-  local key = KEYS[tonumber(ARGV[write + 1])]
-  local kind = redis.call('TYPE', key).ok
-  if kind ~= 'none' and kind ~= 'hash' and kind ~= 'zset' then
-    error('WRONGTYPE (' .. key .. ')')
-  end
 end
 run_when_full(stats)
 for write = position, #ARGV, WRITE_WIDTH do
