@@ -9,7 +9,7 @@ CORE := fastjobs/_core.pyx $(wildcard fastjobs/core/*.pxi)
 BUILT_FROM := pyproject.toml setup.py $(CORE)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build demo test test-redis test-chaos chaos chaos-calm model lint format types bench bench-quick bench-guard bench-peers clean
+.PHONY: help venv build demo test test-redis test-chaos chaos chaos-calm model sanitize leaks fuzz fuzz-quick lint format types bench bench-quick bench-guard bench-peers clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -27,6 +27,10 @@ $(VENV)/embedded.stamp: $(BUILT_FROM) | $(BIN)/python
 $(VENV)/dev.stamp: $(BUILT_FROM) | $(BIN)/python
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	@touch $@ $(VENV)/embedded.stamp
+
+$(VENV)/fuzz.stamp: $(VENV)/dev.stamp
+	$(BIN)/pip install --quiet 'atheris>=3,<4'
+	@touch $@
 
 build: $(VENV)/dev.stamp ## Compile the core and install everything for development.
 
@@ -54,6 +58,19 @@ chaos: $(VENV)/dev.stamp ## Faults of all kinds for MINUTES=3 under load, and a 
 
 chaos-calm: $(VENV)/dev.stamp ## JOBS=5000000 at full speed without faults: each exactly once.
 	$(BIN)/python -m tests.chaos --nemesis off --jobs $(JOBS)
+
+sanitize: $(VENV)/dev.stamp ## Run the core's tests under AddressSanitizer and UndefinedBehaviorSanitizer.
+	tests/memory/sanitize.sh $(BIN)/python
+
+leaks: $(VENV)/dev.stamp ## Run ten million jobs through the core, and look whether memory comes back.
+	$(BIN)/python -m tests.memory.leaks
+
+fuzz: MINUTES ?= 10
+fuzz: $(VENV)/fuzz.stamp ## Fuzz the core, guided by coverage, for MINUTES=10.
+	tests/fuzz/run.sh $(BIN)/python $$(( 60 * $(MINUTES) ))
+
+fuzz-quick: $(VENV)/fuzz.stamp ## The same for half a minute.
+	tests/fuzz/run.sh $(BIN)/python 30
 
 lint: $(VENV)/dev.stamp ## Check format and style.
 	$(BIN)/ruff format --check .

@@ -21,6 +21,7 @@ from fastjobs._core import ChunkWriter, new_id
 from fastjobs.config import Config
 from fastjobs.connection import Client
 from fastjobs.errors import JobNotFound
+from fastjobs.fsck import Fsck
 from fastjobs.job import Status
 from fastjobs.listing import Listing
 from fastjobs.operations import RESCHEDULABLE, Operations
@@ -731,6 +732,11 @@ class QueueMachine(RuleBasedStateMachine):
     def all_is_as_the_model_says(self) -> None:
         type(self).steps += 1
         self.compare(take_snapshot(self.redis, self.keys))
+
+    @invariant()
+    def fsck_finds_nothing(self) -> None:
+        report = Fsck(lambda: self.store, QUEUE).check()
+        assert report.status == "clean", report
 
     def compare(self, snapshot: Snapshot) -> None:
         """The invariants hold in the snapshot, and it is what the model says."""
