@@ -155,10 +155,11 @@ class QueueMachine(RuleBasedStateMachine):
         return jobs[number % len(jobs)] if jobs else None
 
     def pick_lease(self, number: int) -> tuple[tuple[str, int], Lease]:
-        """Mostly one of the latest: the older ones are done with."""
-        known = list(self.leases.items())
-        latest = known[-4:]
-        return latest[number % len(latest)] if number % 5 else known[number % len(known)]
+        """Mostly one that holds jobs; else any that was ever given out."""
+        known = sorted(self.leases)
+        live = sorted({job.lease for job in self.model.jobs.values() if job.lease})
+        name = live[number % len(live)] if live and number % 6 else known[number % len(known)]
+        return name, self.leases[name]
 
     def pick_session(self, number: int) -> str:
         return sorted(self.model.sessions)[number % len(self.model.sessions)]
@@ -344,8 +345,11 @@ class QueueMachine(RuleBasedStateMachine):
     # What producers do.
 
     @initialize()
-    def open_first(self) -> None:
+    def begin_with_a_lease(self) -> None:
+        """Most of what can go wrong needs one."""
         self.open_session()
+        self.enqueue(8, 0, 0, 0, True)
+        self.fetch(0, 5)
 
     @rule(n=counts, priority=priorities, delay_ms=delays, ago_ms=st.integers(-3_000, 3_000), mixed=st.booleans())
     def enqueue(self, n: int, priority: int, delay_ms: int, ago_ms: int, mixed: bool) -> None:
@@ -463,6 +467,9 @@ class QueueMachine(RuleBasedStateMachine):
         (session, fence), lease = self.pick_lease(number)
         chosen = self.part_of(lease.spans[part % len(lease.spans)].ref, part, length)
         self.do(self.postpone_op(session, fence, *chosen, delay_ms), replay=True)
+        job = self.model.jobs.get(f"{chosen[0]}~{chosen[1]}")
+        if job is not None and not self.model.is_hidden(job):
+            self.check_found(job)
 
     @precondition(lambda self: self.model.sessions)
     @rule(number=picks)
@@ -503,6 +510,11 @@ class QueueMachine(RuleBasedStateMachine):
                 if survivors >> position & 1:
                     self.do(self.renew_op(session))
             self.do(self.reclaim_op())
+
+    @rule()
+    def let_history_age(self) -> None:
+        self.pass_time(ENDED_KEEP_MS + 1)
+        self.trim()
 
     @rule()
     def trim(self) -> None:
@@ -580,7 +592,8 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.jobs)
     @rule(number=picks)
     def cancel(self, number: int) -> None:
-        job = self.pick(number)
+        executing = self.model.in_status("executing")
+        job = executing[number % len(executing)] if executing and number % 3 else self.pick(number)
         if job is None:
             return
         status = self.operations.cancel(job.id)
@@ -668,7 +681,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     # What happens anyway.
 
-    @rule(by_ms=st.sampled_from((1, 50, 300, 600, 1_100, 4_000, 25_000)))
+    @rule(by_ms=st.sampled_from((1, 50, 300, 300, 700, 4_000, 16_000)))
     def pass_time(self, by_ms: int) -> None:
         self.clock.advance(by_ms)
         self.model.now_ms = self.clock.now_ms
@@ -719,11 +732,14 @@ class QueueMachine(RuleBasedStateMachine):
     def find(self, number: int) -> None:
         job = self.pick(number)
         if job is not None:
-            found = self.operations.find(job.id)
-            assert (found.record.id, found.status, found.due_at_ms) == (job.id, job.status, job.due_ms)
+            self.check_found(job)
         for name in sorted(self.gone - {job.id for job in self.model.jobs.values()})[-3:]:
             with pytest.raises(JobNotFound):
                 self.operations.find(name)
+
+    def check_found(self, job: ModelJob) -> None:
+        found = self.operations.find(job.id)
+        assert (found.record.id, found.status, found.due_at_ms) == (job.id, job.status, job.due_ms)
 
     # What must be so after every step.
 

@@ -98,12 +98,7 @@ MUTANTS = [
         "failed jobs are kept for ever", "lib/history", "now_ms - tonumber(oldest[position + 1]) <= keep_ms", "true"
     ),
     Mutant("a postponement is not noted", "postpone", "      note_postponed(entry)\n", ""),
-    Mutant(
-        "a renewal makes a session that is gone",
-        "renew",
-        "'ZADD', sessions, 'XX', deadline",
-        "'ZADD', sessions, deadline",
-    ),
+    Mutant("whoever asks is renewed", "renew", "is_open(sessions, ARGV[position])", "true"),
 ]
 
 RECURRING_MUTANTS = [
