@@ -16,8 +16,8 @@ from tests.model.recurring import RecurringMachine
 
 pytestmark = pytest.mark.timeout(0)
 
-#: A mutant that survives so many runs is not noticed: some 12 000 steps.
-RUNS, STEPS = 200, 60
+#: A mutant that survives so many runs is not noticed: some 40 000 steps.
+RUNS, STEPS = 700, 60
 
 
 class Mutant(NamedTuple):
