@@ -47,7 +47,12 @@ MUTANTS = [
         "span_ref(ref, id, first + room + 1, count - room - 1)",
     ),
     Mutant("a fetch sent again leases more", "fetch", "if last_request == request then", "if false then"),
-    Mutant("a fetch does not know paused queues", "fetch", "redis.call('HEXISTS', stats, 'paused') == 1", "false"),
+    Mutant(
+        "a fetch does not know paused queues",
+        "fetch",
+        "local paused, changes = counts[1],",
+        "local paused, changes = nil,",
+    ),
     Mutant("an old fetch leases", "fetch", "tonumber(request) < tonumber(last_request)", "false"),
     Mutant("after an outage everything is reclaimed", "reclaim", "if now_ms < tonumber(", "if 0 > tonumber("),
     Mutant("priority is ignored", "enqueue", "string.format('%.0f', 0 - ARGV[3])", "'0'"),
@@ -59,9 +64,9 @@ MUTANTS = [
     ),
     Mutant(
         "scheduled jobs start early",
-        "lib/promote",
-        "string.format('%.0f', now_ms)",
-        "string.format('%.0f', now_ms + 50)",
+        "fetch",
+        "'-inf', string.format('%.0f', now_ms)",
+        "'-inf', string.format('%.0f', now_ms + 50)",
     ),
     Mutant("a job that was enqueued before is stored again", "enqueue", "if stored then", "if false then"),
     Mutant(
