@@ -16,8 +16,8 @@ from tests.model.recurring import RecurringMachine
 
 pytestmark = pytest.mark.timeout(0)
 
-#: A mutant that survives so many runs is not noticed: some 40 000 steps.
-RUNS, STEPS = 700, 60
+#: A mutant that survives so many runs is not noticed. Most fall within 2 000 steps; the number is for the unlucky.
+RUNS, STEPS = 3000, 60
 
 
 class Mutant(NamedTuple):
@@ -93,12 +93,6 @@ MUTANTS = [
     ),
     Mutant("an audit takes what is known", "audit", "if not known[fence] then", "if true then"),
     Mutant("an old audit takes what was fetched meanwhile", "audit", "tonumber(last_request) > request", "false"),
-    Mutant(
-        "history is forgotten one too early",
-        "lib/history",
-        "if kept - tonumber(number) < keep and",
-        "if kept - tonumber(number) < keep - 1 and",
-    ),
     Mutant(
         "failed jobs are kept for ever", "lib/history", "now_ms - tonumber(oldest[position + 1]) <= keep_ms", "true"
     ),

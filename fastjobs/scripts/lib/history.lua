@@ -1,6 +1,7 @@
 -- What ended is kept for a while. `finished` holds, per chunk, segments "<first>+<count> <head>" followed by eight bytes
--- of times per job; a head is eight bytes of time, a byte of length and as many bytes of the worker's name. `finished_log` lists what has ended whole by when it is to be forgotten, as "<jobs> <id>", where id is
--- a chunk id or a detached job's ref. The payload stays in `chunks` (or `jobs`) for as long.
+-- of times per job; a head is eight bytes of time, a byte of length and as many bytes of the worker's name.
+-- `finished_log` lists what has ended whole by when it is to be forgotten, as "<jobs> <id>", where id is a chunk id or a
+-- detached job's ref. The payload stays in `chunks` (or `jobs`) for as long.
 
 -- Adds a chunk or detached job that has ended whole to the history, with how many of its jobs finished.
 local function log_finished(finished_log, id, finished, forget_ms)
