@@ -13,10 +13,11 @@ from typing import NamedTuple
 import orjson
 
 from fastjobs import errors
-from fastjobs._core import Chunk
+from fastjobs._core import Chunk, new_id
 from fastjobs.job import JobIds
 from fastjobs.keys import queues_key
 from fastjobs.options import now_ms
+from fastjobs.partitions import Partitioner, chunk_id_in, earlier_places, partition_name
 from fastjobs.record import JobRecord
 from fastjobs.store import PRODUCER_RETRIES, Batch, Store, Stored, record_body
 
@@ -34,10 +35,25 @@ class Line(NamedTuple):
     priority: int
     delay_ms: int
     due_at_ms: int
+    #: The partition it has to go to; None = any.
+    partition: int | None = None
+
+
+class Place(NamedTuple):
+    """Where a chunk is stored: in which partition, under which id."""
+
+    partition: str
+    chunk_id: str
+
+
+def new_place(partitioner: Partitioner, line: Line) -> Place:
+    """Returns a place for the next chunk of a line."""
+    number = partitioner.next(line.queue) if line.partition is None else line.partition
+    return Place(partition_name(line.queue, number), chunk_id_in(new_id(), number))
 
 
 class _Sent(NamedTuple):
-    queue: str
+    partition: str
     chunk_id: str
     n: int
     blob: bytes
@@ -49,20 +65,45 @@ class Sending:
 
     Args:
         store: over a connection that nothing else uses meanwhile.
-        known_queues: queues that are listed as such already; those that are not get listed and added.
+        known_partitions: those that are listed as used already; those that are not get listed and added.
         progress: told about stored jobs.
     """
 
-    def __init__(self, store: Store, known_queues: set[str], progress: Progress | None = None) -> None:
+    def __init__(self, store: Store, known_partitions: set[str], progress: Progress | None = None) -> None:
         self._store = store
-        self._known_queues = known_queues
+        self._known_partitions = known_partitions
         self._progress = progress
         self._in_flight: deque[_Sent] = deque()
-        self._last_queue = ""
+        self._last_partition = ""
         #: Ids of the jobs that are certainly stored.
         self.stored = JobIds()
 
-    def send(self, line: Line, chunk_id: str, n: int, blob: bytes) -> None:
+    def place_of(self, line: Line, job_id: str) -> Place:
+        """Returns the place of the job with a chosen id: where it is already, or else where it belongs.
+
+        Raises:
+            NotEnqueued, EnqueueUnknown: that could not be found out; what became of chunks sent before.
+        """
+        count = self._store.config.partitions_of(line.queue)
+        if count == 1:
+            return Place(line.queue, job_id)
+        # Where it was stored when there were fewer partitions, it must be found again, not stored twice.
+        pinned = [] if line.partition is None else [line.partition]
+        names = [partition_name(line.queue, number) for number in pinned + earlier_places(job_id, count)]
+        batch = self._store.batch()
+        for name in names:
+            keys = self._store.keys(name)
+            batch.command("HEXISTS", keys.chunks, job_id).command("HEXISTS", keys.jobs, f"{job_id}~0")
+        try:
+            found = batch.run(PRODUCER_RETRIES, self._store.config.retry_budget_s)
+        except errors.StoreError as error:
+            raise self._failure(None, error) from error
+        for name, in_chunks, detached in zip(names, found[::2], found[1::2], strict=True):
+            if in_chunks or detached:
+                return Place(name, job_id)
+        return Place(names[0], job_id)
+
+    def send(self, line: Line, place: Place, n: int, blob: bytes) -> None:
         """Sends a chunk; waits for an earlier one when enough are on their way.
 
         Raises:
@@ -70,19 +111,19 @@ class Sending:
         """
         batch = self._store.batch()
         batch.enqueue(
-            line.queue,
-            chunk_id,
+            place.partition,
+            place.chunk_id,
             n,
             line.priority,
             blob,
             delay_ms=line.delay_ms,
             due_at_ms=line.due_at_ms,
         )
-        if line.queue not in self._known_queues:
-            batch.command("SADD", queues_key(self._store.config.namespace), line.queue)
+        if place.partition not in self._known_partitions:
+            batch.command("SADD", queues_key(self._store.config.namespace), place.partition)
         batch.send()
-        self._last_queue = line.queue
-        self._in_flight.append(_Sent(line.queue, chunk_id, n, blob, batch))
+        self._last_partition = place.partition
+        self._in_flight.append(_Sent(place.partition, place.chunk_id, n, blob, batch))
         if len(self._in_flight) > _IN_FLIGHT:
             self._take_one()
 
@@ -94,7 +135,7 @@ class Sending:
         """
         while self._in_flight:
             self._take_one()
-        if self._last_queue:
+        if self._last_partition:
             self._make_durable()
 
     def abandon(self, error: BaseException) -> None:
@@ -123,7 +164,7 @@ class Sending:
 
     def _is_same(self, sent: _Sent) -> bool:
         """Whether the job that has this id, and left its chunk, is the very one that was sent (before)."""
-        batch = self._store.batch().command("HGET", self._store.keys(sent.queue).jobs, f"{sent.chunk_id}~0")
+        batch = self._store.batch().command("HGET", self._store.keys(sent.partition).jobs, f"{sent.chunk_id}~0")
         try:
             (stored,) = batch.run(PRODUCER_RETRIES, self._store.config.retry_budget_s)
         except errors.StoreError as error:
@@ -145,17 +186,22 @@ class Sending:
                 continue
 
     def _note_stored(self, sent: _Sent) -> None:
-        # Not before: a server that refused the chunk also refused to list its queue.
-        self._known_queues.add(sent.queue)
+        # Not before: a server that refused the chunk also refused to list its partition.
+        self._known_partitions.add(sent.partition)
         self.stored.add_chunk(sent.chunk_id, sent.n)
         if self._progress is not None:
             self._progress(sent.n)
 
-    def _failure(self, failed: _Sent, error: errors.StoreError) -> errors.StoreError:
-        """What to raise: in doubt as soon as one chunk is; the others on their way are asked about once."""
+    def _failure(self, failed: _Sent | None, error: errors.StoreError) -> errors.StoreError:
+        """What to raise: in doubt as soon as one chunk is; the others on their way are asked about once.
+
+        Args:
+            failed: the chunk that failed; None = a job that was not sent.
+            error: why.
+        """
         unknown = JobIds()
-        refused = 0
-        outcomes: list[tuple[_Sent, errors.FastJobsError | None]] = [(failed, error)]
+        refused = int(failed is None)
+        outcomes: list[tuple[_Sent, errors.FastJobsError | None]] = [] if failed is None else [(failed, error)]
         outcomes += [(sent, _outcome(sent)) for sent in self._in_flight]
         self._in_flight.clear()
         for sent, reason in outcomes:
@@ -178,7 +224,7 @@ class Sending:
         timeout_ms = max(1, int(config.socket_timeout_s * 900))
         batch = self._store.batch()
         # A write of its own, should the connection that stored the chunks have been lost meanwhile.
-        batch.command("HSET", self._store.keys(self._last_queue).stats, "durable_at", now_ms())
+        batch.command("HSET", self._store.keys(self._last_partition).stats, "durable_at", now_ms())
         if config.durability == "fsync":
             batch.command("WAITAOF", 1, 0, timeout_ms)
         else:

@@ -17,7 +17,8 @@ from fastjobs._core import CommandBuffer, ReplyError, pack_head
 from fastjobs.backoff import Backoff
 from fastjobs.config import Config
 from fastjobs.connection import Client, Expected, classify
-from fastjobs.keys import QueueKeys, queue_keys
+from fastjobs.keys import QueueKeys, queue_keys, queues_key
+from fastjobs.partitions import number_of, partition_name, partition_order, queue_of
 from fastjobs.recurring import Definition, run_id
 from fastjobs.scripts import load
 
@@ -342,7 +343,7 @@ def _as_is(reply: Any) -> Any:
 class Store:
     """The scripts of all queues of one namespace, over one connection.
 
-    Not for use by several threads at once, as its `Client`.
+    What is called a queue here is one partition of it, `mail` or `mail#3`: they share nothing. Not for use by several threads at once, as its `Client`.
 
     Args:
         client: the connection.
@@ -359,7 +360,8 @@ class Store:
         """Returns the keys of a queue."""
         keys = self._keys.get(queue)
         if keys is None:
-            keys = self._keys[queue] = queue_keys(self.config.namespace, queue)
+            keys = queue_keys(self.config.namespace, queue_of(queue), number_of(queue))
+            self._keys[queue] = keys
         return keys
 
     def head(self, script: str, queue: str) -> tuple[bytes, int]:
@@ -375,6 +377,25 @@ class Store:
     def batch(self) -> Batch:
         """Returns an empty batch of calls."""
         return Batch(self)
+
+    def partitions(self, queues: Iterable[str] | None = None) -> dict[str, list[str]]:
+        """Asks which partitions queues have: those that were ever used, and those that are configured.
+
+        Args:
+            queues: which; None = all that were ever used.
+
+        Returns:
+            Queue -> its partitions, both in order.
+        """
+        (replied,) = self.batch().command("SMEMBERS", queues_key(self.config.namespace)).run()
+        used = [name.decode() for name in replied]
+        wanted = sorted({queue_of(name) for name in used}) if queues is None else list(dict.fromkeys(queues))
+        return {queue: self.known_partitions(queue, used) for queue in wanted}
+
+    def known_partitions(self, queue: str, used: Iterable[str]) -> list[str]:
+        """Returns the partitions of one queue: those among the used ones, and those that are configured."""
+        configured = {partition_name(queue, number) for number in range(self.config.partitions_of(queue))}
+        return sorted(configured.union(name for name in used if queue_of(name) == queue), key=partition_order)
 
 
 class Batch:

@@ -20,6 +20,7 @@ from fastjobs._core import Backlog, Board, boot_time_ns
 from fastjobs.config import Config, QueueChoice
 from fastjobs.endpoint import Endpoint
 from fastjobs.job import JobActions
+from fastjobs.keys import queues_key
 from fastjobs.logs import event
 from fastjobs.registry import Registry
 from fastjobs.retry import RetryPolicy
@@ -78,12 +79,13 @@ class WorkerProcess:
         self._notify_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         choices = [QueueChoice(name, weight) for name, weight in spec.queues]
         self._choices = choices or [QueueChoice(name, None) for name in registry.queues]
-        self._queues = [choice.name for choice in self._choices]
-        if not self._queues:
+        if not self._choices:
             raise errors.ConfigError("the app has no job types, so there is no queue to work on")
+        #: The partitions worked on, as the board numbers them.
+        self._queues: list[str] = []
         self._store = Store(endpoint.connect(), config)
         waiting_store = Store(endpoint.connect(config.socket_timeout_s + WAIT_S), config)
-        self._waker = Waker(waiting_store, spec.session, self._queues)
+        self._waker = Waker(waiting_store, spec.session)
         #: Fetches of a wait whose replies were lost: they may have been carried out.
         self._lost_fetches: list[Fetch] = []
         outcomes = Outcomes(registry, spec.worker, self._board.times)
@@ -112,6 +114,8 @@ class WorkerProcess:
             spec.worker,
         )
         self._canceller = Canceller(self._backlog, self._leases, self._prefetcher.suspects)
+        #: Partitions the supervisor has found since this process started.
+        self._new_partitions: list[str] = []
         #: (queue, ref) of jobs to be cancelled.
         self._to_cancel: list[tuple[str, str]] = []
         self._request = 0
@@ -133,10 +137,11 @@ class WorkerProcess:
         """Works until told to stop; returns the exit code."""
         self._hooks.worker_started()
         self._beat()
-        self._open_sessions()
+        self._find_partitions()
         self._control.send(
             hello={
-                "queues": self._queues,
+                "queues": [choice.name for choice in self._choices],
+                "partitions": self._queues,
                 "types": sorted(self._registry),
                 "policies": {name: _plain_policy(job_type.retry) for name, job_type in self._registry.items()},
                 "config": asdict(self._config),
@@ -155,6 +160,7 @@ class WorkerProcess:
     def _turn(self) -> None:
         self._beat()
         self._read_control()
+        self._work_on_new_partitions()
         self._cancel()
         self._interrupt_overdue()
         batch = self._store.batch()
@@ -175,6 +181,11 @@ class WorkerProcess:
         if queue is not None:
             self._take(queue, replies[-1])
         self._feed()
+
+    def _work_on_new_partitions(self) -> None:
+        new, self._new_partitions = self._new_partitions, []
+        if new and not self._fenced and self._end_at is None:
+            self._add_partitions(new)
 
     def _feed(self) -> None:
         """Wakes threads for what is leased; while the lease is in doubt they would only come back."""
@@ -421,16 +432,29 @@ class WorkerProcess:
 
     # Sessions.
 
-    def _open_sessions(self) -> None:
+    def _find_partitions(self) -> None:
+        """Begins to work on the partitions that are configured, and on those that producers have used."""
+        replies = self._exchange(self._store.batch().command("SMEMBERS", queues_key(self._config.namespace)))
+        used = [] if replies is None else [name.decode() for name in replies[0]]
         valid_until_ns = self._valid_from_now()
-        batch = self._store.batch()
-        for queue in self._queues:
-            batch.open(queue, self._spec.session)
-        replies = self._exchange(batch)
-        if replies is not None and all(replies):
+        self._add_partitions(
+            [name for choice in self._choices for name in self._store.known_partitions(choice.name, used)]
+        )
+        if not self._fenced:
             self._board.valid_until_ns = valid_until_ns
-        else:
+
+    def _add_partitions(self, partitions: list[str]) -> None:
+        """Opens sessions in partitions, and works on them as well."""
+        batch = self._store.batch()
+        for name in partitions:
+            batch.open(name, self._spec.session)
+        replies = self._exchange(batch)
+        if replies is None or not all(replies):
             self._lose_session(0)
+            return
+        self._queues += partitions
+        self._prefetcher.add_partitions(partitions)
+        self._waker.add_partitions(partitions)
 
     def _valid_from_now(self) -> int:
         """Until when jobs may be started if a renewal sent now succeeds: well within the lease."""
@@ -469,6 +493,7 @@ class WorkerProcess:
                 self._stop(message["stop"])
             if "quiet" in message:
                 self._quiet = True
+            self._new_partitions += message.get("partitions", [])
             for queue, refs in message.get("cancel", {}).items():
                 self._to_cancel += [(queue, ref) for ref in refs]
         if self._control.closed and self._end_at is None:

@@ -40,16 +40,19 @@ class Waker:
     Args:
         store: over a connection used for nothing else.
         session: the session that takes the leases.
-        queues: whose wake lists to watch, in order.
     """
 
-    def __init__(self, store: Store, session: str, queues: Sequence[str]) -> None:
+    def __init__(self, store: Store, session: str) -> None:
         self._store = store
         self._session = session
-        self._keys = [store.keys(queue).wake for queue in queues]
+        self._keys: list[bytes] = []
         self._batch: Batch | None = None
         #: The fetches that may be carried out at any moment.
         self.fetches: Sequence[Fetch] = ()
+
+    def add_partitions(self, partitions: Iterable[str]) -> None:
+        """Watches the wake lists of partitions as well, from the next wait on."""
+        self._keys += [self._store.keys(name).wake for name in partitions]
 
     @property
     def armed(self) -> bool:

@@ -19,7 +19,7 @@ PACKAGE = Path(fastjobs.__file__).parent
 LAYERS = [
     ["errors"],
     ["backoff", "logs", "names", "payload", "progress"],
-    ["config", "job", "keys", "options", "limits", "record", "recurring", "registry", "retry"],
+    ["config", "job", "keys", "options", "limits", "partitions", "record", "recurring", "registry", "retry"],
     ["_core", "scripts"],
     ["context"],
     ["embedded", "connection", "endpoint", "store"],
