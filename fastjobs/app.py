@@ -238,9 +238,7 @@ class FastJobs:
         if self._buffer is not None:
             raise ConfigError("this app is buffered already")
         seconds("linger_ms", linger_ms)
-        buffer = Buffer(
-            lambda: Store(self.endpoint.connect(), self.config), self.config, self.partitioner, linger_ms
-        )
+        buffer = Buffer(lambda: Store(self.endpoint.connect(), self.config), self.config, self.partitioner, linger_ms)
         buffer.start()
         self._buffer = buffer
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import struct
 import time
 from collections import deque
 from collections.abc import Callable
@@ -93,6 +94,22 @@ def _make_connection(url: str, timeout_s: float) -> AbstractConnection:
     return connection
 
 
+def _let_kernel_time_out(connected: socket.socket, timeout_s: float) -> bool:
+    """Lets reads and writes of a plain socket fail after a time without a poll before each of them.
+
+    Returns:
+        False for a socket with TLS, which only knows Python's own timeouts.
+    """
+    if type(connected) is not socket.socket:
+        return False
+    connected.settimeout(None)
+    seconds, fraction = divmod(timeout_s, 1)
+    interval = struct.pack("ll", int(seconds), max(1, int(fraction * 1_000_000)))
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, interval)
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, interval)
+    return True
+
+
 def server_version(url: str, timeout_s: float = 5.0) -> str:
     """Asks a server what it is, for example `valkey 9.1.2` or `redis 7.0.15`; `unknown` when it does not tell.
 
@@ -147,6 +164,10 @@ class Client:
         self._socket: socket.socket | None = None
         self._reader = ReplyReader()
         self._pid = 0
+        #: Whether the kernel ends reads and writes that take too long, at no cost; with TLS it is up to Python.
+        self._kernel_timeouts = False
+        #: What each read is read into: a new buffer of this size for each would cost more than the read.
+        self._received = memoryview(bytearray(_READ_SIZE))
         #: What was sent and not read yet, oldest first: replies are told apart by their order only.
         self._expected: deque[Expected] = deque()
 
@@ -168,7 +189,7 @@ class Client:
             raise errors.Unavailable(f"no connection to the server: {error}") from error
         connected = self._connection._sock
         assert isinstance(connected, socket.socket)
-        connected.settimeout(self._timeout_s)
+        self._kernel_timeouts = _let_kernel_time_out(connected, self._timeout_s)
         self._socket = connected
         self._pid = os.getpid()
         self.load_scripts()
@@ -218,6 +239,8 @@ class Client:
         self.connect()
         assert self._socket is not None
         try:
+            if not self._kernel_timeouts:
+                self._socket.settimeout(self._timeout_s)
             self._socket.sendall(data)
         except OSError as error:
             self.close()
@@ -322,17 +345,19 @@ class Client:
         try:
             if left <= 0:
                 raise TimeoutError("no reply in time")
-            self._socket.settimeout(left)
-            data = self._socket.recv(_READ_SIZE)
-            self._socket.settimeout(self._timeout_s)
+            if not self._kernel_timeouts:
+                self._socket.settimeout(left)
+            number = self._socket.recv_into(self._received)
+        except BlockingIOError as error:
+            raise self._broken("no reply in time") from error
         except OSError as error:
             raise self._broken(str(error)) from error
         except BaseException:
             self.close()
             raise
-        if not data:
+        if not number:
             raise self._broken("the server closed the connection")
-        self._reader.feed(data)
+        self._reader.feed(self._received[:number])
 
     def _broken(self, reason: str) -> errors.ConnectionLost:
         self.close()

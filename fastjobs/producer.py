@@ -16,7 +16,7 @@ from fastjobs.job import JobIds, job_id
 from fastjobs.options import Options, now_ms
 from fastjobs.partitions import Partitioner
 from fastjobs.registry import RegisteredType
-from fastjobs.sending import Line, Place, Progress, Sending, new_place
+from fastjobs.sending import Line, Place, Progress, Sending, new_place, send_one
 from fastjobs.store import Store
 
 #: Chunks being filled at a time when calls of several queues, priorities or due times are mixed.
@@ -73,13 +73,20 @@ class Producer:
             NotEnqueued: the server refused it.
             EnqueueUnknown: the outcome is unknown.
         """
-        with self._writer() as writer:
-            blob = _pack(writer, call)
-        sending = self._sending()
-        job_id = call.options.job_id
-        place = sending.place_of(call.line, job_id) if job_id else new_place(self._partitioner, call.line)
-        sending.send(call.line, place, 1, blob)
-        sending.finish()
+        local = self._local
+        # No code of the caller runs in between, so the writer is never in use here already.
+        writer = local.writer
+        if writer is None:
+            writer = local.writer = _new_writer(self._config)
+        try:
+            writer.add(writer.entry(call.job_type.name, call.options.stored), call.args, call.kwargs)
+        except BaseException:
+            writer.clear()
+            raise
+        blob = writer.finish(now_ms())
+        line, job_id = call.line, call.options.job_id
+        place = self._sending().place_of(line, job_id) if job_id else new_place(self._partitioner, line)
+        send_one(self.store(), local.known_partitions, line, place, blob)
         return place
 
     def enqueue_many(
@@ -201,12 +208,6 @@ class _Spread:
 
 def _new_writer(config: Config) -> ChunkWriter:
     return ChunkWriter(config.max_payload_bytes, config.compress_min_bytes)
-
-
-def _pack(writer: ChunkWriter, call: Call) -> bytes:
-    """Packs a chunk of one."""
-    writer.add(writer.entry(call.job_type.name, call.options.stored), call.args, call.kwargs)
-    return writer.finish(now_ms())
 
 
 @contextmanager

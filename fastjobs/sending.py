@@ -247,6 +247,30 @@ class Sending:
             raise errors.EnqueueUnknown(message, self.stored, self.stored)
 
 
+def send_one(store: Store, known_partitions: set[str], line: Line, place: Place, blob: bytes) -> None:
+    """Stores a chunk of one and waits for it; arguments and errors as for `Sending`.
+
+    The usual case, a new job for a partition that is known, takes the short way.
+    """
+    partition, chunk_id = place
+    if partition in known_partitions and store.config.durability == "fire":
+        batch = store.batch().enqueue(
+            partition, chunk_id, 1, line.priority, blob, delay_ms=line.delay_ms, due_at_ms=line.due_at_ms
+        )
+        try:
+            (result,) = batch.run(PRODUCER_RETRIES, store.config.retry_budget_s)
+        except errors.ConnectionLost as error:
+            raise errors.EnqueueUnknown(f"the outcome of job {chunk_id} is unknown: {error}", [chunk_id]) from error
+        except errors.StoreError as error:
+            raise errors.NotEnqueued(f"job {chunk_id} was not stored: {error}") from error
+        if result is Stored.CREATED or result is Stored.EXISTING:
+            return
+    # Sent before or not, it may be sent again.
+    sending = Sending(store, known_partitions)
+    sending.send(line, place, 1, blob)
+    sending.finish()
+
+
 def _outcome(sent: _Sent) -> errors.FastJobsError | None:
     """What became of a chunk when the one before it failed; one try."""
     try:

@@ -343,7 +343,8 @@ def _as_is(reply: Any) -> Any:
 class Store:
     """The scripts of all queues of one namespace, over one connection.
 
-    What is called a queue here is one partition of it, `mail` or `mail#3`: they share nothing. Not for use by several threads at once, as its `Client`.
+    What is called a queue here is one partition of it, `mail` or `mail#3`: they share nothing.
+    Not for use by several threads at once, as its `Client`.
 
     Args:
         client: the connection.

@@ -72,5 +72,6 @@ def _target(app: str | None, url: str | None, namespace: str | None) -> Target:
     if app is None:
         return Target(load_config(url=url, namespace=namespace), Registry())
     _, found = load_app(app, FastJobs)
-    changes = {name: value for name, value in (("url", url), ("namespace", namespace)) if value is not None}
-    return Target(replace(found.config, **changes), found.registry)
+    config = found.config
+    config = replace(config, url=url or config.url, namespace=namespace or config.namespace)
+    return Target(config, found.registry)

@@ -53,11 +53,9 @@ local type, body = ARGV[5], ARGV[6]
 local ended_keep, ended_keep_ms = tonumber(ARGV[7]), tonumber(ARGV[8])
 check_types(keys)
 
-check_type('HLEN', keys.chunks, keys.marks, keys.jobs, keys.leases, keys.finished, keys.stats)
-check_type('ZCARD', keys.ready, keys.scheduled, keys.failed, keys.cancelled, keys.cancelling, keys.finished_log)
-check_type('LLEN', keys.wake)
-local job = locate(keys, id, index)
-if not job or (alone and job.n and job.n > 1) then
+check_types(keys)
+local job = locate_job(keys, id, index, alone)
+if not job then
   return nil
 end
 if job.record and job.record.operation == operation then

@@ -46,11 +46,9 @@ local keys = {
 local id, index, alone = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 check_types(keys)
 
-check_type('HLEN', keys.chunks, keys.marks, keys.jobs, keys.leases, keys.finished, keys.stats)
-check_type('ZCARD', keys.ready, keys.scheduled, keys.failed, keys.cancelled, keys.cancelling, keys.finished_log)
-check_type('LLEN', keys.wake)
-local job = locate(keys, id, index)
-if not job or (alone and job.n and job.n > 1) then
+check_types(keys)
+local job = locate_job(keys, id, index, alone)
+if not job then
   return nil
 end
 run_when_full(keys.ready)

@@ -25,13 +25,10 @@
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
--- @include lib/place
 -- @include lib/counters
 -- @include lib/tick
--- @include lib/session
 -- @include lib/lease
 -- @include lib/promote
--- @include lib/wake
 
 local ready, scheduled, chunks, jobs, marks = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local leases, sessions, stats, wake = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
@@ -39,11 +36,9 @@ local session, request, want = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local max_refs, max_bytes, lease_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local PROMOTE_LIMIT, PAGE = 256, 16
 
-check_type('HLEN', chunks, jobs, marks, leases, stats)
-check_type('ZCARD', ready, scheduled, sessions)
-check_type('LLEN', wake)
 local now_ms = server_clock()
-if not is_open(sessions, session) then
+local deadline = read('ZSCORE', sessions, session)
+if not deadline or tonumber(deadline) <= 0 then
   return {-1, now_ms, -1}
 end
 local known = {}
@@ -66,7 +61,7 @@ local function describe(reply, sequence, ref, score, id, detached)
   return payload and #payload or 0
 end
 
-local held = redis.call('HGET', leases, session) or ''
+local held = read('HGET', leases, session) or ''
 local last_request, last_fence = string.match(held, '^(%S+):(%d+)')
 if last_request and tonumber(request) < tonumber(last_request) then
   return {0, now_ms, -1}
@@ -79,19 +74,24 @@ if last_request == request then
   return reply
 end
 
+-- All that is read before the first write; what is only written later is read to see whether it can be.
+check_type('HLEN', chunks, jobs, marks)
+local hints = read('LLEN', wake)
+local due = read('ZRANGEBYSCORE', scheduled, '-inf', string.format('%.0f', now_ms), 'LIMIT', 0, PROMOTE_LIMIT)
+local waiting = read('ZCARD', ready) + #due
+local counts = read('HMGET', stats, 'paused', 'tick', 'fence', 'queued', 'executing')
 run_when_full(ready)
-tick(stats, now_ms, lease_ms)
-promote_due(scheduled, ready, stats, now_ms, PROMOTE_LIMIT)
+if #due > 0 then
+  promote(scheduled, ready, stats, due)
+  counts = redis.call('HMGET', stats, 'paused', 'tick', 'fence', 'queued', 'executing')
+end
+local paused, changes = counts[1], tick_changes(counts[2], now_ms, lease_ms)
 
 local reply = {0, now_ms, -1}
-local paused = redis.call('HEXISTS', stats, 'paused') == 1
 local members, entries, rest = {}, {}, nil
 local taken, bytes, offset = 0, 0, 0
-while not paused and taken < want and #entries < max_refs and bytes < max_bytes and not rest do
+while not paused and taken < want and #entries < max_refs and bytes < max_bytes and not rest and offset < waiting do
   local page = redis.call('ZRANGE', ready, offset, offset + PAGE - 1, 'WITHSCORES')
-  if #page == 0 then
-    break
-  end
   for position = 1, #page, 2 do
     local member, score = page[position], page[position + 1]
     local sequence, ref = string.sub(member, 1, 13), string.sub(member, 14)
@@ -116,11 +116,14 @@ while not paused and taken < want and #entries < max_refs and bytes < max_bytes 
 end
 
 if taken == 0 then
+  redis.call('HSET', stats, unpack(changes))
   local next_due = redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')
   if next_due[2] and not paused then
     reply[3] = math.max(0, tonumber(next_due[2]) - now_ms)
   end
-  redis.call('DEL', wake)
+  if hints > 0 then
+    redis.call('DEL', wake)
+  end
   return reply
 end
 
@@ -130,14 +133,18 @@ end
 if rest then
   redis.call('ZADD', ready, rest[1], rest[2])
 end
-local fence = redis.call('HINCRBY', stats, 'fence', 1)
+local fence = (counts[3] or 0) + 1
 local fences = string.match(held, ' .*$') or ''
-redis.call('HSET', leases, session, request .. ':' .. fence .. fences .. ' ' .. fence,
-  session .. ':' .. fence, table.concat(entries, ' '))
-move_count(stats, 'queued', 'executing', taken)
-if redis.call('ZCARD', ready) > 0 then
-  wake_one(wake, 1)
-else
+local lease = string.format('%s:%.0f', session, fence)
+redis.call('HSET', leases, session, string.format('%s:%.0f%s %.0f', request, fence, fences, fence),
+  lease, table.concat(entries, ' '))
+redis.call('HSET', stats, 'fence', string.format('%.0f', fence), 'queued', string.format('%.0f', counts[4] - taken),
+  'executing', string.format('%.0f', (counts[5] or 0) + taken), unpack(changes))
+if waiting > #members or rest then
+  if hints == 0 then
+    redis.call('LPUSH', wake, '')
+  end
+elseif hints > 0 then
   redis.call('DEL', wake)
 end
 reply[1] = fence

@@ -27,8 +27,8 @@ local keys = {
 }
 local id, index, alone = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 
-local job = locate(keys, id, index)
-if not job or (alone and job.n and job.n > 1) then
+local job = locate_job(keys, id, index, alone)
+if not job then
   return nil
 end
 local stored_record = job.record and redis.call('HGET', keys.jobs, job.ref) or ''

@@ -52,11 +52,9 @@ local id, index, alone, operation = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', 
 local score, basis, type, body = string.format('%.0f', 0 - ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
 check_types(keys)
 
-check_type('HLEN', keys.chunks, keys.marks, keys.jobs, keys.leases, keys.finished, keys.stats)
-check_type('ZCARD', keys.ready, keys.scheduled, keys.failed, keys.cancelled, keys.cancelling, keys.finished_log)
-check_type('LLEN', keys.wake)
-local job = locate(keys, id, index)
-if not job or (alone and job.n and job.n > 1) then
+check_types(keys)
+local job = locate_job(keys, id, index, alone)
+if not job then
   return nil
 end
 if job.state ~= 'queued' and job.state ~= 'scheduled' and job.state ~= 'retrying' then

@@ -53,11 +53,9 @@ local id, index, alone, operation, allowed = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local delay_ms, due_at_ms, basis, type, body = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8], ARGV[9], ARGV[10]
 check_types(keys)
 
-check_type('HLEN', keys.chunks, keys.marks, keys.jobs, keys.leases, keys.finished, keys.stats)
-check_type('ZCARD', keys.ready, keys.scheduled, keys.failed, keys.cancelled, keys.cancelling, keys.finished_log)
-check_type('LLEN', keys.wake)
-local job = locate(keys, id, index)
-if not job or (alone and job.n and job.n > 1) then
+check_types(keys)
+local job = locate_job(keys, id, index, alone)
+if not job then
   return nil
 end
 if job.record and job.record.operation == operation then

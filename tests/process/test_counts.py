@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import time
 from contextlib import suppress
@@ -52,7 +53,7 @@ def test_every_job_runs_exactly_once(count_lab):
 @pytest.mark.timeout(_DEADLINE_S + 60)
 def test_every_job_runs_at_least_once_while_processes_are_killed(count_lab):
     lab = count_lab
-    lab.jobs.number.enqueue_many(range(JOBS))
+    ids = lab.jobs.number.enqueue_many(range(JOBS))
     worker = lab.worker("-p", "2")
     deadline = time.monotonic() + _DEADLINE_S
     kills = 0
@@ -73,6 +74,10 @@ def test_every_job_runs_at_least_once_while_processes_are_killed(count_lab):
     assert len(counts) == JOBS
     # One job runs in each process: no more than that is in doubt at a death.
     assert duplicates <= kills
+    # And it is that very one: what ran again was blamed for the death of the process that was running it.
+    blamed = set(re.findall(r"its process was killed by SIGKILL job=(\S+)", worker.log))
+    number_of = {job_id: number for number, job_id in enumerate(ids)}
+    assert {number for number, times in counts.items() if times > 1} <= {number_of[job_id] for job_id in blamed}
     # To fail, a job has to be running in three processes that die.
     assert lab.field("finished_total") + failed == JOBS
     assert lab.holds_nothing()

@@ -87,3 +87,12 @@ local function locate(keys, id, index)
   job.ref, job.stored, job.score, job.sequence, job.n = ref, stored, score, sequence, n
   return job
 end
+
+-- The same for a job that may have to be the only one of its chunk: then the first of many is not the one meant.
+local function locate_job(keys, id, index, alone)
+  local job = locate(keys, id, index)
+  if job and alone and job.n and job.n > 1 then
+    return nil
+  end
+  return job
+end

@@ -1,10 +1,16 @@
--- Notes that the server and a worker were alive at `now_ms`. A gap longer than half a lease means that
+-- The tick notes that the server and a worker were alive at `now_ms`. A gap longer than half a lease means that
 -- renewals could not get through (outage, frozen server, clock jump), so for one lease nothing is
 -- reclaimed: otherwise an outage would requeue everything although all workers live.
-local function tick(stats, now_ms, lease_ms)
-  local last = tonumber(redis.call('HGET', stats, 'tick') or now_ms)
-  if math.abs(now_ms - last) > lease_ms / 2 then
-    redis.call('HSET', stats, 'grace_until', string.format('%.0f', now_ms + lease_ms))
+
+-- The fields of `stats` to write, by the last tick (nil when there was none).
+local function tick_changes(last, now_ms, lease_ms)
+  local changes = {'tick', string.format('%.0f', now_ms)}
+  if last and math.abs(now_ms - tonumber(last)) > lease_ms / 2 then
+    changes[3], changes[4] = 'grace_until', string.format('%.0f', now_ms + lease_ms)
   end
-  redis.call('HSET', stats, 'tick', string.format('%.0f', now_ms))
+  return changes
+end
+
+local function tick(stats, now_ms, lease_ms)
+  redis.call('HSET', stats, unpack(tick_changes(redis.call('HGET', stats, 'tick'), now_ms, lease_ms)))
 end
