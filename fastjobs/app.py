@@ -75,7 +75,7 @@ class FastJobs:
         self.endpoint = Endpoint(self.config)
         #: Chooses the partitions of jobs.
         self.partitioner = Partitioner(self.config)
-        self._producer = Producer(self.endpoint.connect, self.config, self.partitioner)
+        self._producer = Producer(self.endpoint, self.config, self.partitioner)
         self._buffer: Buffer | None = None
         #: Looks jobs up.
         self.jobs = Jobs(self._producer.store, self.registry, self.partitioner)

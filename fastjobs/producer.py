@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, overload
 from fastjobs import errors
 from fastjobs._core import ChunkWriter
 from fastjobs.config import Config
-from fastjobs.connection import Client
+from fastjobs.endpoint import Endpoint
 from fastjobs.job import JobIds, job_id
 from fastjobs.options import Options, now_ms
 from fastjobs.partitions import Partitioner
@@ -50,13 +50,13 @@ class Producer:
     """Stores jobs. Safe for use by several threads at once, and after a fork.
 
     Args:
-        connect: makes a connection.
+        endpoint: where the server is.
         config: the app's settings.
         partitioner: chooses the partitions of chunks.
     """
 
-    def __init__(self, connect: Callable[[], Client], config: Config, partitioner: Partitioner) -> None:
-        self._connect = connect
+    def __init__(self, endpoint: Endpoint, config: Config, partitioner: Partitioner) -> None:
+        self._endpoint = endpoint
         self._config = config
         self._partitioner = partitioner
         self._local = _ThreadState()
@@ -148,7 +148,8 @@ class Producer:
     def store(self) -> Store:
         """Returns this thread's store."""
         if self._local.store is None:
-            self._local.store = Store(self._connect(), self._config)
+            endpoint = self._endpoint
+            self._local.store = Store(endpoint.connect(), self._config, endpoint.patience_s)
         return self._local.store
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ same ids again to be sure).
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
@@ -23,6 +24,9 @@ from fastjobs.store import PRODUCER_RETRIES, Batch, Store, Stored, record_body
 
 #: Chunks sent and not yet answered: the server works on one while the next ones are made.
 _IN_FLIGHT = 8
+
+#: Chunks that are kept until they are known to be as safe as was asked for: a server may forget what it has stored.
+_UNSAFE = 32
 
 #: Called with the number of jobs that were stored.
 Progress = Callable[[int], None]
@@ -74,7 +78,9 @@ class Sending:
         self._known_partitions = known_partitions
         self._progress = progress
         self._in_flight: deque[_Sent] = deque()
-        self._last_partition = ""
+        #: Stored, but not known to be as safe as was asked for; and over which connection the first of them was sent.
+        self._unsafe: list[_Sent] = []
+        self._generation = store.client.generation
         #: Ids of the jobs that are certainly stored.
         self.stored = JobIds()
 
@@ -122,10 +128,13 @@ class Sending:
         if place.partition not in self._known_partitions:
             batch.command("SADD", queues_key(self._store.config.namespace), place.partition)
         batch.send()
-        self._last_partition = place.partition
+        if not self._in_flight and not self._unsafe:
+            self._generation = self._store.client.generation
         self._in_flight.append(_Sent(place.partition, place.chunk_id, n, blob, batch))
         if len(self._in_flight) > _IN_FLIGHT:
             self._take_one()
+        if len(self._unsafe) > _UNSAFE:
+            self.finish()
 
     def finish(self) -> None:
         """Waits until all is stored, as durably as was asked for.
@@ -135,8 +144,7 @@ class Sending:
         """
         while self._in_flight:
             self._take_one()
-        if self._last_partition:
-            self._make_durable()
+        self._make_durable()
 
     def abandon(self, error: BaseException) -> None:
         """Waits for what was sent before the caller's own error and lets the error tell what is stored.
@@ -189,6 +197,8 @@ class Sending:
         # Not before: a server that refused the chunk also refused to list its partition.
         self._known_partitions.add(sent.partition)
         self.stored.add_chunk(sent.chunk_id, sent.n)
+        if self._store.config.durability != "fire":
+            self._unsafe.append(sent)
         if self._progress is not None:
             self._progress(sent.n)
 
@@ -217,34 +227,61 @@ class Sending:
         return errors.NotEnqueued(f"{refused} jobs were not stored: {error}", self.stored)
 
     def _make_durable(self) -> None:
-        """Waits once for all chunks: a wait covers every write of its connection before it."""
+        """Waits until what is stored is as safe as was asked for.
+
+        The wait speaks for one connection to one server. If another has taken over meanwhile, it may not have what the
+        one before had stored: then that is sent again, and waited for again.
+        """
+        deadline = time.monotonic() + self._store.config.retry_budget_s
+        while self._unsafe:
+            self._wait_for_copies()
+            if self._generation == self._store.client.generation:
+                self._unsafe.clear()
+            else:
+                self._generation = self._store.client.generation
+                self._send_unsafe_again(deadline)
+
+    def _wait_for_copies(self) -> None:
+        """Waits once for all chunks of a server: a wait covers every write before it."""
         config = self._store.config
-        if config.durability == "fire":
-            return
         timeout_ms = max(1, int(config.socket_timeout_s * 900))
+        command = (
+            ("WAITAOF", 1, 0, timeout_ms) if config.durability == "fsync" else ("WAIT", config.replicas, timeout_ms)
+        )
+        partitions = list(dict.fromkeys(sent.partition for sent in self._unsafe))
         batch = self._store.batch()
-        # A write of its own, should the connection that stored the chunks have been lost meanwhile.
-        batch.command("HSET", self._store.keys(self._last_partition).stats, "durable_at", now_ms())
-        if config.durability == "fsync":
-            batch.command("WAITAOF", 1, 0, timeout_ms)
-        else:
-            batch.command("WAIT", config.replicas, timeout_ms)
+        for partition in partitions if self._store.is_cluster else partitions[-1:]:
+            # A write of its own, should the connection that stored the chunks have been lost meanwhile.
+            batch.command("HSET", self._store.keys(partition).stats, "durable_at", now_ms()).command(*command)
         try:
-            _, reached = batch.run(PRODUCER_RETRIES, config.retry_budget_s)
+            reached = batch.run(PRODUCER_RETRIES, config.retry_budget_s)[1::2]
         except errors.StoreError as error:
             if "unknown command" in str(error):
                 raise errors.ConfigError(
                     "durability='fsync' needs WAITAOF (Redis 7.2 or Valkey);"
                     " on this server set `appendfsync always` and use durability='fire'"
                 ) from error
-            message = f"stored, but it is not known how safely: {error}"
-            raise errors.EnqueueUnknown(message, self.stored, self.stored) from error
-        copies = reached[0] if config.durability == "fsync" else reached
-        needed = 1 if config.durability == "fsync" else config.replicas
-        if copies < needed:
-            place = "the server's disk" if config.durability == "fsync" else f"{needed} replicas, only {copies}"
-            message = f"stored, but not on {place} within {timeout_ms} ms"
-            raise errors.EnqueueUnknown(message, self.stored, self.stored)
+            raise self._not_safe(f"stored, but it is not known how safely: {error}") from error
+        copies = min(reply[0] if config.durability == "fsync" else reply for reply in reached)
+        if copies < (1 if config.durability == "fsync" else config.replicas):
+            on_replicas = f"{config.replicas} replicas, only {copies}"
+            place = "the server's disk" if config.durability == "fsync" else on_replicas
+            raise self._not_safe(f"stored, but not on {place} within {timeout_ms} ms")
+
+    def _send_unsafe_again(self, deadline: float) -> None:
+        try:
+            for sent in self._unsafe:
+                sent.batch.send()
+            for sent in self._unsafe:
+                sent.batch.result(PRODUCER_RETRIES, max(0.0, deadline - time.monotonic()))
+        except errors.StoreError as error:
+            raise self._not_safe(f"a server may have forgotten what it had stored: {error}") from error
+        if time.monotonic() > deadline:
+            raise self._not_safe("servers take over from each other all the time")
+
+    def _not_safe(self, message: str) -> errors.EnqueueUnknown:
+        self._unsafe.clear()
+        return errors.EnqueueUnknown(message, self.stored, self.stored)
 
 
 def send_one(store: Store, known_partitions: set[str], line: Line, place: Place, blob: bytes) -> None:

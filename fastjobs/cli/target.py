@@ -49,7 +49,7 @@ class Target:
     def store(self) -> Store:
         """Returns the store; its connection is opened by the first call."""
         if self._store is None:
-            self._store = Store(self._endpoint.connect(), self.config)
+            self._store = Store(self._endpoint.connect(), self.config, self._endpoint.patience_s)
         return self._store
 
 

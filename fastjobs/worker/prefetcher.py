@@ -97,10 +97,10 @@ class Prefetcher:
             self._indexes[name] = len(self._indexes)
             self._partitions.setdefault(queue_of(name), []).append(name)
 
-    def order(self) -> list[str]:
+    def order(self, hinted: str = "") -> list[str]:
         """Returns the partitions in the order to try them now: by queue as given, or drawn by weight.
 
-        Those of one queue take turns.
+        Those of one queue take turns, but one that a hint came from is the first of them.
         """
         queues = [choice.name for choice in self._queues]
         if self._weighted:
@@ -108,10 +108,10 @@ class Prefetcher:
             keyed = [(random.random() ** (1 / (choice.weight or 1)), choice.name) for choice in self._queues]
             queues = [name for _, name in sorted(keyed, reverse=True)]
         self._round += 1
-        return [name for queue in queues for name in self._in_turn(self._partitions[queue])]
+        return [name for queue in queues for name in self._in_turn(self._partitions[queue], hinted)]
 
-    def _in_turn(self, partitions: list[str]) -> list[str]:
-        first = self._round % len(partitions)
+    def _in_turn(self, partitions: list[str], hinted: str) -> list[str]:
+        first = partitions.index(hinted) if hinted in partitions else self._round % len(partitions)
         return partitions[first:] + partitions[:first]
 
     def target(self) -> int:

@@ -35,7 +35,7 @@ from fastjobs.worker.leases import HeldLeases
 from fastjobs.worker.outcomes import Outcomes
 from fastjobs.worker.prefetcher import Prefetcher, longest_runs_s
 from fastjobs.worker.spec import EXIT_DONE, EXIT_FENCED, EXIT_OUT_OF_TIME, ProcessSpec
-from fastjobs.worker.waker import WAIT_S, Fetch, Waker
+from fastjobs.worker.waker import WAIT_S, Fetch, Wakers
 
 log = logging.getLogger("fastjobs.worker")
 
@@ -84,8 +84,9 @@ class WorkerProcess:
         #: The partitions worked on, as the board numbers them.
         self._queues: list[str] = []
         self._store = Store(endpoint.connect(), config)
-        waiting_store = Store(endpoint.connect(config.socket_timeout_s + WAIT_S), config)
-        self._waker = Waker(waiting_store, spec.session)
+        self._wakers = Wakers(endpoint, self._store, spec.session)
+        #: Partitions whose hints were taken when nothing was wanted: others are to have them.
+        self._unused_hints: list[str] = []
         #: Fetches of a wait whose replies were lost: they may have been carried out.
         self._lost_fetches: list[Fetch] = []
         outcomes = Outcomes(registry, spec.worker, self._board.times)
@@ -166,6 +167,7 @@ class WorkerProcess:
         batch = self._store.batch()
         receipts = self._reports(batch)
         receipts += self._keep_alive(batch)
+        receipts += self._hand_hints_on(batch)
         queue = self._next_fetch(batch)
         self._feed()
         if not len(batch):
@@ -269,6 +271,13 @@ class WorkerProcess:
                 receipts.append(self._renewed(valid_until_ns))
         return receipts
 
+    def _hand_hints_on(self, batch: Batch) -> list[Receipt]:
+        """Adds what wakes other processes in place of this one."""
+        hints, self._unused_hints = self._unused_hints, []
+        for partition in hints:
+            batch.command("LPUSH", self._store.keys(partition).wake, "")
+        return [_ignore] * len(hints)
+
     def _next_fetch(self, batch: Batch) -> str | None:
         """Adds a fetch from the next queue to try, if jobs are wanted; returns the queue."""
         if self._lost_fetches:
@@ -276,7 +285,7 @@ class WorkerProcess:
             self._to_try = [lost.queue]
             batch.fetch(lost.queue, self._spec.session, lost.request, lost.want, self._prefetcher.held_chunks())
             return lost.queue
-        if not self._may_fetch() or self._waker.armed:
+        if not self._may_fetch() or self._wakers.armed:
             return None
         want = self._prefetcher.want(self._executors.idle, self._prefetcher.target())
         if not want:
@@ -367,10 +376,10 @@ class WorkerProcess:
         poll.register(self._notify_fd, select.POLLIN)
         if not self._control.closed:
             poll.register(self._control, select.POLLIN)
-        if wants and not self._waker.armed:
-            self._waker.arm(self._look_at - time.monotonic(), self._fetches_on_wake(), self._prefetcher.held_chunks())
-        if self._waker.fileno() >= 0:
-            poll.register(self._waker.fileno(), select.POLLIN)
+        if wants and not self._wakers.armed:
+            self._wakers.arm(self._look_at - time.monotonic(), self._fetches_on_wake(), self._prefetcher.held_chunks())
+        for descriptor in self._wakers.filenos():
+            poll.register(descriptor, select.POLLIN)
         poll.poll(max(0.0, self._wait_s(wants)) * 1000)
         self._backlog.waiting = False
         with suppress(BlockingIOError):
@@ -387,20 +396,26 @@ class WorkerProcess:
 
     def _wake_up(self) -> None:
         """Takes in what a wait has ended with; ends one that may bring what is not wanted any more."""
-        if self._waker.armed and not self._may_fetch() and self._waker.disarm():
+        if not self._may_fetch() and self._wakers.disarm():
             # What was fetched in the last moment belongs to this session, which does not know of it.
             self._audit_at = 0.0
-        woken = self._waker.take()
-        if woken is None:
-            return
-        if woken.leases is None:
-            self._lost_fetches = list(self._waker.fetches)
-        elif woken.leases:
-            for fetch, lease in zip(self._waker.fetches, woken.leases, strict=True):
-                self._take(fetch.queue, lease)
-            self._feed()
-        elif woken.hinted:
+        while (woken := self._wakers.take()) is not None:
+            if woken.leases is None:
+                self._lost_fetches = list(self._wakers.fetches)
+            elif woken.leases:
+                for fetch, lease in zip(self._wakers.fetches, woken.leases, strict=True):
+                    self._take(fetch.queue, lease)
+                self._feed()
+            elif woken.hint is not None:
+                self._take_hint(woken.hint)
+
+    def _take_hint(self, partition: str) -> None:
+        """Looks at the partition first that a hint came from, or leaves the hint to others."""
+        if self._may_fetch() and self._prefetcher.want(self._executors.idle, self._prefetcher.target()):
+            self._to_try = self._prefetcher.order(partition)
             self._look_at = 0.0
+        else:
+            self._unused_hints.append(partition)
 
     def _something_new(self, looking: bool) -> bool:
         """What an executor did between the last look and `waiting`, of which it gave no notice."""
@@ -454,7 +469,7 @@ class WorkerProcess:
             return
         self._queues += partitions
         self._prefetcher.add_partitions(partitions)
-        self._waker.add_partitions(partitions)
+        self._wakers.add_partitions(partitions)
 
     def _valid_from_now(self) -> int:
         """Until when jobs may be started if a renewal sent now succeeds: well within the lease."""
@@ -531,6 +546,10 @@ class WorkerProcess:
         if self._fenced:
             return EXIT_FENCED
         return EXIT_OUT_OF_TIME if running else EXIT_DONE
+
+
+def _ignore(reply: Any) -> None:
+    """What to do with a reply that says nothing."""
 
 
 def _plain_policy(policy: RetryPolicy) -> dict[str, Any]:

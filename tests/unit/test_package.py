@@ -22,7 +22,7 @@ LAYERS = [
     ["config", "job", "keys", "options", "limits", "partitions", "record", "recurring", "registry", "retry"],
     ["_core", "scripts"],
     ["context"],
-    ["embedded", "connection", "endpoint", "store"],
+    ["embedded", "urls", "locators", "connection", "cluster", "routing", "endpoint", "store"],
     ["sending", "found"],
     ["listing", "queues", "totals", "workers"],
     ["operations"],
