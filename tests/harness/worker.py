@@ -127,16 +127,18 @@ class Lab:
         self.app = FastJobs(server.url, namespace=namespace, lease_ms=lease_ms, retry_budget_s=20)
         self.jobs: SimpleNamespace = register(self.app)
         self.redis = server.client()
+        #: Further settings of workers, as variables of their environment.
+        self.settings: dict[str, str] = {}
         self._workers: list[Worker] = []
 
     def environment(self, **further: str) -> dict[str, str]:
-        return clean_environment(
-            FASTJOBS_URL=self.server.url,
-            FASTJOBS_NAMESPACE=self.namespace,
-            FASTJOBS_LEASE_MS=str(self.lease_ms),
-            **{LEDGER_VARIABLE: str(self.ledger.path)},
-            **further,
-        )
+        ours = {
+            "FASTJOBS_URL": self.server.url,
+            "FASTJOBS_NAMESPACE": self.namespace,
+            "FASTJOBS_LEASE_MS": str(self.lease_ms),
+            LEDGER_VARIABLE: str(self.ledger.path),
+        }
+        return clean_environment(**{**ours, **self.settings, **further})
 
     def worker(self, *arguments: str, app: str | None = MAIN_APP, env: dict[str, str] | None = None) -> Worker:
         """Starts a worker; one process unless told otherwise."""
