@@ -37,7 +37,9 @@ def mask_url(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     credentials, at, place = rest.rpartition("@")
     place, question, options = place.partition("?")
-    shown = "&".join("password=***" if option.startswith("password=") else option for option in options.split("&"))
+    shown = "&".join(
+        f"{option.partition('=')[0]}=***" if "password=" in option else option for option in options.split("&")
+    )
     user, colon, _ = credentials.partition(":")
     return f"{scheme}{separator}{user}{':***' if colon else ''}{at}{place}{question}{shown}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
@@ -18,7 +19,7 @@ Node = tuple[str, int]
 #: What a URL may say behind its question mark.
 _OPTIONS = frozenset(
     {
-        *("db", "username", "password", "socket_timeout", "insecure", "sentinel_username", "sentinel_password"),
+        *("db", "username", "password", "password_file", "socket_timeout", "insecure", "sentinel_username", "sentinel_password"),
         *("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password"),
         *("ssl_cert_reqs", "ssl_check_hostname"),
     }
@@ -36,6 +37,7 @@ class Servers:
         nodes: the servers named: of a cluster some of its nodes, or the Sentinels; none for a unix socket.
         service: the name that Sentinels know the master by; else "".
         sentinel: how to log in to Sentinels.
+        password_file: where the password is, read again for each connection; None = it is in the URL, or there is none.
         timeout_s: how long to wait for a connection or a reply, in seconds; None = not said.
     """
 
@@ -43,6 +45,7 @@ class Servers:
     nodes: tuple[Node, ...]
     service: str
     sentinel: dict[str, Any] = field(repr=False)
+    password_file: Path | None
     timeout_s: float | None
     _class: type[AbstractConnection]
     _options: dict[str, Any] = field(repr=False)
@@ -53,8 +56,13 @@ class Servers:
         Args:
             timeout_s: seconds until a connect or a reply is given up.
             node: to which server; None = the one the URL names.
+
+        Raises:
+            OSError: the password cannot be read.
         """
         options = dict(self._options)
+        if self.password_file is not None:
+            options["password"] = self.password_file.read_text(encoding="utf-8").strip()
         if node is not None:
             options |= {"host": node[0], "port": node[1]}
         return self._class(
@@ -106,6 +114,7 @@ def read_url(url: str) -> Servers:
         name: options.pop(f"sentinel_{name}") for name in ("username", "password") if f"sentinel_{name}" in options
     }
     timeout = options.pop("socket_timeout", None)
+    password_file = options.pop("password_file", None)
     host = hosts if kind == "single" else "placeholder"
     plain = f"{base}://{credentials}{at}{host}{path}?{urlencode(options)}"
     try:
@@ -115,7 +124,8 @@ def read_url(url: str) -> Servers:
         # What the library says may contain a piece of the password.
         raise _unusable() from None
     known = {name: value for name, value in pool.connection_kwargs.items() if name not in {"retry", "protocol"}}
-    return Servers(kind, nodes, service, sentinel, timeout_s, pool.connection_class, known)
+    file = None if password_file is None else Path(password_file)
+    return Servers(kind, nodes, service, sentinel, file, timeout_s, pool.connection_class, known)
 
 
 def _unusable() -> ConfigError:

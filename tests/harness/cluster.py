@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.retry import Retry
 
+from tests.harness.network import Host
 from tests.harness.server import server_binary
 from tests.harness.waiting import wait_until
 
@@ -42,11 +43,22 @@ def free_port() -> int:
 
 
 class TcpServer:
-    """One server on a loopback port."""
+    """One server on a port, of loopback or of a machine of its own.
 
-    def __init__(self, *args: str, binary: str | None = None, port: int | None = None) -> None:
+    Args:
+        args: further options.
+        binary: which program; None = the one under test.
+        port: which port; None = a free one.
+        host: the machine; None = this one, on loopback.
+    """
+
+    def __init__(
+        self, *args: str, binary: str | None = None, port: int | None = None, host: Host | None = None
+    ) -> None:
+        self.host = "127.0.0.1" if host is None else host.address
         self.port = port or free_port()
-        self.address = f"127.0.0.1:{self.port}"
+        self.address = f"{self.host}:{self.port}"
+        self._prefix = [] if host is None else host.prefix
         self.directory = tempfile.mkdtemp(prefix="fjc-", dir="/tmp")
         self._binary = binary or server_binary()
         self._args = args
@@ -58,18 +70,18 @@ class TcpServer:
         return self
 
     def spawn(self) -> None:
-        command = [self._binary, *self.options(), *self._args]
+        command = [*self._prefix, self._binary, *self.options(), *self._args]
         with Path(self.directory, "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
 
     def options(self) -> list[str]:
-        port = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.directory]
+        port = ["--port", str(self.port), "--bind", self.host, "--protected-mode", "no", "--dir", self.directory]
         return [*port, "--appendonly", "yes", "--save", "", "--repl-diskless-sync-delay", "0"]
 
     def client(self) -> redis.Redis:
-        return redis.Redis(port=self.port, protocol=2, retry=Retry(NoBackoff(), 0), socket_timeout=10)
+        return redis.Redis(self.host, self.port, protocol=2, retry=Retry(NoBackoff(), 0), socket_timeout=10)
 
     def call(self, *words: Any) -> Any:
         """One command, over a connection of its own."""

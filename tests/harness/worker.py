@@ -17,8 +17,11 @@ from typing import Any
 import psutil
 
 from fastjobs import FastJobs, Status
+from fastjobs.keys import queue_keys
+from fastjobs.partitions import number_of, queue_of
 from tests.apps.handlers import register
 from tests.harness.ledger import LEDGER_VARIABLE, Ledger
+from tests.harness.network import Host
 from tests.harness.server import ServerProcess
 from tests.harness.waiting import wait_until
 
@@ -41,12 +44,14 @@ def clean_environment(**further: str) -> dict[str, str]:
 class Worker:
     """One `fastjobs-worker` in a process group of its own."""
 
-    def __init__(self, directory: Path, arguments: list[str], environment: dict[str, str]) -> None:
+    def __init__(
+        self, directory: Path, arguments: list[str], environment: dict[str, str], host: Host | None = None
+    ) -> None:
         number = len(list(directory.glob("worker-*.log")))
         self._log = directory / f"worker-{number}.log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [COMMAND, *arguments],
+                [*(host.prefix if host else ()), COMMAND, *arguments],
                 cwd=directory,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -140,13 +145,19 @@ class Lab:
         }
         return clean_environment(**{**ours, **self.settings, **further})
 
-    def worker(self, *arguments: str, app: str | None = MAIN_APP, env: dict[str, str] | None = None) -> Worker:
-        """Starts a worker; one process unless told otherwise."""
+    def worker(
+        self,
+        *arguments: str,
+        app: str | None = MAIN_APP,
+        env: dict[str, str] | None = None,
+        host: Host | None = None,
+    ) -> Worker:
+        """Starts a worker, on another machine if one is given; one process unless told otherwise."""
         target = [app] if app else []
         chosen = list(arguments)
         if "-p" not in chosen and not (env and "FASTJOBS_PROCESSES" in env):
             chosen += ["-p", "1"]
-        worker = Worker(self.directory, [*target, *chosen], self.environment(**(env or {})))
+        worker = Worker(self.directory, [*target, *chosen], self.environment(**(env or {})), host)
         self._workers.append(worker)
         return worker
 
@@ -173,7 +184,7 @@ class Lab:
         return int(self.redis.hget(self.key("stats", queue), name) or 0)
 
     def key(self, name: str, queue: str = "default") -> str:
-        return f"{{fastjobs:{self.namespace}:{queue}:0}}:{name}"
+        return str(getattr(queue_keys(self.namespace, queue_of(queue), number_of(queue)), name), "ascii")
 
     def wait_started(self, *keys: str | int) -> None:
         self.wait(lambda: all(self.ledger.count("START", key) for key in keys), f"{keys} run")
