@@ -9,7 +9,7 @@ CORE := fastjobs/_core.pyx $(wildcard fastjobs/core/*.pxi)
 BUILT_FROM := pyproject.toml setup.py $(CORE)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build demo test test-redis test-distributed lint format types bench bench-quick bench-guard bench-peers clean
+.PHONY: help venv build demo test test-redis test-distributed model lint format types bench bench-quick bench-guard bench-peers clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -41,6 +41,11 @@ test-redis: $(VENV)/dev.stamp ## Run the same tests on the redis-server of this 
 
 test-distributed: $(VENV)/dev.stamp ## Run all tests with several servers and machines: a cluster, Sentinels, TLS, networks.
 	$(BIN)/python -m pytest tests/distributed -m 'slow or not slow' $(PYTEST_ARGS)
+
+# How long, in minutes.
+MINUTES ?= 60
+model: $(VENV)/dev.stamp ## Run the state machines with random seeds for MINUTES=60.
+	$(BIN)/python -m tests.model --minutes $(MINUTES)
 
 lint: $(VENV)/dev.stamp ## Check format and style.
 	$(BIN)/ruff format --check .

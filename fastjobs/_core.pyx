@@ -30,6 +30,8 @@ import os
 import struct
 import zlib
 from collections import deque
+from sys import intern
+from threading import local
 
 import zstandard
 from orjson import dumps as json_dumps

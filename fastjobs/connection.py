@@ -143,6 +143,11 @@ class Client:
         #: What was sent and not read yet, oldest first: replies are told apart by their order only.
         self._expected: deque[Expected] = deque()
 
+    @property
+    def timeout_s(self) -> float:
+        """Seconds until a connect or a reply is given up."""
+        return self._timeout_s
+
     def connect(self) -> None:
         """Connects, authenticates and loads the scripts, unless that is done.
 

@@ -131,4 +131,4 @@ def _retries_left(record: JobRecord, registry: Registry) -> int | None:
     retries = record.options.get("retries")
     if retries is None and record.type in registry:
         retries = registry[record.type].retry.retries
-    return None if retries is None else max(0, retries - record.attempts)
+    return None if retries is None else max(0, retries - record.failures)

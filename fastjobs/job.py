@@ -116,8 +116,9 @@ class Job:
         priority: higher runs first.
         due_at: when it is due, if it waits for its time; else None.
         created_at: when it was enqueued.
-        attempts: runs that raised, or whose process died, so far.
-        retries_left: further runs it has if it raises; None when its type is not known here and the call did not say.
+        attempts: runs so far that raised, timed out, or whose process died.
+        retries_left: further runs it has if it raises (a crash uses up none); None when its type is not known here
+            and the call did not say.
         started_at: when its last run started; None before the first has ended.
         finished_at: when its last run ended; None likewise.
         duration: how long its last run took; None likewise.

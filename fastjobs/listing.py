@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
@@ -103,20 +104,27 @@ class Listing:
         number, more = 0, False
         for position, entry, more in source(after, limit):  # noqa: B007 - the last one's is used below
             entries.append((position, entry))
-            number += entry.number - (start if entry.kind != "detached" and entry.chunk_id == begun else 0)
+            number += 0 if self._is_begun(entry, begun) else entry.number
             if number >= limit:
                 break
         jobs: list[ListedJob] = []
         for (position, entry), stored in zip(entries, self._load([entry for _, entry in entries]), strict=True):
             for job in self._jobs(entry, stored):
                 # Jobs before the place where the last page ended were on it, whatever has become of their span.
-                if entry.kind != "detached" and entry.chunk_id == begun and job.address.position < start:
+                place = job.address.position
+                if self._is_begun(entry, begun) and (place > start if self._reverse else place < start):
                     continue
                 if len(jobs) == limit:
-                    return Page(jobs, _cursor(after, entry.chunk_id, job.address.position))
+                    # A detached job says nothing about those that stayed in its chunk.
+                    return Page(jobs, _cursor(after, "" if entry.kind == "detached" else entry.chunk_id, place))
                 jobs.append(job)
             after = position
         return Page(jobs, _cursor(after, "", 0) if more else None)
+
+    @staticmethod
+    def _is_begun(entry: _Entry, begun: str) -> bool:
+        """Whether some of the jobs of an entry may have been on the last page."""
+        return entry.kind != "detached" and entry.chunk_id == begun
 
     def _listed(self, after: tuple[str, str] | None, limit: int) -> Iterator[_Found]:
         """Entries of the status's sorted set, behind a (score, member)."""
@@ -214,7 +222,8 @@ class Listing:
             yield ListedJob(address, self._status, entry.due_at_ms, record, stored[0])
             return
         chunk = StoredChunk(entry.chunk_id, stored[0])
-        for index, times in _positions(entry, stored):
+        # By place, not as they finished: the next page goes on behind the place where this one ends.
+        for index, times in sorted(_positions(entry, stored), key=itemgetter(0), reverse=self._reverse):
             address = JobAddress(entry.chunk_id, index, chunk.n == 1)
             yield ListedJob(address, self._status, entry.due_at_ms, chunk.record(index, times))
 

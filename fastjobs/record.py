@@ -47,9 +47,9 @@ class JobRecord:
     options: dict[str, Any] = field(default_factory=dict)
     priority: int = 0
     created_at_ms: int = 0
-    #: Runs that were charged to the job: it raised, or its process died.
+    #: Runs that were charged to the job: it raised, timed out, or its process died.
     attempts: int = 0
-    #: Processes that died while they ran it.
+    #: Those of them in which its process died.
     crashes: int = 0
     #: How often it was put back because no worker knew its type.
     unknown: int = 0
@@ -60,6 +60,11 @@ class JobRecord:
     worker: str = ""
     #: Fields of newer releases, kept as they are.
     extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def failures(self) -> int:
+        """Charged runs that used up a retry; crashes have a limit of their own."""
+        return max(0, self.attempts - self.crashes)
 
     def add_error(self, error: ErrorRecord) -> None:
         """Appends an error; beyond `MAX_ERRORS` the second oldest goes."""

@@ -112,7 +112,7 @@ _SCRIPT_KEYS: dict[str, tuple[str, ...]] = {
         "wake",
     ),
     "release": _GIVE_BACK_KEYS,
-    "postpone": ("scheduled", "leases", "sessions", "stats"),
+    "postpone": (*_GIVE_BACK_KEYS, "scheduled"),
     "renew": ("sessions", "stats", "cancelling"),
     "reclaim": _GIVE_BACK_KEYS,
     "audit": _GIVE_BACK_KEYS,
@@ -528,7 +528,7 @@ class Batch:
         return self._script("release", queue, (session, fence, *refs), int)
 
     def postpone(self, queue: str, session: str, fence: int, delay_ms: int, refs: Iterable[str]) -> Batch:
-        """Moves unstarted spans into the schedule; result: jobs moved, or -1 when fenced."""
+        """Moves unstarted spans into the schedule; result: jobs taken off the lease, or -1 when fenced."""
         return self._script("postpone", queue, (session, fence, delay_ms, *refs), int)
 
     def renew(self, queue: str, sessions: Sequence[str]) -> Batch:

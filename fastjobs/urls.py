@@ -19,7 +19,16 @@ Node = tuple[str, int]
 #: What a URL may say behind its question mark.
 _OPTIONS = frozenset(
     {
-        *("db", "username", "password", "password_file", "socket_timeout", "insecure", "sentinel_username", "sentinel_password"),
+        *(
+            "db",
+            "username",
+            "password",
+            "password_file",
+            "socket_timeout",
+            "insecure",
+            "sentinel_username",
+            "sentinel_password",
+        ),
         *("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password"),
         *("ssl_cert_reqs", "ssl_check_hostname"),
     }

@@ -35,12 +35,16 @@ cdef struct BoardHeader:
     int64_t valid_until_ns
     #: When the process's main loop last turned.
     int64_t beat_ns
+    #: When it last got a reply to a fetch, or had a good reason not to ask.
+    int64_t fetched_ns
     #: Wall clock minus boot clock, in microseconds.
     int64_t clock_offset_us
     int64_t executed
     int64_t raised
     int32_t backlog
     int32_t idle
+    #: How many threads may run jobs at a time, at present.
+    int32_t usable
 
 cdef struct ThreadState:
     #: 0 while the thread runs no job.
@@ -179,6 +183,28 @@ cdef class Board:
         self._header.clock_offset_us = clock_offset_us
         self._header.backlog = backlog
         self._header.idle = idle
+
+    @property
+    def fetched_ns(self):
+        """When the process last got a reply to a fetch, or had a good reason not to ask; 0 = never."""
+        return self._header.fetched_ns
+
+    def fetched(self, int usable):
+        """Notes that the process gets what it asks for, or is right not to ask.
+
+        Args:
+            usable: how many threads may run jobs at a time, at present.
+        """
+        self._header.fetched_ns = boot_ns()
+        self._header.usable = usable
+
+    @property
+    def full(self):
+        """Whether all threads that may run a job are running one."""
+        cdef int thread, busy = 0
+        for thread in range(self.threads):
+            busy += self._thread[thread].started_ns != 0
+        return busy > 0 and busy >= self._header.usable
 
     def running(self):
         """Returns (ref, n, index, started_ns) of each job that is being run; n as for `lease`."""

@@ -371,6 +371,17 @@ cdef class Chunk:
         return array
 
 
+#: One per thread: decompressing lets other threads in, and making one costs as much as a small chunk.
+_decompressors = local()
+
+
+cdef object _decompressor():
+    found = getattr(_decompressors, "zstd", None)
+    if found is None:
+        found = _decompressors.zstd = zstandard.ZstdDecompressor()
+    return found
+
+
 cdef bytes _unpack_body(bytes blob, int flags, Py_ssize_t raw_size):
     """The body as it was before compression."""
     body = blob[HEADER_SIZE:]
@@ -379,7 +390,7 @@ cdef bytes _unpack_body(bytes blob, int flags, Py_ssize_t raw_size):
             # The frame tells its own size first; a frame that claims more than the header is refused unread.
             if zstandard.frame_content_size(body) != raw_size:
                 raise CorruptChunk("its compressed body has another size than it claims")
-            body = zstandard.ZstdDecompressor().decompress(body)
+            body = _decompressor().decompress(body)
         except zstandard.ZstdError as error:
             raise CorruptChunk(f"its body cannot be decompressed: {error}") from None
     if len(body) != raw_size:

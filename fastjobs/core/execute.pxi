@@ -4,12 +4,19 @@
 cdef enum:
     #: Payloads decoded at a time: one JSON parse for a run of small jobs costs a third less than one each.
     WINDOW = 32
+    #: Positional and keyword arguments up to so many are passed without building anything for each call.
+    MAX_POSITIONAL = 16
+    MAX_KEYWORDS = 16
+    #: Jobs of a span that have other keywords than the one before, until their keywords are not compared any more.
+    MAX_KEYWORD_CHANGES = 8
 
 #: Passed to `on_unusual` in place of an exception: the job was not started in time.
 EXPIRED = object()
 
 cdef extern from "Python.h":
+    PyObject* PyObject_Vectorcall(object, PyObject**, size_t, PyObject*)
     PyObject* PyObject_VectorcallDict(object, PyObject**, size_t, PyObject*)
+    PyObject* tuple_item "PyTuple_GET_ITEM"(object, Py_ssize_t)
 
 cdef struct Limits:
     #: How long a job may run; 0 = without limit.
@@ -46,6 +53,10 @@ cdef class LeasedJobs:
     cdef int _next
     cdef list _window
     cdef int _window_start
+    #: The keywords of the last job as they were decoded, and the same interned; how often they have changed.
+    cdef tuple _keys
+    cdef tuple _names
+    cdef int _keyword_changes
     #: By entry of the type table; NULL when nothing is limited.
     cdef Limits* _limits
     cdef list _given_limits
@@ -135,6 +146,27 @@ cdef class LeasedJobs:
         if len(window) != 1:
             raise CorruptChunk("the arguments of a job are not one list")
         return window
+
+    cdef tuple keyword_names(self, dict keywords, PyObject** values):
+        """The names of a job's keywords, interned as the names of parameters are, so that Python finds the parameters by
+        identity; fills in the values, borrowed. The decoder gives equal keys of many jobs as one and the same object: then
+        the names of the job before serve again.
+        """
+        cdef Py_ssize_t position = 0, number = 0
+        cdef PyObject* key
+        cdef tuple keys = self._keys
+        cdef bint same = keys is not None and PyTuple_GET_SIZE(keys) == PyDict_Size(keywords)
+        while PyDict_Next(keywords, &position, &key, &values[number]):
+            same = same and key == tuple_item(keys, number)
+            number += 1
+        if same:
+            return self._names
+        self._keyword_changes += 1
+        keys = tuple(keywords)
+        names = tuple([intern(name) for name in keys])
+        self._keys = keys
+        self._names = names
+        return names
 
     cdef object handler(self, int position):
         return self.handlers[self.entry(position)]
@@ -512,6 +544,9 @@ cdef class Backlog:
         cdef Py_ssize_t number
         cdef PyObject* keywords
         cdef PyObject* result
+        cdef PyObject* names = NULL
+        cdef PyObject* stack[MAX_POSITIONAL + MAX_KEYWORDS]
+        cdef Py_ssize_t number_of_keywords
         try:
             handler = jobs.handler(position)
             if handler is None:
@@ -520,14 +555,26 @@ cdef class Backlog:
             items = PySequence_Fast_ITEMS(arguments)
             number = PyList_GET_SIZE(arguments) - 1
             keywords = items[number]
-            if PyDict_Size(<object>keywords) == 0:
+            number_of_keywords = PyDict_Size(<object>keywords)
+            if number_of_keywords == 0:
                 keywords = NULL
+            elif (
+                number_of_keywords <= MAX_KEYWORDS and number <= MAX_POSITIONAL
+                and jobs._keyword_changes < MAX_KEYWORD_CHANGES
+            ):
+                # Bounds: the stack has room for both maxima.
+                interned = jobs.keyword_names(<dict>keywords, stack + number)
+                memcpy(stack, items, number * sizeof(PyObject*))
+                items, names = stack, <PyObject*>interned
             if unlikely(seat.asked != NOTHING):
                 refuse_to_start(seat)
             # Between here and the line after the call no Python code runs but the handler's: nothing else can be
             # hit. The handler cannot reach the list that holds its arguments, so the items stay where they are.
             seat.inside = True
-            result = PyObject_VectorcallDict(handler, items, number, keywords)
+            if names != NULL:
+                result = PyObject_Vectorcall(handler, items, number, names)
+            else:
+                result = PyObject_VectorcallDict(handler, items, number, keywords)
             seat.inside = False
             if unlikely(seat.asked != NOTHING):
                 leave_handler(seat)

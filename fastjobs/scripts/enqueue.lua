@@ -37,8 +37,9 @@ if stored then
   local _, _, _, offset = read_chunk(stored)
   return string.sub(stored, offset + CONTENT_OFFSET - 1) == string.sub(blob, CONTENT_OFFSET) and 2 or 3
 end
-if read('HEXISTS', jobs, id .. '~0') == 1 and n == 1 then
-  return 4
+if read('HEXISTS', jobs, id .. '~0') == 1 then
+  -- The id of a larger chunk is never chosen by users: it is the same chunk, all of whose jobs have left it.
+  return n == 1 and 4 or 2
 end
 check_type('ZCARD', ready, scheduled)
 local hints = read('LLEN', wake)

@@ -19,6 +19,8 @@ from fastjobs.worker.spec import ProcessSpec
 
 #: Leases a process can hold: one that each thread's slow job keeps open, and some in flight.
 _SPARE_SLOTS = 16
+#: Beyond the time of its running jobs, a process gets so many seconds to report them.
+_ENDING_S = 9.0
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -63,6 +65,15 @@ class Child:
         self.killed = False
         #: (slot, column, started_ns) of the jobs because of which it was killed: they did not end after their timeout.
         self.overdue: list[tuple[int, int, int]] = []
+        #: When it said hello, on the boot clock, and when it was asked to end, on the monotonic clock.
+        self.greeted_ns = 0
+        self.stopped_at = float("inf")
+        #: True once it was killed because its main loop did not turn: what it ran held it up.
+        self.held_up = False
+        #: When it was found that it does not fetch, for which it is replaced, on the boot clock; 0 = not so.
+        self.deaf_since_ns = 0
+        #: When to kill it if it has not ended by then, on the monotonic clock.
+        self.kill_at = float("inf")
         self._cancelled: set[tuple[str, str]] = set()
 
     @property
@@ -73,7 +84,13 @@ class Child:
     def stop(self, timeout_s: float) -> None:
         """Asks it to end: nothing new, running jobs have `timeout_s` seconds."""
         self.stopping = True
+        self.stopped_at = min(self.stopped_at, time.monotonic())
         self.control.send(stop=timeout_s)
+
+    def retire(self, timeout_s: float) -> None:
+        """Asks it to end, as `stop` does, and sets when it is killed if it does not."""
+        self.stop(timeout_s)
+        self.kill_at = min(self.kill_at, time.monotonic() + timeout_s + _ENDING_S)
 
     def cancel(self, jobs: Iterable[tuple[str, str]]) -> None:
         """Tells it once about each executing job that is to be cancelled; it may hold the job or not.

@@ -102,7 +102,7 @@ class HookCaller:
         job.status = status
         job_type = self._job_types.get(record.type)
         if job_type is not None:
-            job.retries_left = max(0, job_type.retry.chosen(record.options).retries - record.attempts)
+            job.retries_left = max(0, job_type.retry.chosen(record.options).retries - record.failures)
         return job
 
 

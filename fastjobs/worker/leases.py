@@ -33,8 +33,8 @@ class HeldSpan:
 
     @property
     def earlier_runs(self) -> int:
-        """How often its jobs were run before: it raised, or its process died."""
-        return self.record.attempts + self.record.crashes if self.record else 0
+        """How many runs of its jobs were charged before."""
+        return self.record.attempts if self.record else 0
 
     def job_id(self, index: int) -> str:
         """Returns the public id of the job at an index of the chunk."""

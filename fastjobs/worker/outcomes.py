@@ -144,16 +144,16 @@ class Outcomes:
         if isinstance(raised, errors.Discard) or _does_not_fit(raised):
             return None
         policy = self._job_types[record.type].retry.chosen(record.options)
-        if record.attempts > policy.retries:
+        if record.failures > policy.retries:
             return None
         if isinstance(raised, errors.Retry) and raised.in_ is not None:
             return max(0, round(raised.in_ * 1000))
         try:
-            return policy.delay_ms(record.attempts, random)
+            return policy.delay_ms(record.failures, random)
         except Exception as error:
             reason = f"{type(error).__name__}: {_text(error)}"
             event(log, logging.ERROR, "retry_delay failed, the default is used", type=record.type, reason=reason)
-            return RetryPolicy(policy.retries).delay_ms(record.attempts, random)
+            return RetryPolicy(policy.retries).delay_ms(record.failures, random)
 
     def _expired(self, span: HeldSpan, index: int, record: JobRecord) -> Outcome:
         message = "was not started in time: it expired before a worker got to it"

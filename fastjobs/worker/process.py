@@ -46,6 +46,8 @@ _REPORT_IDLE_S = 0.005
 _STALLED_S = 0.1
 #: How often a waiting loop looks whether it is stalled.
 _STALL_CHECK_S = 0.05
+#: A look so much before the end of a wait is not worth one of its own.
+_LOOK_STEP_S = 0.005
 #: Timeouts are looked after this exactly.
 _TIMEOUT_STEP_S = 0.01
 #: Delay before a chunk of a newer format is offered again.
@@ -169,6 +171,8 @@ class WorkerProcess:
         receipts += self._keep_alive(batch)
         receipts += self._hand_hints_on(batch)
         queue = self._next_fetch(batch)
+        if queue is None:
+            self._note_fetched()
         self._feed()
         if not len(batch):
             # What was just read can be the order to stop: nothing would come that ends the wait.
@@ -199,6 +203,10 @@ class WorkerProcess:
         offset_us = (time.time_ns() - now_ns) // 1000
         busy = self._backlog.unstarted or self._executors.idle < self._spec.threads
         self._board.beat(offset_us, self._backlog.unstarted, not busy and not len(self._leases))
+
+    def _note_fetched(self) -> None:
+        """Lets the supervisor know that nothing keeps this process from fetching; see `Supervisor._replace_deaf`."""
+        self._board.fetched(1 if self._alone else self._spec.threads)
 
     def _reports(self, batch: Batch) -> list[Receipt]:
         """Adds acks, and releases of what this process cannot or should not start."""
@@ -285,7 +293,7 @@ class WorkerProcess:
             self._to_try = [lost.queue]
             batch.fetch(lost.queue, self._spec.session, lost.request, lost.want, self._prefetcher.held_chunks())
             return lost.queue
-        if not self._may_fetch() or self._wakers.armed:
+        if not self._may_fetch() or (self._wakers.armed and not self._looks_before_waker()):
             return None
         want = self._prefetcher.want(self._executors.idle, self._prefetcher.target())
         if not want:
@@ -321,6 +329,9 @@ class WorkerProcess:
         if not self._failing:
             self._failing = True
             event(log, logging.WARNING, "the server does not serve, trying on", reason=failure)
+        if not isinstance(failure, errors.ConnectionLost | errors.Unavailable):
+            # A refusal is an answer, and a new process would hear the same.
+            self._note_fetched()
         self._beat()
         self._read_control()
         self._interrupt_overdue()
@@ -331,6 +342,7 @@ class WorkerProcess:
 
     def _take(self, queue: str, lease: Lease) -> None:
         """Takes the reply to a fetch in."""
+        self._note_fetched()
         if lease.fence < 0:
             self._lose_session(0)
         elif lease.fence == 0:
@@ -386,6 +398,10 @@ class WorkerProcess:
             os.eventfd_read(self._notify_fd)
         self._wake_up()
 
+    def _looks_before_waker(self) -> bool:
+        """Whether something is due, a retry for example, before the wait that is on ends by itself."""
+        return self._look_at < self._wakers.ends_at - _LOOK_STEP_S
+
     def _fetches_on_wake(self) -> list[Fetch]:
         """What to fetch the moment a hint comes. With several queues the hint decides which one is looked at first."""
         if len(self._queues) > 1:
@@ -405,6 +421,9 @@ class WorkerProcess:
             elif woken.leases:
                 for fetch, lease in zip(self._wakers.fetches, woken.leases, strict=True):
                     self._take(fetch.queue, lease)
+                    if woken.hint is not None and fetch.request < self._request:
+                        # A fetch made meanwhile made this one out of date: the hint is to be followed by another.
+                        self._look_at = 0.0
                 self._feed()
             elif woken.hint is not None:
                 self._take_hint(woken.hint)
@@ -430,7 +449,8 @@ class WorkerProcess:
         times: list[float] = [WAIT_S]
         if self._report_at is not None:
             times.append(self._report_at - now)
-        if wants:
+        times.append(self._wakers.deadline - now)
+        if wants and (not self._wakers.armed or self._looks_before_waker()):
             times.append(self._look_at - now)
         if self._backlog.unstarted or self._prefetcher.suspects:
             times.append(_STALL_CHECK_S)

@@ -156,21 +156,22 @@ class Recovery:
         default = RetryPolicy(self._store.config.retries)
         policy = self._policies.get(record.type, default).chosen(record.options)
         fields = {"job": record.id, "type": record.type, "attempt": record.attempts}
-        if record.attempts > policy.retries:
+        if record.failures > policy.retries:
             event(log, logging.ERROR, "job failed with JobTimeout, its process was killed", **fields)
             return span.outcome(index, "failed", record)
-        delay_ms = policy.delay_ms(record.attempts, random)
+        delay_ms = policy.delay_ms(record.failures, random)
         event(log, logging.WARNING, f"job timed out, its process was killed, runs again in {delay_ms} ms", **fields)
         return span.outcome(index, "retrying", record, delay_ms)
 
     def _blame(self, span: HeldSpan, index: int, record: JobRecord) -> Outcome:
         """A job during which its process died: run again, alone, until it has done so too often."""
+        record.attempts += 1
         record.crashes += 1
         record.add_error(
             ErrorRecord(
                 type="WorkerCrashed",
                 message=f"the process that ran the job was {self._cause}",
-                attempt=record.attempts + record.crashes,
+                attempt=record.attempts,
                 at_ms=time.time_ns() // 1_000_000,
                 worker=self._worker,
             )

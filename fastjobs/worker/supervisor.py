@@ -52,6 +52,8 @@ _REPLACE_CAP_S = 1.0
 _BURST_CHECK_S = 0.05
 #: The supervisor waits less for the server than a process does: signals and children come first.
 _SERVER_TIMEOUT_S = 2.0
+#: A process that has stopped fetching and runs no job has so many seconds to end by itself.
+_DEAF_GRACE_S = 1.0
 #: A worker that has not renewed its entry for this many leases is dropped from the list.
 _FORGOTTEN_LEASES = 10
 
@@ -116,6 +118,10 @@ class Supervisor:
         self._settle_backoff = Backoff(first_s=0.05, cap_s=2.0)
         self._settle_at = 0.0
         self._failing = False
+        #: Since when the server has been answering, on the boot clock.
+        self._serving_since_ns = 0
+        #: When it was last looked whether processes fetch.
+        self._looked_ns = 0
         #: True once an operator has asked to start nothing more.
         self._quiet = False
 
@@ -140,6 +146,7 @@ class Supervisor:
         self._obey_signals()
         self._listen()
         self._kill_overdue()
+        self._kill_overstayed()
         self._reap()
         self._settle()
         now = time.monotonic()
@@ -173,6 +180,9 @@ class Supervisor:
         if self._config.burst and self._store is not None:
             due.append(self._burst_at)
         due += self._overdue_at()
+        due += [child.kill_at for child in self._children if not child.killed]
+        if any(child.deaf_since_ns and not child.killed for child in self._children):
+            due.append(time.monotonic() + _DEAF_GRACE_S / 4)
         if self._unsettled:
             due.append(self._settle_at)
         if any(child.control.closed for child in self._children):
@@ -208,7 +218,8 @@ class Supervisor:
 
     def _greet(self, child: Child, hello: dict[str, Any]) -> None:
         """Learns from a process that it is ready, and from the first one what the app is."""
-        child.hello, child.partitions = hello, list(hello["partitions"])
+        child.hello, child.greeted_ns = hello, boot_time_ns()
+        child.partitions = list(hello["partitions"])
         self._learn_partitions(child.partitions)
         if self._quiet:
             child.control.send(quiet=True)
@@ -264,8 +275,9 @@ class Supervisor:
             if self._store is None:
                 child.release()
             else:
-                blame = not child.killed and code not in (EXIT_FENCED, EXIT_OUT_OF_TIME)
-                self._unsettled.append((child, died_of(code), blame))
+                blame = child.held_up or (not child.killed and code not in (EXIT_FENCED, EXIT_OUT_OF_TIME))
+                cause = "killed: it had stopped fetching" if child.held_up else died_of(code)
+                self._unsettled.append((child, cause, blame))
                 self._settle_at = 0.0
             self._replace(child, code)
 
@@ -354,6 +366,7 @@ class Supervisor:
         replies = self._guarded(batch.run)
         if replies is None:
             return
+        self._replace_deaf(children)
         self._obey_order(replies[-2])
         renewed: dict[str, Renewed] = dict(zip(partitions, replies, strict=False))
         cancelling = {(name, ref) for name, found in renewed.items() for ref in found.cancelling}
@@ -428,7 +441,50 @@ class Supervisor:
             else:
                 continue
             event(log, logging.INFO, f"process is replaced, {reason}", pid=child.pid)
-            child.stop(config.shutdown_timeout_s)
+            child.retire(config.shutdown_timeout_s)
+
+    def _replace_deaf(self, children: list[Child]) -> None:
+        """Replaces processes that look alive but have stopped fetching: a loop that hangs, a connection that is gone.
+
+        Called when the server has just answered: while it does not, nobody fetches. A process whose threads all
+        run jobs has no reason to fetch, however long they take.
+        """
+        assert self._store is not None
+        config = self._store.config
+        now_ns = boot_time_ns()
+        longest_gap_s = max(config.deaf_after_s / 2, 2 * config.beat_ms / 1000)
+        if now_ns - self._looked_ns > longest_gap_s * 1e9:
+            # This process was stopped or the machine slept: so may the others have been.
+            self._serving_since_ns = now_ns
+        self._looked_ns = now_ns
+        for child in children:
+            silent_s = (now_ns - max(child.board.fetched_ns, child.greeted_ns, self._serving_since_ns)) / 1e9
+            if child.stopping or silent_s < config.deaf_after_s or child.board.full:
+                continue
+            event(
+                log,
+                logging.ERROR,
+                "process has stopped fetching, it is replaced",
+                pid=child.pid,
+                silent_s=round(silent_s, 1),
+            )
+            child.deaf_since_ns = now_ns
+            child.retire(self._config.shutdown_timeout_s)
+
+    def _kill_overstayed(self) -> None:
+        """Ends processes that were to be replaced and do not end by themselves.
+
+        A deaf one may not even read that it should end; once it runs no job there is nothing to wait for.
+        """
+        now = time.monotonic()
+        for child in self._children:
+            hopeless = child.deaf_since_ns and now >= child.stopped_at + _DEAF_GRACE_S and not child.board.running()
+            if child.killed or not (hopeless or now >= child.kill_at):
+                continue
+            event(log, logging.ERROR, "process does not end, killing it", pid=child.pid)
+            # A loop that has not even turned since was held up by what it ran.
+            child.held_up = child.board.beat_ns < child.deaf_since_ns
+            child.kill()
 
     def _check_server(self) -> None:
         """Refuses a server that may throw jobs away."""
@@ -455,6 +511,7 @@ class Supervisor:
             self._failing = True
             return None
         if self._failing:
+            self._serving_since_ns = boot_time_ns()
             event(log, logging.INFO, "the server answers again")
         self._failing = False
         return result
@@ -496,7 +553,7 @@ class Supervisor:
         event(log, logging.INFO, "reloading")
         self._start_at, self._failed_starts = 0.0, 0
         for child in self._children:
-            child.stop(self._config.shutdown_timeout_s)
+            child.retire(self._config.shutdown_timeout_s)
 
     def _sign_off(self) -> None:
         """Settles what is left and removes the worker from the list."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -54,6 +55,8 @@ class Waker:
         self._batch: Batch | None = None
         #: The fetches that may be carried out at any moment.
         self.fetches: Sequence[Fetch] = ()
+        #: When the server ends the wait, and when it is given up if it does not, on the monotonic clock.
+        self.ends_at = self.deadline = 0.0
 
     def add_partitions(self, partitions: Iterable[str]) -> None:
         """Watches the wake lists of partitions as well, from the next wait on."""
@@ -77,6 +80,8 @@ class Waker:
             batch.fetch(fetch.queue, self._session, fetch.request, fetch.want, held)
         batch.send()
         self._batch, self.fetches = batch, fetches
+        self.ends_at = time.monotonic() + wait_s
+        self.deadline = self.ends_at + self._client.timeout_s
 
     def fileno(self) -> int:
         """The descriptor to poll, or -1 when nothing is waited for or there is no connection."""
@@ -85,15 +90,25 @@ class Waker:
     def take(self) -> Woken | None:
         """Returns what the wait ended with; None while it is on."""
         batch = self._batch
-        if batch is None or not batch.ready():
+        if batch is None:
             return None
+        if batch.ready():
+            self._batch = None
+            try:
+                hint, *leases = batch.result()
+            except errors.StoreError:
+                return self._lost()
+            return Woken(None if hint is None else self._keys.get(hint[0]), leases)
+        if time.monotonic() < self.deadline:
+            return None
+        # Nobody is at the other end, though nobody said so.
+        return self._lost()
+
+    def _lost(self) -> Woken:
+        """Gives the connection up; the next wait gets one of its own."""
         self._batch = None
-        try:
-            hint, *leases = batch.result()
-        except errors.StoreError:
-            self._client.close()
-            return Woken(None, None if self.fetches else ())
-        return Woken(None if hint is None else self._keys.get(hint[0]), leases)
+        self._client.close()
+        return Woken(None, None if self.fetches else ())
 
     def disarm(self) -> bool:
         """Ends a wait early; returns whether something may have been fetched that will not be known of."""
@@ -133,6 +148,16 @@ class Wakers:
     def armed(self) -> bool:
         """Whether a wait is on that fetches what it is woken for; on a cluster whether all waits are on."""
         return all(waker.armed for waker in self._wakers)
+
+    @property
+    def ends_at(self) -> float:
+        """When the first wait ends by itself, on the monotonic clock."""
+        return min(waker.ends_at for waker in self._wakers)
+
+    @property
+    def deadline(self) -> float:
+        """When the first wait that is on is given up, on the monotonic clock."""
+        return min((waker.deadline for waker in self._wakers if waker.armed), default=float("inf"))
 
     @property
     def fetches(self) -> Sequence[Fetch]:

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any, NoReturn
 
 from fastjobs import Discard, FastJobs, Retry
+from fastjobs.worker.process import WorkerProcess
 from tests.harness.ledger import LEDGER_VARIABLE, Ledger
 
 #: Seconds until a handler that waits for permission gives up, so that nothing outlives its test for long.
@@ -58,6 +59,14 @@ def hold_gil(key: str | int, seconds: float) -> None:
     """A C call that does not let other threads in."""
     with _noted(key):
         ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))
+
+
+def wedge(key: str | int, flag: str) -> None:
+    """The first time, lets the main loop of its process hang for good, at its next turn."""
+    with _noted(key):
+        if not Path(flag).exists():
+            Path(flag).touch()
+            WorkerProcess._cancel = lambda self: time.sleep(600)  # type: ignore[method-assign]
 
 
 def crash(key: str | int, how: str) -> None:
@@ -214,6 +223,7 @@ def register(app: FastJobs) -> SimpleNamespace:
         crash_once,
         crash_beside,
         grow,
+        wedge,
         end_a_subprocess,
         size,
         ask_again,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import signal
 import threading
 import time
 
@@ -125,6 +127,17 @@ def tells(context: Context, name: str, *, fails: int = 0) -> None:
     context.check()
     context.logger.warning("hello from the handler")
     if context.attempt <= fails:
+        raise ValueError(name)
+
+
+@app.job(retries=1, retry_delay=0)
+def meets(context: Context, name: str, fates: list[str]) -> None:
+    """Meets with one fate per run: raises, crashes, or ends well."""
+    fate = fates[context.attempt - 1] if context.attempt <= len(fates) else "end"
+    note(name, context.attempt, fate)
+    if fate == "crash":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fate == "raise":
         raise ValueError(name)
 
 

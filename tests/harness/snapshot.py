@@ -88,11 +88,15 @@ def is_detached(ref: str) -> bool:
     return "~" in ref and "+" not in ref
 
 
-def check_invariants(snapshot: Snapshot) -> None:
-    """Fails when something is not as it always has to be; says what.
+def check_invariants(snapshot: Snapshot) -> dict[str, str]:
+    """Fails when something is not as it always has to be, and says what; see docs/invariants.md for the whole list.
 
     Each job is in one place only; the counters equal what is there; nothing is referred to that is not stored, and
-    nothing is stored that nothing refers to; leases belong to known sessions.
+    nothing is stored that nothing refers to; leases belong to known sessions; what is due is kept where it is said to
+    be; active recurring jobs have a due instant.
+
+    Returns:
+        "<chunk id>~<index>" -> status of each job that is stored.
     """
     jobs = _Jobs()
     _walk_ready(snapshot, jobs)
@@ -103,8 +107,11 @@ def check_invariants(snapshot: Snapshot) -> None:
     twice = {job: statuses for job, statuses in jobs.met.items() if len(statuses) > 1}
     assert not twice, f"jobs in several places: {twice}"
     _check_counters(snapshot, jobs, kept)
+    _check_sequences(snapshot)
+    _check_recurring(snapshot)
     if not jobs.met:
         _check_nothing_left(snapshot)
+    return {job: statuses[0] for job, statuses in jobs.met.items()}
 
 
 def _walk_ready(snapshot: Snapshot, jobs: _Jobs) -> None:
@@ -256,6 +263,26 @@ def _check_counters(snapshot: Snapshot, jobs: _Jobs, kept: int) -> None:
             name.partition(":")[2]: int(value) for name, value in stats.items() if name.startswith(f"{state}:")
         }
         assert counted_types == dict(types), f"{state} by type: {counted_types} counted, {dict(types)} there"
+
+
+def _check_sequences(snapshot: Snapshot) -> None:
+    """No fence and no place in line was given that the counters do not know of: each is given once."""
+    fence = int(snapshot["stats"].get(b"fence", 0))
+    given = [int(name.rpartition(b":")[2]) for name in snapshot["leases"] if b":" in name]
+    assert max(given, default=0) <= fence, f"leases {given} although the last fence is {fence}"
+    assert len(given) == len(set(given)), f"a fence names two leases: {sorted(given)}"
+    assert len(snapshot["wake"]) <= 64, "hints are capped"
+
+
+def _check_recurring(snapshot: Snapshot) -> None:
+    """An active definition is due some time, at the instant it says; a paused one never is."""
+    due = {name: int(score) for name, score in snapshot["recurring_due"].items()}
+    expected = {}
+    for name, stored in snapshot["recurring"].items():
+        _, _, state, due_ms, *_ = stored.partition(b"\n")[0].split(b" ")
+        if state == b"active":
+            expected[name] = int(due_ms)
+    assert due == expected, f"recurring_due holds {due}, the definitions say {expected}"
 
 
 def _type_of(snapshot: Snapshot, ref: bytes) -> str:

@@ -40,6 +40,28 @@ def test_a_handler_learns_its_id_type_queue_and_which_attempt_it_is(limits: AppF
     assert [f'"job":"{job.id}","type":"named","attempt":{attempt}' in lines[attempt - 1] for attempt in (1, 2)]
 
 
+@pytest.mark.parametrize("fates", [["crash", "raise"], ["raise", "crash"], ["crash", "crash", "raise"]])
+def test_a_crash_is_an_attempt_that_uses_up_no_retry(limits: AppFile, fates: list[str]) -> None:
+    limits.start_worker("-Q", "default")
+    job = limits.meets.enqueue("a", fates)
+
+    limits.wait_for_status(job, Status.FINISHED)
+    assert limits.notes() == [f"a {attempt} {fate}" for attempt, fate in enumerate([*fates, "end"], 1)]
+    assert (job.attempts, job.retries_left) == (len(fates), 0)
+    names = {"crash": "WorkerCrashed", "raise": "ValueError"}
+    assert [(error.attempt, error.type) for error in job.errors] == [
+        (attempt, names[fate]) for attempt, fate in enumerate(fates, 1)
+    ]
+
+
+def test_a_job_that_raises_once_too_often_fails_however_often_it_crashed(limits: AppFile) -> None:
+    limits.start_worker("-Q", "default")
+    job = limits.meets.enqueue("a", ["raise", "crash", "raise"])
+
+    limits.wait_for_status(job, Status.FAILED)
+    assert (job.attempts, job.retries_left, job.error.attempt) == (3, 0, 3)
+
+
 def test_each_job_of_a_chunk_has_its_own_context(limits: AppFile) -> None:
     limits.start_worker("-Q", "other", "-c", "3")
     ids = limits.tells.enqueue_many(f"n{number}" for number in range(50))

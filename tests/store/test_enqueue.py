@@ -110,3 +110,11 @@ def test_queues_do_not_see_each_other(make_queue: MakeQueue) -> None:
     assert other.fetch(other.open(), 5).refs == ["c"]
     assert one.counts() == {"queued": 1}
     assert other.counts() == {"executing": 1}
+
+
+def test_a_chunk_sent_again_after_all_its_jobs_left_it_exists(queue: QueueUnderTest) -> None:
+    held = queue.seed_executing(3)
+    chunk_id = held.refs[0].partition("~")[0]
+    queue.ack(held, (), [queue.outcome(chunk_id, index, "failed") for index in range(3)])
+    assert queue.try_enqueue(3, chunk_id=chunk_id) is Stored.EXISTING
+    assert queue.counts() == {"failed": 3}

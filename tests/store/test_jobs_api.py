@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from fastjobs import ConfigError, FastJobs, Job, JobNotFound, JobStateError, JobType, Status
+from fastjobs.operations import Operations
 from tests.harness.queue import QueueUnderTest
 from tests.harness.server import ServerProcess
 from tests.store.conftest import MakeQueue
@@ -352,3 +353,51 @@ def test_a_handle_tells_what_it_is(note: JobType) -> None:
     job = note.enqueue(1)
     assert isinstance(job, Job)
     assert repr(job) == f"<Job {job.id} note queued queue=notes>"
+
+
+def test_finished_jobs_are_listed_once_each_in_whatever_order_they_finished(
+    app: FastJobs, queue: QueueUnderTest
+) -> None:
+    chunk_id = queue.seed_queued(12)
+    held = queue.fetch(queue.open(), 12)
+    for first, count in ((5, 4), (0, 2), (9, 2), (2, 3)):
+        assert queue.ack(held, [queue.run(chunk_id, 12, first, count, keep_ms=60_000)]) == count
+        listed, cursor = [], None
+        while True:
+            page = app.jobs.list(Status.FINISHED, queue="notes", limit=3, cursor=cursor)
+            listed += [job.id for job in page.jobs]
+            cursor = page.cursor
+            if cursor is None:
+                break
+        assert len(listed) == len(set(listed)) == app.jobs.count(Status.FINISHED, queue="notes")
+
+
+def test_from_the_end_of_the_line_pieces_of_a_chunk_are_listed_whole(app: FastJobs, queue: QueueUnderTest) -> None:
+    chunk_id = queue.seed_queued(6)
+    held = [queue.fetch(queue.open(), 2) for _ in range(2)]
+    assert queue.release(held[1]) == 2
+    listed, cursor = [], None
+    while True:
+        page = app.jobs.list(Status.QUEUED, queue="notes", limit=1, cursor=cursor, reverse=True)
+        listed += [job.id for job in page.jobs]
+        cursor = page.cursor
+        if cursor is None:
+            break
+    assert listed == [f"{chunk_id}~{index}" for index in (5, 4, 3, 2)]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_page_that_ends_before_a_job_that_left_its_chunk_hides_none_that_stayed(
+    app: FastJobs, queue: QueueUnderTest, reverse: bool
+) -> None:
+    first, second = queue.seed_queued(5), queue.seed_queued(1)
+    Operations(queue.store, "notes").prioritize(f"{first}~2", -1 if reverse else 1)
+    third = queue.seed_queued(1, priority=-2 if reverse else 2)
+    listed, cursor = [], None
+    while True:
+        page = app.jobs.list(Status.QUEUED, queue="notes", limit=1, cursor=cursor, reverse=reverse)
+        listed += [job.id for job in page.jobs]
+        cursor = page.cursor
+        if cursor is None:
+            break
+    assert sorted(listed) == sorted([second, third, *(f"{first}~{index}" for index in range(5))])

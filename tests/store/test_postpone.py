@@ -55,3 +55,42 @@ def test_another_session_postpones_nothing(queue: QueueUnderTest) -> None:
     before = queue.stored()
     assert queue.postpone(held._replace(session=thief), 60_000) == 0
     assert queue.stored() == before
+
+
+def test_postponed_jobs_are_found_as_scheduled_for_their_time(queue: QueueUnderTest) -> None:
+    held = queue.seed_executing(9)
+    chunk_id = held.refs[0].partition("~")[0]
+    for first, delay_ms in ((0, 60_000), (3, 120_000), (6, 60_000)):
+        queue.postpone(held, delay_ms, [f"{chunk_id}~{first:03d}+3"])
+    due = queue.get_scheduled()
+    for index in range(9):
+        found = queue.find(chunk_id, index)
+        assert found is not None
+        assert (found.status, found.due_at_ms) == ("scheduled", due[f"{chunk_id}~{index}"])
+
+
+def test_times_of_postponements_that_are_over_are_not_kept(queue: QueueUnderTest) -> None:
+    queue.enqueue(4)
+    session = queue.open()
+    for delay_ms in (1_000, 2_000, 3_000, 4_000):
+        queue.postpone(queue.fetch(session, 4), delay_ms)
+        queue.seed_due()
+    (marks,) = queue.raw.hvals(queue.keys.marks)
+    assert len(marks.split(b" ")[5].split(b",")) == 1
+
+
+def test_a_postponed_job_that_is_to_be_cancelled_ends(queue: QueueUnderTest) -> None:
+    held = queue.seed_executing(3)
+    queue.seed_cancelling(held, 1)
+    assert queue.postpone(held, 60_000) == 3
+    assert queue.counts() == {"scheduled": 2, "cancelled": 1}
+
+
+def test_a_postponed_detached_job_is_found_as_scheduled(queue: QueueUnderTest) -> None:
+    ref = queue.seed_retrying(delay_ms=1)
+    queue.seed_due()
+    held = queue.fetch(queue.open(), 1)
+    assert queue.postpone(held, 60_000) == 1
+    found = queue.find(ref.partition("~")[0])
+    assert found is not None
+    assert (found.status, found.due_at_ms) == ("scheduled", queue.get_scheduled()[f"{ref}~0"])

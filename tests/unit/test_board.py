@@ -176,6 +176,17 @@ def test_a_mapping_larger_than_its_file_is_refused(board):
         Board(board.fd, board.threads, board.slots + 1)
 
 
+def test_a_board_is_full_when_all_threads_that_may_run_a_job_run_one():
+    with make_bench(threads=2) as bench:
+        fullness = []
+        for usable in (2, 1):
+            bench.board.fetched(usable)
+            bench.lease(numbered(1), lambda *args: fullness.append(bench.board.full))
+            assert not bench.board.full
+            bench.backlog.execute(0)
+        assert fullness == [False, True]
+
+
 # What others see.
 
 
@@ -186,6 +197,8 @@ def test_another_mapping_sees_what_is_noted(bench):
     bench.board.beat(123, 45, True)
     assert (seen.backlog, seen.idle) == (45, True)
     assert 0 < seen.beat_ns <= boot_time_ns()
+    bench.board.fetched(1)
+    assert 0 < seen.fetched_ns <= boot_time_ns()
     bench.backlog.execute(0)
     assert seen.executed == 2
     assert seen.spans(jobs.slot) == bench.board.spans(jobs.slot)

@@ -8,7 +8,9 @@ import weakref
 from collections import Counter
 from collections.abc import Iterator
 
+import hypothesis.strategies as st
 import pytest
+from hypothesis import given
 
 from fastjobs._core import JOB_FINISHED, Backlog, Board, Chunk, LeasedJobs, boot_time_ns
 from fastjobs.errors import CorruptChunk
@@ -68,6 +70,52 @@ def test_arguments_arrive_as_they_were_given(bench, args, keywords):
     bench.lease(make_chunk(("a", args, keywords)), lambda *a, **k: seen.append((a, k)))
     bench.backlog.execute(0)
     assert seen == [(args, keywords)]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.integers(0, 9), max_size=20),
+            st.dictionaries(
+                st.sampled_from([*"abcdefgh", "é", "x" * 100, *(f"k{n}" for n in range(20))]), st.integers(0, 9)
+            ),
+        ),
+        min_size=1,
+        max_size=60,
+    )
+)
+def test_keywords_reach_their_parameters_however_they_change_from_job_to_job(calls):
+    seen = []
+    with make_bench() as bench:
+        chunk = make_chunk(*(("any", tuple(args), keywords) for args, keywords in calls))
+        bench.lease(chunk, lambda *args, **keywords: seen.append((list(args), keywords)))
+        bench.backlog.execute(0)
+        assert bench.unusual == []
+    assert seen == calls
+    assert [list(keywords) for _, keywords in seen] == [list(keywords) for _, keywords in calls]
+
+
+def test_keywords_go_to_parameters_of_any_kind_and_strangers_are_refused(bench):
+    seen = []
+
+    def handler(first, /, second, *rest, third, fourth=4, **others):
+        seen.append((first, second, rest, third, fourth, others))
+
+    bench.lease(
+        make_chunk(
+            ("any", (1,), {"second": 2, "third": 3}),
+            ("any", (1,), {"second": 5, "third": 6}),
+            ("any", (1, 2, 9), {"third": 3, "fourth": 0, "first": "other"}),
+            ("any", (1,), {"third": 3}),
+        ),
+        handler,
+    )
+    bench.backlog.execute(0)
+    assert seen == [(1, 2, (), 3, 4, {}), (1, 5, (), 6, 4, {}), (1, 2, (9,), 3, 0, {"first": "other"})]
+    ((_, index, raised),) = bench.unusual
+    assert index == 3
+    assert isinstance(raised, TypeError)
+    assert "second" in str(raised)
 
 
 def test_each_type_has_its_handler(bench):

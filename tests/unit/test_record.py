@@ -33,6 +33,10 @@ def test_what_is_encoded_is_decoded() -> None:
     assert JobRecord.decode(full_record().encode()) == full_record()
 
 
+def test_crashes_are_attempts_that_are_no_failures() -> None:
+    assert (full_record().attempts, full_record().crashes, full_record().failures) == (2, 1, 1)
+
+
 def test_fields_of_newer_releases_are_kept() -> None:
     stored = json.loads(full_record().encode())
     stored["colour"] = {"deep": [1, 2]}

@@ -14,12 +14,13 @@ local function cancel_leased(keys, entry, index, now_ms)
   end
 end
 
--- Puts jobs of a lease entry back into `ready` at the place they came from; returns how many (the others were cancelled).
-local function put_back(keys, entry, first, count, now_ms)
+-- Ends those of the jobs of a lease entry that are to be cancelled, and calls put(ref, first, count) for each run of
+-- the others, which then have the status given; returns how many those are.
+local function return_jobs(keys, entry, first, count, now_ms, status, put)
   local returned, run = 0, first
   local function put_run(stop)
     if stop > run then
-      redis.call('ZADD', keys.ready, entry.score, entry.sequence .. span_ref(entry.ref, entry.id, run, stop - run))
+      put(span_ref(entry.ref, entry.id, run, stop - run), run, stop - run)
       returned = returned + stop - run
     end
     run = stop + 1
@@ -33,9 +34,16 @@ local function put_back(keys, entry, first, count, now_ms)
     end
   end
   put_run(first + count)
-  move_count(keys.stats, nil, 'queued', returned)
+  move_count(keys.stats, nil, status, returned)
   move_count(keys.stats, 'executing', nil, count)
   return returned
+end
+
+-- Puts jobs of a lease entry back into `ready` at the place they came from; returns how many (the others were cancelled).
+local function put_back(keys, entry, first, count, now_ms)
+  return return_jobs(keys, entry, first, count, now_ms, 'queued', function(ref)
+    redis.call('ZADD', keys.ready, entry.score, entry.sequence .. ref)
+  end)
 end
 
 -- Gives back everything the session holds, in steps of about `limit` refs: visit(entry) is called for each ref.

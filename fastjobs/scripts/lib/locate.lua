@@ -10,7 +10,7 @@ local function find_span(zset, score, prefix, index)
   end
   local first, count = string.match(string.sub(found, #prefix + 1), '^~(%d+)%+(%d+)$')
   first, count = tonumber(first), tonumber(count)
-  if not first or index >= first + count then
+  if not first or index < first or index >= first + count or tonumber(redis.call('ZSCORE', zset, found)) ~= tonumber(score) then
     return nil
   end
   return found, first, count
@@ -34,7 +34,8 @@ local function locate_detached(keys, ref, record)
 end
 
 -- Where a job in its chunk waits: {state, due_ms, member, first, count}; first and count are of the span it waits in.
-local function locate_waiting(keys, id, score, sequence, n, index)
+-- Postponed: the times until which spans of the chunk are postponed, as its marks have them.
+local function locate_waiting(keys, id, score, sequence, n, index, postponed)
   local prefix = sequence .. id
   local waiting = scheduled_member('s', score, prefix)
   if n == 1 then
@@ -52,10 +53,12 @@ local function locate_waiting(keys, id, score, sequence, n, index)
     return {state = 'queued', member = member, first = first, count = count}
   end
   -- The sequence of a chunk that was delayed is its due time.
-  local due_ms = tonumber(sequence, 16) / 1000
-  member, first, count = find_span(keys.scheduled, string.format('%.0f', due_ms), waiting, index)
-  if member then
-    return {state = 'scheduled', due_ms = due_ms, member = member, first = first, count = count}
+  local delayed_until = string.format('%.0f', tonumber(sequence, 16) / 1000)
+  for due in string.gmatch(delayed_until .. ',' .. postponed, '%d+') do
+    member, first, count = find_span(keys.scheduled, due, waiting, index)
+    if member then
+      return {state = 'scheduled', due_ms = tonumber(due), member = member, first = first, count = count}
+    end
   end
   return {state = 'executing'}
 end
@@ -83,7 +86,7 @@ local function locate(keys, id, index)
   if times and mark.exists and mark.keep_ms == 0 then
     return nil
   end
-  local job = times and {state = 'finished', times = times} or locate_waiting(keys, id, score, sequence, n, index)
+  local job = times and {state = 'finished', times = times} or locate_waiting(keys, id, score, sequence, n, index, mark.postponed)
   job.ref, job.stored, job.score, job.sequence, job.n = ref, stored, score, sequence, n
   return job
 end

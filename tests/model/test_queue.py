@@ -1,0 +1,36 @@
+"""The queue against the model; `make model` does it for hours."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.harness.server import ServerProcess
+from tests.model.clock import timed_scripts
+from tests.model.machine import QueueMachine
+
+pytestmark = pytest.mark.timeout(0)
+
+#: Steps of one run, and runs.
+STEPS = int(os.environ.get("FASTJOBS_MODEL_STEPS", "50"))
+RUNS = int(os.environ.get("FASTJOBS_MODEL_RUNS", "60"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _test_build() -> Iterator[None]:
+    with ServerProcess() as server, timed_scripts():
+        QueueMachine.server = server
+        yield
+
+
+TestQueue = QueueMachine.TestCase
+TestQueue.settings = settings(
+    max_examples=RUNS,
+    stateful_step_count=STEPS,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+)
