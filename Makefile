@@ -9,7 +9,7 @@ CORE := fastjobs/_core.pyx $(wildcard fastjobs/core/*.pxi)
 BUILT_FROM := pyproject.toml setup.py $(CORE)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build demo test test-redis test-distributed model lint format types bench bench-quick bench-guard bench-peers clean
+.PHONY: help venv build demo test test-redis test-distributed test-chaos chaos chaos-calm model sanitize leaks fuzz fuzz-quick lint format types bench bench-quick bench-guard bench-peers clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -28,6 +28,10 @@ $(VENV)/dev.stamp: $(BUILT_FROM) | $(BIN)/python
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	@touch $@ $(VENV)/embedded.stamp
 
+$(VENV)/fuzz.stamp: $(VENV)/dev.stamp
+	$(BIN)/pip install --quiet 'atheris>=3,<4'
+	@touch $@
+
 build: $(VENV)/dev.stamp ## Compile the core and install everything for development.
 
 demo: $(VENV)/embedded.stamp ## Run a million jobs and a job per file of the standard library, and check them.
@@ -42,10 +46,34 @@ test-redis: $(VENV)/dev.stamp ## Run the same tests on the redis-server of this 
 test-distributed: $(VENV)/dev.stamp ## Run all tests with several servers and machines: a cluster, Sentinels, TLS, networks.
 	$(BIN)/python -m pytest tests/distributed -m 'slow or not slow' $(PYTEST_ARGS)
 
-# How long, in minutes.
-MINUTES ?= 60
+# `make model` runs for an hour unless told otherwise.
 model: $(VENV)/dev.stamp ## Run the state machines with random seeds for MINUTES=60.
-	$(BIN)/python -m tests.model --minutes $(MINUTES)
+	$(BIN)/python -m tests.model --minutes $(or $(MINUTES),60)
+
+# What a chaos run does is decided by SEED; without one it is drawn, and told.
+JOBS ?= 5000000
+
+test-chaos: $(VENV)/dev.stamp ## A chaos run of 45 seconds with a fixed seed; the tests of its checker are with the others.
+	$(BIN)/python -m tests.chaos --minutes 0.75 --seed 7
+
+chaos: $(VENV)/dev.stamp ## Faults of all kinds for MINUTES=3 under load, and a verdict; SEED= repeats the choice, NEMESIS=off is chaos-calm.
+	$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED)) --nemesis $(or $(NEMESIS),on) --jobs $(JOBS)
+
+chaos-calm: $(VENV)/dev.stamp ## JOBS=5000000 at full speed without faults: each exactly once.
+	$(BIN)/python -m tests.chaos --nemesis off --jobs $(JOBS)
+
+sanitize: $(VENV)/dev.stamp ## Run the core's tests under AddressSanitizer and UndefinedBehaviorSanitizer.
+	tests/memory/sanitize.sh $(BIN)/python
+
+leaks: $(VENV)/dev.stamp ## Run ten million jobs through the core, and look whether memory comes back.
+	$(BIN)/python -m tests.memory.leaks
+
+fuzz: MINUTES ?= 10
+fuzz: $(VENV)/fuzz.stamp ## Fuzz the core, guided by coverage, for MINUTES=10.
+	tests/fuzz/run.sh $(BIN)/python $$(( 60 * $(MINUTES) ))
+
+fuzz-quick: $(VENV)/fuzz.stamp ## The same for half a minute.
+	tests/fuzz/run.sh $(BIN)/python 30
 
 lint: $(VENV)/dev.stamp ## Check format and style.
 	$(BIN)/ruff format --check .

@@ -5,10 +5,13 @@ import os
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
+# Further options for the compiler alone: sanitizers and coverage, whose runtime is loaded before the interpreter.
+options = os.environ.get("FASTJOBS_CORE_OPTIONS", "").split()
+
 core = Extension(
     "fastjobs._core",
     ["fastjobs/_core.pyx"],
-    extra_compile_args=["-O3", "-g0", "-fvisibility=hidden"] if os.name == "posix" else [],
+    extra_compile_args=["-O3", "-g0", "-fvisibility=hidden", *options] if os.name == "posix" else [],
 )
 
 setup(

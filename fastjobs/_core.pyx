@@ -28,6 +28,7 @@ from posix.unistd cimport write
 import mmap
 import os
 import struct
+import sys
 import zlib
 from collections import deque
 from sys import intern

@@ -93,6 +93,17 @@ class Cluster:
         """Notes a new owner of a slot."""
         self._own(slot, self._told(address, told_by))
 
+    def load_scripts(self) -> None:
+        """Makes sure that every master knows every script.
+
+        Raises:
+            StoreError: one of them refuses them, or is not there.
+        """
+        if self.stale:
+            self._refresh()
+        for node in set(self._owners.values()):
+            self.client(node).load_scripts()
+
     def close(self) -> None:
         """Closes all connections; the next use opens them again."""
         self._entrance.close()

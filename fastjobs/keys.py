@@ -42,7 +42,7 @@ class QueueKeys:
     recurring_due: bytes
     """zset: id of a recurring job that is not paused -> its next due instant (ms)."""
     stats: bytes
-    """hash: exact counters per status, totals, sequence, fence, tick, grace_until."""
+    """hash: exact counters per status, totals, moves, sequence, fence, tick, grace_until."""
     wake: bytes
     """list: capped hints that wake idle workers; never carries a job."""
 

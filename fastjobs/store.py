@@ -42,7 +42,7 @@ MAX_LEASE_REFS = 256
 MAX_LEASE_BYTES = 4 << 20
 
 #: Commands without a key: any server of a cluster will do.
-_WITHOUT_KEY = frozenset({"TIME", "INFO"})
+_WITHOUT_KEY = frozenset({"TIME", "INFO", "PING", "CONFIG"})
 #: Commands about what was written before them over the same connection.
 _ABOUT_PREVIOUS = frozenset({"WAIT", "WAITAOF"})
 
@@ -130,6 +130,8 @@ _SCRIPT_KEYS: dict[str, tuple[str, ...]] = {
     "pause_recurring": ("recurring", "recurring_due", "stats"),
     "resume_recurring": ("recurring", "recurring_due", "stats"),
     "cancel_recurring": ("recurring", "recurring_due"),
+    "survey": QueueKeys.__slots__,
+    "amend": QueueKeys.__slots__,
 }
 
 
@@ -652,6 +654,34 @@ class Batch:
     def cancel_recurring(self, queue: str, definition_id: str, version: int = -1) -> Batch:
         """Removes a recurring job, unless it has a higher version than one given; result: whether it was there."""
         return self._script("cancel_recurring", queue, (definition_id, version), bool)
+
+    def survey(self, queue: str, key: str, cursor: bytes, count: int, max_bytes: int) -> Batch:
+        """Reads one key in pages, or all when they are small (key ""); the reply is the script's."""
+        args = (key, cursor, count, max_bytes, *QueueKeys.__slots__)
+        return self._script("survey", queue, args, _as_is)
+
+    def amend(
+        self,
+        queue: str,
+        stillness: bytes,
+        expected: Sequence[tuple[str, bytes, bytes]],
+        writes: Iterable[tuple[str, str, bytes, bytes]],
+    ) -> Batch:
+        """Writes repairs; result: the stillness afterwards, b"" when a job has moved or a field is not as expected.
+
+        Args:
+            queue: which queue.
+            stillness: as the survey told it.
+            expected: (key, field, value) of hashes.
+            writes: (set_hash, set_zset, remove_hash or remove_zset; key, field or member, value or score).
+        """
+        number = {name: position for position, name in enumerate(QueueKeys.__slots__, 1)}
+        args: list[bytes | str | int] = [stillness, len(expected)]
+        for key, name, value in expected:
+            args += (number[key], name, value)
+        for action, key, name, value in writes:
+            args += (action, number[key], name, value)
+        return self._script("amend", queue, args, _as_is)
 
     def send(self) -> None:
         """Writes the calls; a failure is left to `result`, which sends again."""

@@ -4,10 +4,16 @@
 OK = 0
 #: A worker was stopped by force: jobs that were running have been given back.
 FORCED = 1
+#: `fsck` found what does not fit, and did not repair it.
+DRIFT = 1
+#: `doctor` found a problem.
+PROBLEM = 1
 #: Wrong usage, or an app or setting that cannot be used.
 USAGE = 2
 #: The server cannot be reached or does not serve.
 NO_SERVER = 3
+#: `fsck` could not compare a queue in which something always moved.
+BUSY = 4
 #: The worker's processes died again and again before they were ready.
 CRASHING = 5
 #: An error in fastjobs itself.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from fastjobs import __version__
+from fastjobs.cli.doctor import doctor
+from fastjobs.cli.fsck import fsck
 from fastjobs.cli.guard import guarded
 from fastjobs.cli.info import info
 from fastjobs.cli.job import job
@@ -21,10 +23,13 @@ Examples:
   fastjobs job show ID         all about one job
   fastjobs failed ls           failed jobs, grouped by their errors
   fastjobs failed retry --type welcome
+  fastjobs doctor              is the server fit for jobs?
+  fastjobs fsck --fix          compare all that is stored, and repair it
   fastjobs server status       is this project's embedded server running?
 
 \b
-Exit codes: 0 done, 2 not usable, 3 no server, 70 a bug in fastjobs.
+Exit codes: 0 done, 1 doctor or fsck found something, 2 not usable, 3 no server, 4 fsck found no rest,
+  70 a bug in fastjobs.
 Jobs are run by fastjobs-worker.
 """
 
@@ -35,7 +40,7 @@ def command() -> None:
     """Look at, and look after, persistent background jobs."""
 
 
-for group in (info, job, jobs, failed, queue, recurring, workers, server):
+for group in (info, job, jobs, failed, queue, recurring, workers, server, doctor, fsck):
     command.add_command(group)
 
 

@@ -547,6 +547,7 @@ cdef class Backlog:
         cdef PyObject* names = NULL
         cdef PyObject* stack[MAX_POSITIONAL + MAX_KEYWORDS]
         cdef Py_ssize_t number_of_keywords
+        cdef int born = generation
         try:
             handler = jobs.handler(position)
             if handler is None:
@@ -576,6 +577,8 @@ cdef class Backlog:
             else:
                 result = PyObject_VectorcallDict(handler, items, number, keywords)
             seat.inside = False
+            if unlikely(born != generation):
+                _end_forked(result)
             if unlikely(seat.asked != NOTHING):
                 leave_handler(seat)
             if result == NULL:
@@ -597,6 +600,35 @@ cdef class Backlog:
         if self._after is not None:
             put_outcome(seat, outcome)
         return False
+
+
+#: How many forks lie between the process that imported this module and the one that runs.
+cdef int generation = 0
+
+
+def _note_fork():
+    """Called in a new process, in the thread that forked."""
+    global generation
+    generation += 1
+
+
+os.register_at_fork(after_in_child=_note_fork)
+
+
+cdef int _end_forked(PyObject* result) except -1:
+    """Ends a process that a handler forked and that came out of it: board, jobs and reports are its parent's."""
+    code = 0
+    try:
+        if result == NULL:
+            _propagate()
+    except SystemExit as leaving:
+        code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    except BaseException:
+        code = 1
+        sys.excepthook(*sys.exc_info())
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 cdef int _propagate() except -1:

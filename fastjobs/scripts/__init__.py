@@ -66,6 +66,8 @@ NAMES = (
     "pause_recurring",
     "resume_recurring",
     "cancel_recurring",
+    "survey",
+    "amend",
 )
 
 

@@ -67,11 +67,14 @@ end
 run_when_full(keys.ready)
 local now_ms = server_clock()
 if job.state == 'executing' then
-  if redis.call('ZADD', keys.cancelling, 'NX', string.format('%.0f', now_ms), job.ref) == 1 and not job.record then
-    write_record(keys.jobs, job.ref, {
-      state = 'executing', score = job.score, sequence = job.sequence, at_ms = now_ms, operation = operation,
-      type = type, body = body,
-    })
+  if redis.call('ZADD', keys.cancelling, 'NX', string.format('%.0f', now_ms), job.ref) == 1 then
+    move_count(keys.stats, nil, 'moves', 1)
+    if not job.record then
+      write_record(keys.jobs, job.ref, {
+        state = 'executing', score = job.score, sequence = job.sequence, at_ms = now_ms, operation = operation,
+        type = type, body = body,
+      })
+    end
   end
   return 'executing'
 end

@@ -80,4 +80,5 @@ else
 end
 write_record(keys.jobs, job.ref, record)
 move_count(keys.stats, nil, job.state, 1)
+move_count(keys.stats, nil, 'moves', 1)
 return {'done', job.state}

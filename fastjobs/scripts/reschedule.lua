@@ -72,4 +72,5 @@ local due_ms = delay_ms > 0 and now_ms + delay_ms or due_at_ms
 local record = take_out(keys, id, index, job, type, body, now_ms)
 record.operation, record.type, record.body = operation, type, body
 put_in_line(keys, job.ref, record, 's', due_ms, now_ms, now_us)
+move_count(keys.stats, nil, 'moves', 1)
 return {'done', record.state}

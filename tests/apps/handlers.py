@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
+import resource
 import signal
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,6 +77,8 @@ def crash(key: str | int, how: str) -> None:
     _ledger().write("START", key)
     if how == "segfault":
         ctypes.string_at(0)
+    elif how == "exit as if all were well":
+        os._exit(0)
     elif how == "exit":
         os._exit(9)
     else:
@@ -113,6 +119,62 @@ def grow(key: str | int, mebibytes: int) -> None:
 
 
 _HOARD: list[bytearray] = []
+
+
+def exhaust_memory(key: str | int) -> None:
+    """Asks for more memory than its process may have."""
+    with _noted(key):
+        occupied = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (occupied + (64 << 20), resource.RLIM_INFINITY))
+        _HOARD.append(bytearray(1 << 30))
+
+
+def exhaust_descriptors(key: str | int, gate: str) -> None:
+    """Runs until the file `gate` exists; until then its process keeps its descriptors and gets no new ones."""
+    with _noted(key):
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        # Those below are taken: standard input and output.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+        deadline = time.monotonic() + _PATIENCE_S
+        while not os.access(gate, os.F_OK) and time.monotonic() < deadline:
+            time.sleep(0.003)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def leave_threads(key: str | int, number: int) -> None:
+    """Starts threads that never end: daemons, and one that is none."""
+    with _noted(key):
+        for position in range(number):
+            threading.Thread(target=time.sleep, args=(3600,), daemon=position > 0).start()
+
+
+def replace_threading(key: str | int) -> None:
+    """Replaces what the standard library offers, as some libraries do."""
+    with _noted(key):
+        threading.Thread = threading.Lock = threading.Event = None  # type: ignore[assignment,misc]
+
+
+def fork(key: str | int, how: str) -> None:
+    """Forks, and lets the new process end in one of the ways there are."""
+    ledger = _ledger()
+    ledger.write("START", key)
+    if how == "multiprocessing":
+        process = multiprocessing.get_context("fork").Process(target=ledger.write, args=("FORKED", key))
+        process.start()
+        process.join()
+    else:
+        pid = os.fork()
+        if pid == 0:
+            ledger.write("FORKED", key)
+            if how == "_exit":
+                os._exit(0)
+            if how == "sys.exit":
+                sys.exit(0)
+            if how == "raise":
+                raise RuntimeError("in the forked process")
+            return
+        os.waitpid(pid, 0)
+    ledger.write("END", key)
 
 
 def end_a_subprocess(key: str | int) -> None:
@@ -224,11 +286,16 @@ def register(app: FastJobs) -> SimpleNamespace:
         crash_beside,
         grow,
         wedge,
+        exhaust_descriptors,
+        leave_threads,
+        replace_threading,
+        fork,
         end_a_subprocess,
         size,
         ask_again,
     ]
     types: dict[str, Any] = {handler.__name__: app.job(handler) for handler in plain}
+    types["exhaust_memory"] = app.job(retries=0)(exhaust_memory)
     types["explode"] = app.job(retries=0)(explode)
     types["other"] = app.job(queue="other", name="other")(note)
     types["third"] = app.job(queue="third", name="third")(note)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from fastjobs.store import Store
 from tests.distributed.conftest import PARTITIONS, MakeLab
 from tests.distributed.rights import minimal_user
 from tests.harness.cluster import NODE_TIMEOUT_MS, LocalCluster, TcpServer, brief_pause
+from tests.harness.commands import SCRIPTS, run
 from tests.harness.load import Load
 from tests.harness.snapshot import check_invariants, take_snapshot
 from tests.harness.waiting import wait_until
@@ -249,3 +252,21 @@ def test_a_user_with_the_documented_rights_is_enough_while_slots_move(
     ]
     # What redis-py tells servers about itself when it connects, and does without.
     assert {entry[b"object"] for entry in denied} <= {b"client|setinfo", b"client"}
+
+
+# Tools.
+
+
+def test_the_tools_look_at_all_nodes(lab: Lab, shared_cluster: LocalCluster, tmp_path: Path) -> None:
+    lab.jobs.number.enqueue_many(range(6000))
+    here = partial(run, cwd=tmp_path, FASTJOBS_URL=shared_cluster.url, FASTJOBS_NAMESPACE=lab.namespace)
+    looked = here(SCRIPTS / "fastjobs", "info", "--json")
+    assert looked.returncode == 0, looked.stderr
+    assert json.loads(looked.stdout)["queues"]["default"]["counts"]["queued"] == 6000
+    compared = here(SCRIPTS / "fastjobs", "fsck", "--json")
+    assert compared.returncode == 0, compared.stderr
+    reports = [json.loads(line) for line in compared.stdout.splitlines()]
+    assert {report["queue"] for report in reports} == set(lab.app.jobs.partitions("default"))
+    assert {report["status"] for report in reports} == {"clean"}
+    examined = here(SCRIPTS / "fastjobs", "doctor")
+    assert "all scripts can be loaded" in examined.stdout, examined.stderr

@@ -44,11 +44,11 @@ def test_a_machine_that_is_cut_off_loses_its_jobs_and_cannot_report_them_later(
     lab = make_lab(machines, partitions=2, socket_timeout_s=0.5)
     cut, other = machines.network.hosts[1:]
     gate = lab.gate()
-    stranded = lab.worker("-c", "4", host=cut).wait_ready()
+    stranded = lab.worker("-c", "4", under=cut.prefix).wait_ready()
     for number in range(4):
         lab.jobs.hold.enqueue(number, str(gate))
     lab.wait_started(*range(4))
-    rescuer = lab.worker("-c", "8", host=other).wait_ready()
+    rescuer = lab.worker("-c", "8", under=other.prefix).wait_ready()
     cut.cut_off()
     lab.wait(lambda: all(lab.ledger.count("START", number) == 2 for number in range(4)), "they run elsewhere")
     gate.touch()
@@ -69,7 +69,7 @@ def test_a_machine_that_is_cut_off_loses_its_jobs_and_cannot_report_them_later(
 @pytest.mark.slow
 def test_workers_on_several_machines_run_each_job_once(make_lab: MakeLab, machines: Machines) -> None:
     lab = make_lab(machines)
-    workers = [lab.worker("-p", "2", host=host).wait_ready(2) for host in machines.network.hosts[1:]]
+    workers = [lab.worker("-p", "2", under=host.prefix).wait_ready(2) for host in machines.network.hosts[1:]]
     lab.jobs.number.enqueue_many(range(20_000))
     lab.wait(lambda: lab.count(Status.FINISHED) >= 20_000, "all has run")
     assert lab.ledger.number_counts() == dict.fromkeys(range(20_000), 1)

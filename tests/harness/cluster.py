@@ -58,7 +58,7 @@ class TcpServer:
         self.host = "127.0.0.1" if host is None else host.address
         self.port = port or free_port()
         self.address = f"{self.host}:{self.port}"
-        self._prefix = [] if host is None else host.prefix
+        self._prefix = () if host is None else host.prefix
         self.directory = tempfile.mkdtemp(prefix="fjc-", dir="/tmp")
         self._binary = binary or server_binary()
         self._args = args

@@ -27,7 +27,7 @@ class Host:
         self.address = f"{network.subnet}.{number + 10}"
         self._outside = f"{network.name}h{number}"
         #: What to begin a command with, so that it runs there.
-        self.prefix = ["ip", "netns", "exec", self.name]
+        self.prefix = ("ip", "netns", "exec", self.name)
         inside = f"{network.name}i{number}"
         _ip("netns", "add", self.name)
         _ip("link", "add", self._outside, "type", "veth", "peer", "name", inside)

@@ -45,7 +45,8 @@ class ServerProcess:
         assert self._process is not None
         return self._process.pid
 
-    def start(self) -> ServerProcess:
+    def start(self, *further: str) -> ServerProcess:
+        """Starts it, also again on the data it had; `further` options are for this time only."""
         command = [
             server_binary(),
             "--port",
@@ -55,7 +56,8 @@ class ServerProcess:
             "--dir",
             self.directory,
         ]
-        command += ["--appendonly", "yes", "--save", "", "--appendfsync", "everysec", *self._args]
+        command += ["--appendonly", "yes", "--save", "", "--appendfsync", "everysec"]
+        command += [*self._args, *further]
         with Path(self.directory, "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -72,6 +74,12 @@ class ServerProcess:
                 return bool(client.ping())
         except redis.exceptions.RedisError:
             return False
+
+    def wait_dead(self) -> int:
+        """Waits for a server that ends by itself; returns its exit code."""
+        assert self._process is not None
+        wait_until(lambda: self._process is not None and self._process.poll() is not None, 20, "the server ends")
+        return self._process.wait()
 
     def kill(self) -> None:
         """SIGKILL, and wait for the end."""

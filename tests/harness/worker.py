@@ -21,7 +21,6 @@ from fastjobs.keys import queue_keys
 from fastjobs.partitions import number_of, queue_of
 from tests.apps.handlers import register
 from tests.harness.ledger import LEDGER_VARIABLE, Ledger
-from tests.harness.network import Host
 from tests.harness.server import ServerProcess
 from tests.harness.waiting import wait_until
 
@@ -45,13 +44,13 @@ class Worker:
     """One `fastjobs-worker` in a process group of its own."""
 
     def __init__(
-        self, directory: Path, arguments: list[str], environment: dict[str, str], host: Host | None = None
+        self, directory: Path, arguments: list[str], environment: dict[str, str], under: tuple[str, ...] = ()
     ) -> None:
         number = len(list(directory.glob("worker-*.log")))
         self._log = directory / f"worker-{number}.log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*(host.prefix if host else ()), COMMAND, *arguments],
+                [*under, COMMAND, *arguments],
                 cwd=directory,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -150,14 +149,14 @@ class Lab:
         *arguments: str,
         app: str | None = MAIN_APP,
         env: dict[str, str] | None = None,
-        host: Host | None = None,
+        under: tuple[str, ...] = (),
     ) -> Worker:
-        """Starts a worker, on another machine if one is given; one process unless told otherwise."""
+        """Starts a worker, `under` another command if there is one; one process unless told otherwise."""
         target = [app] if app else []
         chosen = list(arguments)
         if "-p" not in chosen and not (env and "FASTJOBS_PROCESSES" in env):
             chosen += ["-p", "1"]
-        worker = Worker(self.directory, [*target, *chosen], self.environment(**(env or {})), host)
+        worker = Worker(self.directory, [*target, *chosen], self.environment(**(env or {})), under)
         self._workers.append(worker)
         return worker
 
@@ -187,10 +186,10 @@ class Lab:
         return str(getattr(queue_keys(self.namespace, queue_of(queue), number_of(queue)), name), "ascii")
 
     def wait_started(self, *keys: str | int) -> None:
-        self.wait(lambda: all(self.ledger.count("START", key) for key in keys), f"{keys} run")
+        self.wait(lambda: set(map(str, keys)) <= set(self.ledger.keys("START")), f"{keys} run")
 
     def wait_ended(self, *keys: str | int) -> None:
-        self.wait(lambda: all(self.ledger.count("END", key) for key in keys), f"{keys} have run")
+        self.wait(lambda: set(map(str, keys)) <= set(self.ledger.keys("END")), f"{keys} have run")
 
     def wait(self, condition: Callable[[], object], what: str, timeout_s: float = PATIENCE_S) -> None:
         try:

@@ -10,17 +10,19 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
+from functools import wraps
 from typing import Any, NamedTuple
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from fastjobs import errors
 from fastjobs._core import ChunkWriter, new_id
 from fastjobs.config import Config
 from fastjobs.connection import Client
 from fastjobs.errors import JobNotFound
+from fastjobs.fsck import Fsck
 from fastjobs.job import Status
 from fastjobs.listing import Listing
 from fastjobs.operations import RESCHEDULABLE, Operations
@@ -61,6 +63,23 @@ def same(what: str, found: dict[Any, Any], expected: dict[Any, Any]) -> None:
     names = {*found, *expected}
     differ = {name: (found.get(name), expected.get(name)) for name in names if found.get(name) != expected.get(name)}
     assert not differ, f"{what}, found and expected: {differ}"
+
+
+def when(condition: Callable[[QueueMachine], object]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A step that does nothing unless the condition holds.
+
+    Not a precondition of hypothesis: whether it holds can depend on who won a race, what can be chosen must not.
+    """
+
+    def decorate(step: Callable[..., None]) -> Callable[..., None]:
+        @wraps(step)
+        def maybe(self: QueueMachine, **drawn: Any) -> None:
+            if condition(self):
+                step(self, **drawn)
+
+        return maybe
+
+    return decorate
 
 
 class Op(NamedTuple):
@@ -155,10 +174,11 @@ class QueueMachine(RuleBasedStateMachine):
         return jobs[number % len(jobs)] if jobs else None
 
     def pick_lease(self, number: int) -> tuple[tuple[str, int], Lease]:
-        """Mostly one of the latest: the older ones are done with."""
-        known = list(self.leases.items())
-        latest = known[-4:]
-        return latest[number % len(latest)] if number % 5 else known[number % len(known)]
+        """Mostly one that holds jobs; else any that was ever given out."""
+        known = sorted(self.leases)
+        live = sorted({job.lease for job in self.model.jobs.values() if job.lease})
+        name = live[number % len(live)] if live and number % 6 else known[number % len(known)]
+        return name, self.leases[name]
 
     def pick_session(self, number: int) -> str:
         return sorted(self.model.sessions)[number % len(self.model.sessions)]
@@ -344,8 +364,11 @@ class QueueMachine(RuleBasedStateMachine):
     # What producers do.
 
     @initialize()
-    def open_first(self) -> None:
+    def begin_with_a_lease(self) -> None:
+        """Most of what can go wrong needs one."""
         self.open_session()
+        self.enqueue(n=8, priority=0, delay_ms=0, ago_ms=0, mixed=True)
+        self.fetch(number=0, want=5)
 
     @rule(n=counts, priority=priorities, delay_ms=delays, ago_ms=st.integers(-3_000, 3_000), mixed=st.booleans())
     def enqueue(self, n: int, priority: int, delay_ms: int, ago_ms: int, mixed: bool) -> None:
@@ -366,8 +389,8 @@ class QueueMachine(RuleBasedStateMachine):
         self.sizes[chunk_id] = 1
         self.do(self.enqueue_op(chunk_id, [TYPES[0]], 0, variant, delay_ms, 0))
 
-    @precondition(lambda self: self.enqueued)
     @rule(number=picks)
+    @when(lambda self: self.enqueued)
     def resend_enqueue(self, number: int) -> None:
         """Also long afterwards, but not once some jobs of a chunk have gone and others have left it.
 
@@ -391,8 +414,8 @@ class QueueMachine(RuleBasedStateMachine):
 
         self.do(Op(lambda batch: batch.open(QUEUE, session), apply))
 
-    @precondition(lambda self: self.model.sessions)
     @rule(number=picks, want=st.integers(1, 20))
+    @when(lambda self: self.model.sessions)
     def fetch(self, number: int, want: int) -> None:
         op = self.fetch_op(self.pick_session(number), want)
         lease = self.do(op)
@@ -407,8 +430,8 @@ class QueueMachine(RuleBasedStateMachine):
     #: Under two names the two are chosen twice as often: nothing happens without jobs.
     enqueue_more, fetch_more = enqueue, fetch
 
-    @precondition(lambda self: self.leases)
     @rule(number=picks, part=picks, length=st.integers(1, 20), keep_ms=keeps)
+    @when(lambda self: self.leases)
     def finish(self, number: int, part: int, length: int, keep_ms: int) -> None:
         """Acks a run of finished jobs of a span, which may have been settled before."""
         (session, fence), lease = self.pick_lease(number)
@@ -418,8 +441,8 @@ class QueueMachine(RuleBasedStateMachine):
         settled = [(f"!{ref}", "finished", 0, keep_ms)] if detached else []
         self.do(self.ack_op(session, fence, runs, settled), replay=True)
 
-    @precondition(lambda self: self.leases)
     @rule(number=picks, fates=st.lists(fates, min_size=12, max_size=12), delay_ms=delays, keep_ms=keeps)
+    @when(lambda self: self.leases)
     def ack_all_sorts(self, number: int, fates: list[str], delay_ms: int, keep_ms: int) -> None:
         """One call that says of each job of a lease what became of it: in runs, as an outcome, or nothing yet."""
         (session, fence), lease = self.pick_lease(number)
@@ -440,8 +463,8 @@ class QueueMachine(RuleBasedStateMachine):
                     settled.append((f"!{ref}" if detached else ref, fate, delay_ms, 0))
         self.do(self.ack_op(session, fence, runs, settled), replay=True)
 
-    @precondition(lambda self: self.leases)
     @rule(number=picks, part=picks, state=states, delay_ms=delays)
+    @when(lambda self: self.leases)
     def settle(self, number: int, part: int, state: str, delay_ms: int) -> None:
         """One job raised, expired, was cancelled, or was of an unknown type."""
         (session, fence), lease = self.pick_lease(number)
@@ -450,22 +473,25 @@ class QueueMachine(RuleBasedStateMachine):
         settled = [(f"{'!' if detached else ''}{chunk_id}~{index}", state, delay_ms, 0)]
         self.do(self.ack_op(session, fence, [], settled), replay=True)
 
-    @precondition(lambda self: self.leases)
     @rule(number=picks, part=picks, length=st.integers(1, 20))
+    @when(lambda self: self.leases)
     def release(self, number: int, part: int, length: int) -> None:
         (session, fence), lease = self.pick_lease(number)
         chosen = self.part_of(lease.spans[part % len(lease.spans)].ref, part, length)
         self.do(self.release_op(session, fence, *chosen), replay=True)
 
-    @precondition(lambda self: self.leases)
     @rule(number=picks, part=picks, length=st.integers(1, 20), delay_ms=st.sampled_from((100, 700, 5_000)))
+    @when(lambda self: self.leases)
     def postpone(self, number: int, part: int, length: int, delay_ms: int) -> None:
         (session, fence), lease = self.pick_lease(number)
         chosen = self.part_of(lease.spans[part % len(lease.spans)].ref, part, length)
         self.do(self.postpone_op(session, fence, *chosen, delay_ms), replay=True)
+        job = self.model.jobs.get(f"{chosen[0]}~{chosen[1]}")
+        if job is not None and not self.model.is_hidden(job):
+            self.check_found(job)
 
-    @precondition(lambda self: self.model.sessions)
     @rule(number=picks)
+    @when(lambda self: self.model.sessions)
     def renew(self, number: int) -> None:
         self.do(self.renew_op(self.pick_session(number)))
 
@@ -473,19 +499,19 @@ class QueueMachine(RuleBasedStateMachine):
     def reclaim(self) -> None:
         self.do(self.reclaim_op())
 
-    @precondition(lambda self: self.model.sessions)
     @rule(number=picks)
+    @when(lambda self: self.model.sessions)
     def close(self, number: int) -> None:
         self.do(self.close_op(self.pick_session(number)), replay=True)
 
-    @precondition(lambda self: self.leases)
     @rule(number=picks)
+    @when(lambda self: self.leases)
     def audit(self, number: int) -> None:
         (session, fence), _ = self.pick_lease(number)
         self.do(self.audit_op(session, fence), replay=True)
 
-    @precondition(lambda self: self.leases and self.model.sessions)
     @rule(number=picks)
+    @when(lambda self: self.leases and self.model.sessions)
     def audit_late(self, number: int) -> None:
         """An audit that arrives after the session has fetched again."""
         (session, fence), _ = self.pick_lease(number)
@@ -493,8 +519,8 @@ class QueueMachine(RuleBasedStateMachine):
         self.do(self.fetch_op(session, 3))
         self.do(op)
 
-    @precondition(lambda self: self.model.sessions)
     @rule(survivors=picks)
+    @when(lambda self: self.model.sessions)
     def let_sessions_die(self, survivors: int) -> None:
         """Some sessions are not renewed, while the server and others live on."""
         for _ in range(4):
@@ -503,6 +529,11 @@ class QueueMachine(RuleBasedStateMachine):
                 if survivors >> position & 1:
                     self.do(self.renew_op(session))
             self.do(self.reclaim_op())
+
+    @rule()
+    def let_history_age(self) -> None:
+        self.pass_time(ENDED_KEEP_MS + 1)
+        self.trim()
 
     @rule()
     def trim(self) -> None:
@@ -514,8 +545,8 @@ class QueueMachine(RuleBasedStateMachine):
 
         self.do(Op(lambda batch: batch.trim(QUEUE), apply), replay=False)
 
-    @precondition(lambda self: len(self.leases) > 1)
     @rule(numbers=st.tuples(picks, picks), kinds=st.tuples(st.integers(0, 6), st.integers(0, 6)), part=picks)
+    @when(lambda self: len(self.leases) > 1)
     def race(self, numbers: tuple[int, int], kinds: tuple[int, int], part: int) -> None:
         """Two clients send at the same time: what comes out is what one of the two orders gives."""
         ops = [self.any_op(kind, number, part) for kind, number in zip(kinds, numbers, strict=True)]
@@ -577,10 +608,11 @@ class QueueMachine(RuleBasedStateMachine):
         assert allowed, f"{answer} although {job.status}"
         return answer
 
-    @precondition(lambda self: self.model.jobs)
     @rule(number=picks)
+    @when(lambda self: self.model.jobs)
     def cancel(self, number: int) -> None:
-        job = self.pick(number)
+        executing = self.model.in_status("executing")
+        job = executing[number % len(executing)] if executing and number % 3 else self.pick(number)
         if job is None:
             return
         status = self.operations.cancel(job.id)
@@ -595,8 +627,8 @@ class QueueMachine(RuleBasedStateMachine):
             assert self.operations.cancel(job.id) == status
             assert self.stored() == before
 
-    @precondition(lambda self: self.model.jobs)
     @rule(number=picks, delay_ms=delays)
+    @when(lambda self: self.model.jobs)
     def reschedule(self, number: int, delay_ms: int) -> None:
         job = self.pick(number)
         if job is None:
@@ -608,8 +640,8 @@ class QueueMachine(RuleBasedStateMachine):
             self.model.put_in_line([job], self.clock.now_ms + delay_ms, "scheduled")
             assert answer == job.status
 
-    @precondition(lambda self: self.model.jobs)
     @rule(number=picks)
+    @when(lambda self: self.model.jobs)
     def retry(self, number: int) -> None:
         job = self.pick(number)
         if job is None:
@@ -619,8 +651,8 @@ class QueueMachine(RuleBasedStateMachine):
         if job.status == "failed":
             self.model.put_in_line([job], 0, "scheduled")
 
-    @precondition(lambda self: self.model.jobs)
     @rule(number=picks, priority=priorities)
+    @when(lambda self: self.model.jobs)
     def prioritize(self, number: int, priority: int) -> None:
         job = self.pick(number)
         if job is None:
@@ -631,8 +663,8 @@ class QueueMachine(RuleBasedStateMachine):
             self.model.leave_chunk(job)
             job.priority = priority
 
-    @precondition(lambda self: self.model.jobs)
     @rule(number=picks)
+    @when(lambda self: self.model.jobs)
     def destroy(self, number: int) -> None:
         job = self.pick(number)
         if job is None:
@@ -660,21 +692,21 @@ class QueueMachine(RuleBasedStateMachine):
             self.queue.pause()
             self.model.paused = True
 
-    @precondition(lambda self: self.model.paused)
     @rule()
+    @when(lambda self: self.model.paused)
     def resume(self) -> None:
         self.queue.resume()
         self.model.paused = False
 
     # What happens anyway.
 
-    @rule(by_ms=st.sampled_from((1, 50, 300, 600, 1_100, 4_000, 25_000)))
+    @rule(by_ms=st.sampled_from((1, 50, 300, 300, 700, 4_000, 16_000)))
     def pass_time(self, by_ms: int) -> None:
         self.clock.advance(by_ms)
         self.model.now_ms = self.clock.now_ms
 
-    @precondition(lambda self: self.sent)
     @rule(number=picks)
+    @when(lambda self: self.sent)
     def replay(self, number: int) -> None:
         """Any earlier call, sent again as it was."""
         self.again(self.sent[number % len(self.sent)])
@@ -714,16 +746,19 @@ class QueueMachine(RuleBasedStateMachine):
                 assert places == sorted(places, reverse=reverse)
         same("listed jobs", listed, {job.id: job.status for job in self.model.visible()})
 
-    @precondition(lambda self: self.model.jobs)
     @rule(number=picks)
+    @when(lambda self: self.model.jobs)
     def find(self, number: int) -> None:
         job = self.pick(number)
         if job is not None:
-            found = self.operations.find(job.id)
-            assert (found.record.id, found.status, found.due_at_ms) == (job.id, job.status, job.due_ms)
+            self.check_found(job)
         for name in sorted(self.gone - {job.id for job in self.model.jobs.values()})[-3:]:
             with pytest.raises(JobNotFound):
                 self.operations.find(name)
+
+    def check_found(self, job: ModelJob) -> None:
+        found = self.operations.find(job.id)
+        assert (found.record.id, found.status, found.due_at_ms) == (job.id, job.status, job.due_ms)
 
     # What must be so after every step.
 
@@ -731,6 +766,11 @@ class QueueMachine(RuleBasedStateMachine):
     def all_is_as_the_model_says(self) -> None:
         type(self).steps += 1
         self.compare(take_snapshot(self.redis, self.keys))
+
+    @invariant()
+    def fsck_finds_nothing(self) -> None:
+        report = Fsck(lambda: self.store, QUEUE).check()
+        assert report.status == "clean", report
 
     def compare(self, snapshot: Snapshot) -> None:
         """The invariants hold in the snapshot, and it is what the model says."""

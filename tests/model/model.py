@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 LEASE_MS = 1_000
 #: History: finished jobs kept, failed and cancelled ones each, and for how long the latter are.
-FINISHED_KEEP = 30
-ENDED_KEEP = 12
+FINISHED_KEEP = 6
+ENDED_KEEP = 4
 ENDED_KEEP_MS = 20_000
 #: What one call forgets at most, as `trim` is called.
 TRIM_LIMIT = 500

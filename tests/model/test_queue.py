@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(0)
 
 #: Steps of one run, and runs.
 STEPS = int(os.environ.get("FASTJOBS_MODEL_STEPS", "50"))
-RUNS = int(os.environ.get("FASTJOBS_MODEL_RUNS", "60"))
+RUNS = int(os.environ.get("FASTJOBS_MODEL_RUNS", "250"))
 
 
 @pytest.fixture(scope="module", autouse=True)

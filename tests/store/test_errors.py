@@ -155,6 +155,12 @@ def _calls(queue: QueueUnderTest) -> dict[str, Callable[[], object]]:
         getattr(batch, script)(queue.name, *args, **options)
         return batch.run()
 
+    def amend() -> object:
+        ((stillness, *_),) = queue.store.batch().survey(queue.name, "stats", b"0", 1, 0).run()
+        (after,) = call("amend", stillness, [], [("set_hash", "stats", b"moves", b"7")])
+        assert after, "it was refused"
+        return after
+
     queue.enqueue(6, chunk_id="chunk")
     queue.enqueue(chunk_id="due", delay_ms=60_000)
     held = queue.fetch(queue.open("live"), 3)
@@ -191,6 +197,7 @@ def _calls(queue: QueueUnderTest) -> dict[str, Callable[[], object]]:
         "resume_recurring": lambda: call("resume_recurring", tick, queue.server_ms()),
         "define_recurring": lambda: call("define_recurring", replace(tick, version=9), 1),
         "cancel_recurring": lambda: call("cancel_recurring", "tick"),
+        "amend": amend,
     }
 
 
@@ -309,8 +316,8 @@ def test_a_user_without_rights_is_told_so_and_nothing_is_written(
 
 
 def test_these_are_all_scripts(hurt: QueueUnderTest) -> None:
-    """A new script is to be added above; `find` and `page` only read."""
-    assert {*_calls(hurt), "find", "page"} == set(NAMES)
+    """A new script is to be added above; the others only read."""
+    assert {*_calls(hurt), "find", "page", "survey"} == set(NAMES)
 
 
 def test_all_keys_of_a_queue_share_one_hash_tag() -> None:

@@ -401,3 +401,14 @@ def test_a_page_that_ends_before_a_job_that_left_its_chunk_hides_none_that_staye
         if cursor is None:
             break
     assert sorted(listed) == sorted([second, third, *(f"{first}~{index}" for index in range(5))])
+
+
+def test_when_one_finished_job_of_a_chunk_is_destroyed_the_others_are_still_found(queue: QueueUnderTest) -> None:
+    chunk_id = queue.seed_finished(3)
+    operations = Operations(queue.store, "notes")
+    for index in (1, 0):
+        operations.destroy(f"{chunk_id}~{index}")
+        assert [queue.status(chunk_id, at) for at in range(index)] == ["finished"] * index
+        assert queue.status(chunk_id, 2) == "finished"
+    operations.reschedule(f"{chunk_id}~2")
+    assert queue.counts() == {"queued": 1}

@@ -25,7 +25,7 @@ LAYERS = [
     ["embedded", "urls", "locators", "connection", "cluster", "routing", "endpoint", "store"],
     ["sending", "found"],
     ["listing", "queues", "totals", "workers"],
-    ["operations"],
+    ["operations", "fsck", "doctor"],
     ["producer", "buffering", "inspection", "recurring_jobs", "worker"],
     ["jobtypes", "app", "loader"],
     ["__init__"],

@@ -18,6 +18,8 @@ end
 local function cut_history(keys, id, index)
   local mark = read_marks(keys.marks, id)
   if not mark.exists then
+    -- The chunk has ended and is kept, or its history could not be cut; for how long, the log knows.
+    mark.keep_ms = 1
     mark.finished = finished_number(redis.call('HGET', keys.finished, id))
   end
   local logged = string.format('%d %s', mark.finished, id)
