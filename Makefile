@@ -9,7 +9,7 @@ CORE := fastjobs/_core.pyx $(wildcard fastjobs/core/*.pxi)
 BUILT_FROM := pyproject.toml setup.py $(CORE)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build demo test test-redis test-chaos chaos chaos-calm model sanitize leaks fuzz fuzz-quick lint format types bench bench-quick bench-guard bench-peers clean
+.PHONY: help venv build demo test test-redis test-distributed test-chaos chaos chaos-calm model sanitize leaks fuzz fuzz-quick lint format types bench bench-quick bench-guard bench-peers clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -40,8 +40,11 @@ demo: $(VENV)/embedded.stamp ## Run a million jobs and a job per file of the sta
 test: $(VENV)/dev.stamp ## Run the tests on the embedded server's binary.
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-redis: $(VENV)/dev.stamp ## Run the same tests on the redis-server of this machine.
-	FASTJOBS_TEST_SERVER=redis-server $(BIN)/python -m pytest $(PYTEST_ARGS)
+test-redis: $(VENV)/dev.stamp ## Run them on the redis-server of this machine; whether the model notices mutants is asked once.
+	FASTJOBS_TEST_SERVER=redis-server $(BIN)/python -m pytest --ignore tests/model/test_mutations.py $(PYTEST_ARGS)
+
+test-distributed: $(VENV)/dev.stamp ## Run all tests with several servers and machines: a cluster, Sentinels, TLS, networks.
+	$(BIN)/python -m pytest tests/distributed -m 'slow or not slow' $(PYTEST_ARGS)
 
 # `make model` runs for an hour unless told otherwise.
 model: $(VENV)/dev.stamp ## Run the state machines with random seeds for MINUTES=60.

@@ -20,6 +20,7 @@ from fastjobs.job import Job, JobIds, Status
 from fastjobs.jobtypes import JobType
 from fastjobs.names import check_name
 from fastjobs.options import Options, check_priority, read_limits, seconds
+from fastjobs.partitions import Partitioner
 from fastjobs.producer import Call, Producer
 from fastjobs.progress import progress_bar
 from fastjobs.queues import Queue
@@ -72,10 +73,12 @@ class FastJobs:
         self.registry = Registry()
         #: Where the server is.
         self.endpoint = Endpoint(self.config)
-        self._producer = Producer(self.endpoint.connect, self.config)
+        #: Chooses the partitions of jobs.
+        self.partitioner = Partitioner(self.config)
+        self._producer = Producer(self.endpoint, self.config, self.partitioner)
         self._buffer: Buffer | None = None
         #: Looks jobs up.
-        self.jobs = Jobs(self._producer.store, self.registry)
+        self.jobs = Jobs(self._producer.store, self.registry, self.partitioner)
         #: Finds and lists recurring jobs.
         self.recurring = RecurringJobs(self._producer.store, self.jobs)
         #: Looks workers up.
@@ -235,7 +238,7 @@ class FastJobs:
         if self._buffer is not None:
             raise ConfigError("this app is buffered already")
         seconds("linger_ms", linger_ms)
-        buffer = Buffer(lambda: Store(self.endpoint.connect(), self.config), self.config, linger_ms)
+        buffer = Buffer(lambda: Store(self.endpoint.connect(), self.config), self.config, self.partitioner, linger_ms)
         buffer.start()
         self._buffer = buffer
         try:
@@ -248,8 +251,10 @@ class FastJobs:
         """Stores one call; see `JobType.enqueue`."""
         job_type, options, line, args, kwargs = call
         if self._buffer is not None and options.job_id is None:
-            return Job(self.jobs, self._buffer.add(line, job_type, options, args, kwargs), line.queue)
-        job = Job(self.jobs, self._producer.enqueue(call), line.queue)
+            buffered = self._buffer.add(line, job_type, options, args, kwargs)
+            return Job(self.jobs, buffered, buffered.partition)
+        partition, job_id = self._producer.enqueue(call)
+        job = Job(self.jobs, job_id, partition)
         job.type, job.priority = call.job_type.name, line.priority
         job.args, job.kwargs = list(call.args), dict(call.kwargs or {})
         if call.options.delay_ms or call.options.due_at_ms:

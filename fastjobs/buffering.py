@@ -13,11 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 from fastjobs import errors
-from fastjobs._core import ChunkWriter, new_id
+from fastjobs._core import ChunkWriter
 from fastjobs.config import Config
 from fastjobs.options import Options, now_ms
+from fastjobs.partitions import Partitioner
 from fastjobs.registry import RegisteredType
-from fastjobs.sending import Line, Sending
+from fastjobs.sending import Line, Place, Sending, new_place
 from fastjobs.store import Store
 
 #: Full chunks that may wait to be sent; beyond that, enqueuing waits.
@@ -35,19 +36,23 @@ class BufferedId:
 
     def __str__(self) -> str:
         # Until the chunk is closed nobody knows whether it has one job; `<id>~0` finds that one, too.
-        if self._chunk.closed_with == 1:
-            return self._chunk.chunk_id
-        return f"{self._chunk.chunk_id}~{self._position}"
+        chunk_id = self._chunk.place.chunk_id
+        return chunk_id if self._chunk.closed_with == 1 else f"{chunk_id}~{self._position}"
+
+    @property
+    def partition(self) -> str:
+        """The partition its chunk goes to."""
+        return self._chunk.place.partition
 
 
 class _OpenChunk:
     """A chunk that is being filled."""
 
-    __slots__ = ("chunk_id", "closed_with", "line", "opened_at", "writer")
+    __slots__ = ("closed_with", "line", "opened_at", "place", "writer")
 
-    def __init__(self, line: Line, writer: ChunkWriter) -> None:
+    def __init__(self, line: Line, place: Place, writer: ChunkWriter) -> None:
         self.line = line
-        self.chunk_id = new_id()
+        self.place = place
         self.writer = writer
         self.opened_at = time.monotonic()
         #: Number of its jobs, once it is closed.
@@ -64,14 +69,18 @@ class Buffer:
     Args:
         connect: makes a store over a connection of its own.
         config: the app's settings.
+        partitioner: chooses the partitions of chunks.
         linger_ms: how long a job waits for others, in milliseconds.
     """
 
-    def __init__(self, connect: Callable[[], Store], config: Config, linger_ms: float) -> None:
+    def __init__(
+        self, connect: Callable[[], Store], config: Config, partitioner: Partitioner, linger_ms: float
+    ) -> None:
         self._store = connect()
+        self._partitioner = partitioner
         self._config = config
         self._linger_s = linger_ms / 1000
-        self._known_queues: set[str] = set()
+        self._known_partitions: set[str] = set()
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._open: dict[Line, _OpenChunk] = {}
@@ -156,7 +165,7 @@ class Buffer:
             writer = self._writers.pop()
         else:
             writer = ChunkWriter(self._config.max_payload_bytes, self._config.compress_min_bytes)
-        chunk = self._open[line] = _OpenChunk(line, writer)
+        chunk = self._open[line] = _OpenChunk(line, new_place(self._partitioner, line), writer)
         if len(self._open) == 1:
             self._changed.notify_all()
         return chunk
@@ -208,10 +217,10 @@ class Buffer:
 
     def _send(self, batch: list[tuple[_OpenChunk, bytes]]) -> errors.FastJobsError | None:
         """Sends chunks; returns what went wrong."""
-        sending = Sending(self._store, self._known_queues)
+        sending = Sending(self._store, self._known_partitions)
         try:
             for chunk, blob in batch:
-                sending.send(chunk.line, chunk.chunk_id, chunk.closed_with, blob)
+                sending.send(chunk.line, chunk.place, chunk.closed_with, blob)
             sending.finish()
         except errors.FastJobsError as error:
             return error

@@ -20,6 +20,8 @@ from fastjobs.names import check_name
 DURABILITIES = ("fire", "fsync", "replicated")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
+#: Workers look at each partition: more than a few per server of a cluster gain nothing.
+MAX_PARTITIONS = 1024
 _DAY_S = 86_400.0
 
 
@@ -35,7 +37,9 @@ def mask_url(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     credentials, at, place = rest.rpartition("@")
     place, question, options = place.partition("?")
-    shown = "&".join("password=***" if option.startswith("password=") else option for option in options.split("&"))
+    shown = "&".join(
+        f"{option.partition('=')[0]}=***" if "password=" in option else option for option in options.split("&")
+    )
     user, colon, _ = credentials.partition(":")
     return f"{scheme}{separator}{user}{':***' if colon else ''}{at}{place}{question}{shown}"
 
@@ -107,12 +111,24 @@ class Config:
     deaf_after_s: float = 60.0
     #: How long to wait for a connection or a reply, in seconds.
     socket_timeout_s: float = 5.0
+    #: Partitions of each queue, over which its jobs are spread: on a cluster, each can be on another node.
+    partitions: int = 1
+    #: The same for single queues.
+    queue_partitions: dict[str, int] | None = None
 
     def __post_init__(self) -> None:
         check_name("namespace", self.namespace)
         if self.durability not in DURABILITIES:
             raise ConfigError(f"durability={self.durability!r}: use one of {', '.join(DURABILITIES)}")
         _check_ranges(self, _CONFIG_RANGES)
+        for queue, number in (self.queue_partitions or {}).items():
+            check_name("queue", queue)
+            if not 1 <= number <= MAX_PARTITIONS:
+                raise ConfigError(f"queue_partitions: {queue}={number!r} is out of range: 1 to {MAX_PARTITIONS}")
+
+    def partitions_of(self, queue: str) -> int:
+        """Returns how many partitions a queue has."""
+        return (self.queue_partitions or {}).get(queue, self.partitions)
 
     @property
     def finished_keep_ms(self) -> int:
@@ -185,6 +201,7 @@ _CONFIG_RANGES: dict[str, tuple[float, float]] = {
     "timeout_grace_s": (0.01, 86_400),
     "deaf_after_s": (2, 86_400),
     "socket_timeout_s": (0.01, 3600),
+    "partitions": (1, MAX_PARTITIONS),
 }
 _WORKER_RANGES: dict[str, tuple[float, float]] = {
     "processes": (1, 1024),
@@ -247,6 +264,13 @@ def _queues(value: Any) -> tuple[QueueChoice, ...]:
     return parse_queues(",".join(names)) if names else ()
 
 
+def _partition_numbers(value: Any) -> dict[str, int]:
+    """Reads `a:4,b:2`, or a table of that."""
+    if isinstance(value, str):
+        value = dict(item.strip().rsplit(":", 1) for item in value.split(",") if item.strip())
+    return {str(queue): _integer(number) for queue, number in value.items()}
+
+
 #: Annotation of a field -> how to read it, and what to call that in an error.
 _READERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "int": (_integer, "an integer"),
@@ -254,6 +278,7 @@ _READERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "bool": (_flag, "true or false"),
     "str": (_text, "text"),
     "str | None": (_text, "text"),
+    "dict[str, int] | None": (_partition_numbers, "numbers such as a:4,b:2"),
     "tuple[QueueChoice, ...]": (_queues, "queues such as a,b or a:3,b:1"),
 }
 
@@ -312,7 +337,7 @@ def _resolve(kind: type[Any], explicit: Mapping[str, Any]) -> dict[str, Any]:
         read, expected = _READERS[str(item.type)]
         try:
             values[item.name] = read(value)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, AttributeError):
             shown = "***" if item.name == "url" else repr(value)
             raise ConfigError(f"{source}={shown}: expected {expected}") from None
     return values

@@ -15,15 +15,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import redis
-from redis.backoff import NoBackoff
-from redis.connection import AbstractConnection, ConnectionPool
-from redis.retry import Retry
+from redis.connection import AbstractConnection
 
 from fastjobs import errors
 from fastjobs._core import NOT_READY, ReplyError, ReplyReader
+from fastjobs.locators import Locator, locate
 from fastjobs.scripts import all_scripts
 
 #: Bytes asked for per read; a reply of a thousand small jobs fits.
@@ -62,36 +60,6 @@ def classify(message: str) -> errors.StoreError:
     if "max number of clients" in message:
         return errors.Unavailable(message)
     return errors.StoreError(message)
-
-
-def _connection_url(url: str) -> str:
-    """redis-py knows `redis`, `rediss` and `unix`; `valkey` is the same protocol."""
-    parts = urlsplit(url)
-    scheme = {"valkey": "redis", "valkeys": "rediss"}.get(parts.scheme, parts.scheme)
-    if scheme not in {"redis", "rediss", "unix"}:
-        raise errors.ConfigError(
-            f"server URL scheme {parts.scheme!r} is not supported; use redis://, rediss://, valkey:// or unix://"
-        )
-    return urlunsplit(parts._replace(scheme=scheme)) if scheme != parts.scheme else url
-
-
-def _make_connection(url: str, timeout_s: float) -> AbstractConnection:
-    try:
-        pool = ConnectionPool.from_url(
-            _connection_url(url),
-            protocol=2,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-        )
-    except ValueError:
-        # What the library says may contain a piece of the password.
-        raise errors.ConfigError(
-            "the server URL is not usable; use redis://user:password@host:port/database, with special characters"
-            " of the password percent-encoded"
-        ) from None
-    connection: AbstractConnection = pool.connection_class(**pool.connection_kwargs)
-    return connection
 
 
 def _let_kernel_time_out(connected: socket.socket, timeout_s: float) -> bool:
@@ -151,16 +119,20 @@ class Client:
     its parent, it makes its own.
 
     Args:
-        url: `redis://`, `rediss://`, `valkey://` or `unix://`.
+        server: its URL, or what finds it; of a cluster's URL any node.
         timeout_s: seconds until a connect or a reply is given up.
         revive: called before connecting again when the server does not answer; None = nothing can be done.
     """
 
-    def __init__(self, url: str, timeout_s: float = 5.0, revive: Callable[[], object] | None = None) -> None:
-        self._url = url
+    def __init__(
+        self, server: str | Locator, timeout_s: float = 5.0, revive: Callable[[], object] | None = None
+    ) -> None:
+        self._locator = locate(server) if isinstance(server, str) else server
         self._timeout_s = timeout_s
         self._revive = revive
-        self._connection = _make_connection(url, timeout_s)
+        self._connection: AbstractConnection | None = None
+        #: Counts the connections: what was written over one and what over the next may be in different servers.
+        self.generation = 0
         self._socket: socket.socket | None = None
         self._reader = ReplyReader()
         self._pid = 0
@@ -192,21 +164,40 @@ class Client:
             raise errors.AccessDenied(str(error)) from error
         except (redis.exceptions.RedisError, OSError) as error:
             raise errors.Unavailable(f"no connection to the server: {error}") from error
+        assert self._connection is not None
         connected = self._connection._sock
         assert isinstance(connected, socket.socket)
         self._kernel_timeouts = _let_kernel_time_out(connected, self._timeout_s)
         self._socket = connected
         self._pid = os.getpid()
+        self._check_role()
         self.load_scripts()
 
     def _connect(self) -> None:
         try:
-            self._connection.connect()
+            self._open()
         except (redis.exceptions.ConnectionError, OSError):
             if self._revive is None:
                 raise
             self._revive()
-            self._connection.connect()
+            self._open()
+
+    def _open(self) -> None:
+        # Made anew each time: another server may have become the one that is meant.
+        self._connection = self._locator.connection(self._timeout_s)
+        self._connection.connect()
+
+    def _check_role(self) -> None:
+        """Refuses a server that has just become a replica: it would answer, and out of date."""
+        if not self._locator.wants_master:
+            return
+        (reply,) = self.receive(self.send(b"*1\r\n$4\r\nROLE\r\n", 1))
+        if isinstance(reply, ReplyError):
+            self.close()
+            raise classify(reply.message)
+        if reply[0] != b"master":
+            self.close()
+            raise errors.Unavailable(f"the server that should be the master is a {reply[0].decode()}")
 
     def load_scripts(self) -> None:
         """Makes sure the server knows every script; a pipelined EVALSHA has no fallback of its own.
@@ -301,13 +292,19 @@ class Client:
         poll.register(self._socket, select.POLLIN)
         return bool(poll.poll(timeout_s * 1000))
 
+    @property
+    def peer(self) -> tuple[str, int]:
+        """Host and port of the server, as they were connected to; ("", 0) for a unix socket."""
+        return getattr(self._connection, "host", ""), getattr(self._connection, "port", 0)
+
     def fileno(self) -> int:
         """The socket's descriptor, or -1 when not connected."""
         return -1 if self._socket is None else self._socket.fileno()
 
     def close(self) -> None:
         """Closes the connection; the next use opens it again."""
-        if self._pid == os.getpid():
+        # After a fork, redis-py closes the parent's socket here without shutting the connection down.
+        if self._connection is not None:
             self._connection.disconnect()
         self._forget()
 
@@ -316,10 +313,10 @@ class Client:
             raise errors.ConnectionLost("the connection was closed before the reply came")
 
     def _forget(self) -> None:
-        if self._socket is not None and self._pid != os.getpid():
-            # The parent goes on using its socket: drop ours without shutting the connection down.
-            self._connection = _make_connection(self._url, self._timeout_s)
+        # Only dropped, not shut down: after a fork, the parent goes on using it.
+        self._connection = None
         self._socket = None
+        self.generation += 1
         self._reader = ReplyReader()
         for expected in self._expected:
             expected.lost = True

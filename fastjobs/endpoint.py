@@ -5,8 +5,13 @@ from __future__ import annotations
 import threading
 
 from fastjobs import embedded
+from fastjobs.cluster import Cluster, SlotOwner, slot_of
 from fastjobs.config import Config
 from fastjobs.connection import Client
+from fastjobs.urls import Servers, read_url
+
+#: Longer than a failover takes with the servers' usual settings.
+_PATIENCE_S = 20.0
 
 
 class Endpoint:
@@ -34,12 +39,37 @@ class Endpoint:
                 self._url = embedded.start().url
             return self._url
 
-    def connect(self, timeout_s: float | None = None) -> Client:
-        """Returns a new connection, opened at its first use.
+    @property
+    def patience_s(self) -> float:
+        """How long a look-up waits, in seconds, until other servers have taken over; 0 where there are none."""
+        return 0.0 if self._servers().kind == "single" else _PATIENCE_S
+
+    def connect(self, timeout_s: float | None = None) -> Client | Cluster:
+        """Returns a new connection, or those to a cluster, opened at their first use.
 
         Args:
-            timeout_s: seconds until a connect or a reply is given up; None = `socket_timeout_s`.
+            timeout_s: seconds until a connect or a reply is given up; None = as the URL says, or `socket_timeout_s`.
         """
+        servers = self._servers()
+        if timeout_s is None:
+            timeout_s = self._config.socket_timeout_s if servers.timeout_s is None else servers.timeout_s
+        if servers.kind == "cluster":
+            return Cluster(servers, self.url, timeout_s)
         # An embedded server that died is started again by whoever needs it next.
         revive = embedded.start if self._config.url is None else None
-        return Client(self.url, self._config.socket_timeout_s if timeout_s is None else timeout_s, revive)
+        return Client(self.url, timeout_s, revive)
+
+    def connect_beside(self, known: Client | Cluster, key: bytes, timeout_s: float) -> Client:
+        """Returns a connection of its own to the server of a key.
+
+        Args:
+            known: what the thread uses otherwise: it knows where keys are.
+            key: which key.
+            timeout_s: seconds until a connect or a reply is given up.
+        """
+        if isinstance(known, Cluster):
+            return Client(SlotOwner(known, self._servers(), slot_of(key)), timeout_s)
+        return Client(self.url, timeout_s, embedded.start if self._config.url is None else None)
+
+    def _servers(self) -> Servers:
+        return read_url(self.url)

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from fastjobs.errors import ConfigError, JobNotFound
 from fastjobs.found import address, fill
 from fastjobs.job import Job, Status, instant
-from fastjobs.keys import queues_key
 from fastjobs.listing import ListedJob, Listing
 from fastjobs.names import check_name
 from fastjobs.operations import Add, Operations, listed
 from fastjobs.options import Options, check_priority
+from fastjobs.partitions import Partitioner, partition_name, partition_order, queue_of
 from fastjobs.recurring import Definition
 from fastjobs.registry import Registry
 from fastjobs.store import Store
@@ -39,17 +39,22 @@ class Jobs:
     Args:
         store: gives the calling thread's store.
         registry: the app's job types; a job is found without its type, it only says less then.
+        partitioner: knows in which partition a job probably is.
     """
 
-    def __init__(self, store: Callable[[], Store], registry: Registry) -> None:
+    def __init__(self, store: Callable[[], Store], registry: Registry, partitioner: Partitioner) -> None:
         self._store = store
         self._registry = registry
+        self._partitioner = partitioner
 
     def queues(self) -> list[str]:
         """Returns the names of all queues that were ever used, in alphabetical order."""
-        store = self._store()
-        (names,) = store.batch().command("SMEMBERS", queues_key(store.config.namespace)).run()
-        return sorted(name.decode() for name in names)
+        return list(self._store().partitions())
+
+    def partitions(self, queue: str | None = None) -> list[str]:
+        """Returns the partitions of a queue, or (None) of all that were ever used, in order."""
+        queues = None if queue is None else [check_name("queue", queue)]
+        return [name for names in self._store().partitions(queues).values() for name in names]
 
     def counts(self, queues: Sequence[str] | None = None) -> dict[str, dict[Status, int]]:
         """Returns how many jobs each queue has in each status; exact, and O(1) per queue.
@@ -58,16 +63,18 @@ class Jobs:
             queues: which; None = all.
         """
         store = self._store()
-        names = self.queues() if queues is None else list(queues)
-        if not names:
+        partitions = store.partitions(queues)
+        if not partitions:
             return {}
         batch = store.batch()
-        for queue in names:
-            batch.command("HMGET", store.keys(queue).stats, *(status.value for status in Status))
-        return {
-            queue: {status: int(number or 0) for status, number in zip(Status, reply, strict=True)}
-            for queue, reply in zip(names, batch.run(), strict=True)
-        }
+        names = [name for names in partitions.values() for name in names]
+        for name in names:
+            batch.command("HMGET", store.keys(name).stats, *(status.value for status in Status))
+        counts = {queue: dict.fromkeys(Status, 0) for queue in partitions}
+        for name, reply in zip(names, batch.run(), strict=True):
+            for status, number in zip(Status, reply, strict=True):
+                counts[queue_of(name)][status] += int(number or 0)
+        return counts
 
     def count(self, status: Status, *, queue: str | None = None, type: str | None = None) -> int:
         """Returns how many jobs have a status; exact, and O(1) per queue.
@@ -83,7 +90,7 @@ class Jobs:
         status = Status(status)
         if type is not None and status not in _COUNTED_BY_TYPE:
             raise ConfigError(f"{status} jobs are not counted by type: give the type a queue of its own, or list them")
-        names = self.queues() if queue is None else [check_name("queue", queue)]
+        names = self.partitions(queue)
         if not names:
             return 0
         store = self._store()
@@ -102,16 +109,29 @@ class Jobs:
         Raises:
             JobNotFound: there is none, or its history was trimmed.
         """
-        store = self._store()
         where = address(job_id)
-        names = self.queues() if queue is None else [check_name("queue", queue)]
-        batch = store.batch()
-        for name in names:
+        queues = self.queues() if queue is None else [check_name("queue", queue)]
+        likely = [partition_name(name, self._partitioner.of_id(name, where.chunk_id)) for name in queues]
+        found = self._find_in(likely, job_id)
+        if found is None and queues:
+            # It may have been stored when there were fewer partitions, or have been given a partition by its key.
+            partitions = [name for names in self._store().partitions(queues).values() for name in names]
+            found = self._find_in([name for name in partitions if name not in likely], job_id)
+        if found is None:
+            raise JobNotFound(job_id)
+        return found
+
+    def _find_in(self, partitions: Sequence[str], job_id: str) -> Job | None:
+        if not partitions:
+            return None
+        where = address(job_id)
+        batch = self._store().batch()
+        for name in partitions:
             batch.find(name, where)
-        for name, found in zip(names, batch.run() if names else [], strict=True):
+        for name, found in zip(partitions, batch.run(), strict=True):
             if found is not None:
                 return self._handle(name, listed(job_id, found))
-        raise JobNotFound(job_id)
+        return None
 
     def list(
         self,
@@ -126,7 +146,7 @@ class Jobs:
 
         Args:
             status: which.
-            queue: of this queue; None = of all, one queue after the other.
+            queue: of this queue; None = of all, one queue after the other, and one partition after the other.
             limit: most jobs on the page, 1 to 1000.
             cursor: as the page before said.
             reverse: the other way round: the latest first.
@@ -168,32 +188,32 @@ class Jobs:
 
     def load(self, job: Job) -> None:
         """Fills a handle with what is stored; see `Job.refresh`."""
-        found = self.operations(job.queue).find(job.id)
+        found = self.operations(job.partition).find(job.id)
         fill(job, found.status, found.due_at_ms, found.record, self._registry)
 
     def cancel(self, job: Job) -> None:
         """See `Job.cancel`."""
-        job.status = self.operations(job.queue).cancel(job.id)
+        job.status = self.operations(job.partition).cancel(job.id)
 
     def reschedule(self, job: Job, at: datetime | None, delay: float | timedelta | None) -> None:
         """See `Job.reschedule`."""
         options = Options().with_(at=at, delay=delay)
-        job.status = self.operations(job.queue).reschedule(
+        job.status = self.operations(job.partition).reschedule(
             job.id, delay_ms=options.delay_ms, due_at_ms=options.due_at_ms
         )
 
     def retry(self, job: Job) -> None:
         """See `Job.retry`."""
-        job.status = self.operations(job.queue).retry(job.id)
+        job.status = self.operations(job.partition).retry(job.id)
 
     def set_priority(self, job: Job, priority: int) -> None:
         """See `Job.set_priority`."""
-        job.status = self.operations(job.queue).prioritize(job.id, check_priority(priority))
+        job.status = self.operations(job.partition).prioritize(job.id, check_priority(priority))
         job.priority = priority
 
     def destroy(self, job: Job) -> None:
         """See `Job.destroy`."""
-        self.operations(job.queue).destroy(job.id)
+        self.operations(job.partition).destroy(job.id)
 
     def next_time(self, job: Job) -> datetime | None:
         """See `Job.next_time`."""
@@ -208,13 +228,13 @@ class Jobs:
 
     # What selections call.
 
-    def operations(self, queue: str) -> Operations:
-        """Returns what acts on the jobs of a queue."""
-        return Operations(self._store(), queue)
+    def operations(self, partition: str) -> Operations:
+        """Returns what acts on the jobs of a partition."""
+        return Operations(self._store(), partition)
 
     def steps(self, status: Status, queue: str | None) -> Iterator[tuple[str, Sequence[ListedJob]]]:
-        """Yields the jobs with a status in steps of a bounded size, each of one queue."""
-        for name in self.queues() if queue is None else [queue]:
+        """Yields the jobs with a status in steps of a bounded size, each of one partition."""
+        for name in self.partitions(queue):
             listing = Listing(self._store(), name, status)
             cursor: str | None = None
             while True:
@@ -234,12 +254,12 @@ class Jobs:
     def _page(
         self, status: Status, queue: str | None, limit: int, cursor: str | None, *, reverse: bool
     ) -> tuple[Sequence[tuple[str, ListedJob]], str | None]:
-        """A page over one queue or all of them; its cursor is `<queue> <cursor in the queue>`."""
+        """A page over the partitions of one queue or of all; its cursor is `<partition> <cursor in it>`."""
         if type(limit) is not int or not 1 <= limit <= 1000:
             raise ConfigError(f"limit={limit!r}: use an integer from 1 to 1000")
-        names = self.queues() if queue is None else [check_name("queue", queue)]
+        names = self.partitions(queue)
         first, _, inner = (cursor or "").partition(" ")
-        names = [name for name in names if name >= first]
+        names = [name for name in names if partition_order(name) >= partition_order(first)]
         jobs: list[tuple[str, ListedJob]] = []
         for place, name in enumerate(names):
             listing = Listing(self._store(), name, status, reverse=reverse)
@@ -251,8 +271,8 @@ class Jobs:
                 return jobs, names[place + 1]
         return jobs, None
 
-    def _handle(self, queue: str, found: ListedJob) -> Job:
-        job = Job(self, found.record.id, queue)
+    def _handle(self, partition: str, found: ListedJob) -> Job:
+        job = Job(self, found.record.id, partition)
         fill(job, found.status, found.due_at_ms, found.record, self._registry)
         return job
 
@@ -304,8 +324,8 @@ class Selection:
             raise ConfigError(f"this operation is not for {self._status} jobs, but for {', '.join(applicable)}")
         changed = 0
         for status in applicable if self._status is None else (self._status,):
-            for queue, jobs in self._jobs.steps(status, self._queue):
-                operations = self._jobs.operations(queue)
+            for partition, jobs in self._jobs.steps(status, self._queue):
+                operations = self._jobs.operations(partition)
                 changed += operations.run_many(filter(self._fits, jobs), choose(operations))
                 if progress is not None:
                     progress(changed)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol, overload
 
+from fastjobs.partitions import queue_of
 from fastjobs.record import ErrorRecord, JobRecord
 from fastjobs.recurring import definition_of
 
@@ -108,7 +109,6 @@ class Job:
     """A handle of one job: what was known of it when it was enqueued, found or last refreshed.
 
     Attributes:
-        queue: the queue it is in.
         type: name of its job type.
         status: its status.
         args: positional arguments; None when the stored payload cannot be read.
@@ -142,10 +142,16 @@ class Job:
     worker: str | None = None
     errors: Sequence[ErrorRecord] = ()
 
-    def __init__(self, actions: JobActions, job_id: object, queue: str) -> None:
+    def __init__(self, actions: JobActions, job_id: object, partition: str) -> None:
         self._actions = actions
         self._id = job_id
-        self.queue = queue
+        #: The partition of the queue it is in, as `partitions.partition_name` writes it.
+        self.partition = partition
+
+    @property
+    def queue(self) -> str:
+        """The queue it is in."""
+        return queue_of(self.partition)
 
     @property
     def id(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 from fastjobs.context import Context
 from fastjobs.job import Job, JobIds
 from fastjobs.options import Options, seconds
+from fastjobs.partitions import Partitioner
 from fastjobs.producer import Call, line_of
 from fastjobs.recurring import MISSED_LIMIT, Cron, Every, Schedule
 from fastjobs.recurring_jobs import Recurring
@@ -21,6 +22,9 @@ R = TypeVar("R")
 
 class Enqueuer(Protocol):
     """What a job type needs of its app."""
+
+    #: Chooses the partitions of jobs with a `partition_key`.
+    partitioner: Partitioner
 
     def enqueue_call(self, call: Call) -> Job:
         """Stores one job."""
@@ -63,7 +67,7 @@ class JobType(Generic[P, R]):
         self._app = app
         self._registered = registered
         self._options = options or Options()
-        self._line = line_of(registered, self._options)
+        self._line = line_of(registered, self._options, app.partitioner)
         update_wrapper(self, registered.handler)
 
     @property
@@ -97,6 +101,7 @@ class JobType(Generic[P, R]):
         at: datetime | None = None,
         timeout: float | timedelta | None = None,
         expires: float | timedelta | datetime | None = None,
+        partition_key: str | None = None,
     ) -> JobType[P, R]:
         """Returns this type with options for its next calls.
 
@@ -111,6 +116,7 @@ class JobType(Generic[P, R]):
             timeout: how long a run may take, in seconds or as a timedelta; then `JobTimeout` is raised in the handler.
             expires: how long the job may wait for its start, in seconds or as a timedelta, counted from when it is
                 enqueued or due, or until when, an aware datetime; then it is cancelled. Further runs do not expire.
+            partition_key: in a queue of several partitions, jobs with the same key are in the same one, and in order.
 
         Raises:
             ConfigError: a value that cannot be used.
@@ -128,6 +134,7 @@ class JobType(Generic[P, R]):
             at=at,
             timeout=timeout,
             expires=expires,
+            partition_key=partition_key,
         )
         return JobType(self._app, self._registered, options)
 

@@ -43,6 +43,7 @@ class Options:
         timeout_ms: how long a run may take; None = the job type's.
         expires_ms: how long it may wait for its start, in milliseconds; None = the job type's.
         expires_at_ms: or until when, in milliseconds since 1970.
+        partition_key: jobs of a queue with the same key are in the same partition; None = in any.
     """
 
     queue: str | None = None
@@ -55,13 +56,14 @@ class Options:
     timeout_ms: int | None = None
     expires_ms: int | None = None
     expires_at_ms: int | None = None
+    partition_key: str | None = None
 
     def with_(self, **given: Any) -> Options:
         """Returns these options with some of them replaced.
 
         Args:
             given: queue, priority, retries, retry_delay, job_id, delay (seconds or timedelta), at (aware datetime),
-                timeout (seconds or timedelta), expires (seconds, timedelta or aware datetime).
+                timeout (seconds or timedelta), expires (seconds, timedelta or aware datetime), partition_key.
 
         Raises:
             ConfigError: an option that does not exist or a value that cannot be used.
@@ -169,6 +171,12 @@ def _read_expires(value: object) -> dict[str, int | None]:
     return {"expires_ms": _span_ms("expires", value), "expires_at_ms": None}
 
 
+def _read_partition_key(value: object) -> dict[str, str]:
+    if not isinstance(value, str):
+        raise ConfigError(f"partition_key={value!r}: use text")
+    return {"partition_key": value}
+
+
 def _span_ms(name: str, value: object) -> int:
     span_ms = math.ceil(seconds(name, value) * 1000)
     if span_ms == 0:
@@ -204,6 +212,7 @@ _READERS: dict[str, Any] = {
     "at": _read_at,
     "timeout": _read_timeout,
     "expires": _read_expires,
+    "partition_key": _read_partition_key,
 }
 #: What a worker has to know.
 _STORED = ("retries", "retry_delay", "timeout_ms", "expires_ms", "expires_at_ms")

@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, overload
 
 from fastjobs import errors
-from fastjobs._core import ChunkWriter, new_id
+from fastjobs._core import ChunkWriter
 from fastjobs.config import Config
-from fastjobs.connection import Client
+from fastjobs.endpoint import Endpoint
 from fastjobs.job import JobIds, job_id
 from fastjobs.options import Options, now_ms
+from fastjobs.partitions import Partitioner
 from fastjobs.registry import RegisteredType
-from fastjobs.sending import Line, Progress, Sending, send_one
+from fastjobs.sending import Line, Place, Progress, Sending, new_place, send_one
 from fastjobs.store import Store
 
 #: Chunks being filled at a time when calls of several queues, priorities or due times are mixed.
@@ -42,27 +43,29 @@ class _ThreadState(threading.local):
     writer: ChunkWriter | None = None
 
     def __init__(self) -> None:
-        self.known_queues: set[str] = set()
+        self.known_partitions: set[str] = set()
 
 
 class Producer:
     """Stores jobs. Safe for use by several threads at once, and after a fork.
 
     Args:
-        connect: makes a connection.
+        endpoint: where the server is.
         config: the app's settings.
+        partitioner: chooses the partitions of chunks.
     """
 
-    def __init__(self, connect: Callable[[], Client], config: Config) -> None:
-        self._connect = connect
+    def __init__(self, endpoint: Endpoint, config: Config, partitioner: Partitioner) -> None:
+        self._endpoint = endpoint
         self._config = config
+        self._partitioner = partitioner
         self._local = _ThreadState()
 
-    def enqueue(self, call: Call) -> str:
+    def enqueue(self, call: Call) -> Place:
         """Stores one job.
 
         Returns:
-            Its id.
+            Where; the chunk's id is the job's.
 
         Raises:
             PayloadError: its arguments cannot be stored.
@@ -80,9 +83,11 @@ class Producer:
         except BaseException:
             writer.clear()
             raise
-        chunk_id = call.options.job_id or new_id()
-        send_one(self.store(), local.known_queues, call.line, chunk_id, writer.finish(now_ms()))
-        return chunk_id
+        blob = writer.finish(now_ms())
+        line, job_id = call.line, call.options.job_id
+        place = self._sending().place_of(line, job_id) if job_id else new_place(self._partitioner, line)
+        send_one(self.store(), local.known_partitions, line, place, blob)
+        return place
 
     def enqueue_many(
         self,
@@ -109,7 +114,7 @@ class Producer:
             NotEnqueued: the server refused a chunk; `enqueued` tells what was stored before.
             EnqueueUnknown: the outcome of some is unknown.
         """
-        spread = _Spread(line_of(job_type, options), items, spread_ms, self._config.chunk_jobs)
+        spread = _Spread(line_of(job_type, options, self._partitioner), items, spread_ms, self._config.chunk_jobs)
         sending = self._sending(progress)
         ids = JobIds()
         iterator = iter(spread.items)
@@ -119,9 +124,10 @@ class Producer:
                 entry = writer.entry(job_type.name, options.stored)
                 ended = writer.fill(entry, iterator, spread.chunk_jobs, self._config.chunk_bytes)
                 if writer.count:
-                    n, chunk_id = writer.count, new_id()
-                    sending.send(spread.line(len(ids)), chunk_id, n, writer.finish(now_ms()))
-                    ids.add_chunk(chunk_id, n)
+                    n, line = writer.count, spread.line(len(ids))
+                    place = new_place(self._partitioner, line)
+                    sending.send(line, place, n, writer.finish(now_ms()))
+                    ids.add_chunk(place.chunk_id, n)
         sending.finish()
         return ids
 
@@ -131,7 +137,7 @@ class Producer:
         Jobs of one queue, priority and due time keep their order.
         """
         sending = self._sending(progress)
-        mix = _Mix(sending, self._config)
+        mix = _Mix(sending, self._config, self._partitioner)
         with _input_errors(sending, lambda: len(mix.ids)):
             for call in calls:
                 mix.add(call)
@@ -142,7 +148,8 @@ class Producer:
     def store(self) -> Store:
         """Returns this thread's store."""
         if self._local.store is None:
-            self._local.store = Store(self._connect(), self._config)
+            endpoint = self._endpoint
+            self._local.store = Store(endpoint.connect(), self._config, endpoint.patience_s)
         return self._local.store
 
     def close(self) -> None:
@@ -151,7 +158,7 @@ class Producer:
             self._local.store.client.close()
 
     def _sending(self, progress: Progress | None = None) -> Sending:
-        return Sending(self.store(), self._local.known_queues, progress)
+        return Sending(self.store(), self._local.known_partitions, progress)
 
     @contextmanager
     def _writer(self) -> Iterator[ChunkWriter]:
@@ -166,10 +173,12 @@ class Producer:
             self._local.writer = writer
 
 
-def line_of(job_type: RegisteredType, options: Options) -> Line:
+def line_of(job_type: RegisteredType, options: Options, partitioner: Partitioner) -> Line:
     """Returns where jobs of a type go with these options."""
     priority = job_type.priority if options.priority is None else options.priority
-    return Line(options.queue or job_type.queue, priority, options.delay_ms, options.due_at_ms)
+    queue, key = options.queue or job_type.queue, options.partition_key
+    partition = None if key is None else partitioner.of_key(queue, key)
+    return Line(queue, priority, options.delay_ms, options.due_at_ms, partition)
 
 
 class _Spread:
@@ -258,7 +267,7 @@ class MixedIds(Sequence[str]):
 
 class _OpenChunk(NamedTuple):
     line: Line
-    chunk_id: str
+    place: Place
     number: int
     writer: ChunkWriter
 
@@ -266,9 +275,10 @@ class _OpenChunk(NamedTuple):
 class _Mix:
     """Sorts calls into the chunks they can share."""
 
-    def __init__(self, sending: Sending, config: Config) -> None:
+    def __init__(self, sending: Sending, config: Config, partitioner: Partitioner) -> None:
         self._sending = sending
         self._config = config
+        self._partitioner = partitioner
         self._open: dict[Line, _OpenChunk] = {}
         self._writers: list[ChunkWriter] = []
         self.ids = MixedIds()
@@ -283,7 +293,9 @@ class _Mix:
             chunk = None
         new = chunk is None
         if chunk is None:
-            chunk = self._begin(line, call.options.job_id or new_id())
+            job_id = call.options.job_id
+            place = self._sending.place_of(line, job_id) if job_id else new_place(self._partitioner, line)
+            chunk = self._begin(line, place)
         entry = chunk.writer.entry(call.job_type.name, call.options.stored)
         chunk.writer.add(entry, call.args, call.kwargs)
         self.ids.add(chunk.number)
@@ -297,11 +309,11 @@ class _Mix:
         for chunk in list(self._open.values()):
             self._close(chunk)
 
-    def _begin(self, line: Line, chunk_id: str) -> _OpenChunk:
+    def _begin(self, line: Line, place: Place) -> _OpenChunk:
         if len(self._open) == _OPEN_CHUNKS:
             self._close(next(iter(self._open.values())))
         writer = self._writers.pop() if self._writers else _new_writer(self._config)
-        return _OpenChunk(line, chunk_id, self.ids.new_chunk(chunk_id), writer)
+        return _OpenChunk(line, place, self.ids.new_chunk(place.chunk_id), writer)
 
     def _is_full(self, chunk: _OpenChunk, call: Call) -> bool:
         writer = chunk.writer
@@ -317,5 +329,5 @@ class _Mix:
 
     def _send(self, chunk: _OpenChunk) -> None:
         n = chunk.writer.count
-        self._sending.send(chunk.line, chunk.chunk_id, n, chunk.writer.finish(now_ms()))
+        self._sending.send(chunk.line, chunk.place, n, chunk.writer.finish(now_ms()))
         self._writers.append(chunk.writer)

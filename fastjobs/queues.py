@@ -35,13 +35,18 @@ class Queue:
     def pause(self) -> None:
         """Lets no job of the queue start any more; what is leased already runs to its end. Jobs can be enqueued."""
         store = self._store()
-        store.batch().command("HSET", store.keys(self.name).stats, "paused", 1).run()
+        batch = store.batch()
+        for name in self._partitions():
+            batch.command("HSET", store.keys(name).stats, "paused", 1)
+        batch.run()
 
     def resume(self) -> None:
         """Ends a pause."""
         store = self._store()
-        keys = store.keys(self.name)
-        store.batch().command("HDEL", keys.stats, "paused").command("LPUSH", keys.wake, "").run()
+        batch = store.batch()
+        for keys in map(store.keys, self._partitions()):
+            batch.command("HDEL", keys.stats, "paused").command("LPUSH", keys.wake, "")
+        batch.run()
 
     @property
     def paused(self) -> bool:
@@ -57,13 +62,12 @@ class Queue:
             progress: told, after each bounded step, how many have been dropped so far.
         """
         dropped = 0
-        while True:
-            (step,) = self._store().batch().clear(self.name).run()
-            if step == 0:
-                return dropped
-            dropped += step
-            if progress is not None:
-                progress(dropped)
+        for name in self._partitions():
+            while step := self._store().batch().clear(name).run()[0]:
+                dropped += step
+                if progress is not None:
+                    progress(dropped)
+        return dropped
 
     def drain(self, timeout_s: float | None = None) -> None:
         """Waits until nothing is queued, executing or retrying.
@@ -85,8 +89,11 @@ class Queue:
 
         By the server's clock, from when it was enqueued or became due. O(log queue) for each priority in use.
         """
+        return timedelta(microseconds=max(map(self._latency_us, self._partitions())))
+
+    def _latency_us(self, partition: str) -> int:
         store = self._store()
-        ready = store.keys(self.name).ready
+        ready = store.keys(partition).ready
         oldest_us: int | None = None
         lowest = "-inf"
         for _ in range(_MAX_PRIORITIES):
@@ -98,12 +105,17 @@ class Queue:
             sequence = int(head[0][:_SEQUENCE_DIGITS], 16)
             oldest_us = sequence if oldest_us is None else min(oldest_us, sequence)
             lowest = f"({head[1].decode()}"
-        return timedelta(microseconds=0 if oldest_us is None else max(0, now_us - oldest_us))
+        return 0 if oldest_us is None else max(0, now_us - oldest_us)
 
     def _undone(self) -> list[int]:
         store = self._store()
-        batch = store.batch().command("HMGET", store.keys(self.name).stats, *(status.value for status in _UNDONE))
-        return [int(number or 0) for number in batch.run()[0]]
+        batch = store.batch()
+        for name in self._partitions():
+            batch.command("HMGET", store.keys(name).stats, *(status.value for status in _UNDONE))
+        return [int(number or 0) for reply in batch.run() for number in reply]
+
+    def _partitions(self) -> list[str]:
+        return self._store().partitions([self.name])[self.name]
 
     def __repr__(self) -> str:
         return f"<Queue {self.name}>"

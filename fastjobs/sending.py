@@ -6,6 +6,7 @@ same ids again to be sure).
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,15 +14,19 @@ from typing import NamedTuple
 import orjson
 
 from fastjobs import errors
-from fastjobs._core import Chunk
+from fastjobs._core import Chunk, new_id
 from fastjobs.job import JobIds
 from fastjobs.keys import queues_key
 from fastjobs.options import now_ms
+from fastjobs.partitions import Partitioner, chunk_id_in, earlier_places, partition_name
 from fastjobs.record import JobRecord
 from fastjobs.store import PRODUCER_RETRIES, Batch, Store, Stored, record_body
 
 #: Chunks sent and not yet answered: the server works on one while the next ones are made.
 _IN_FLIGHT = 8
+
+#: Chunks that are kept until they are known to be as safe as was asked for: a server may forget what it has stored.
+_UNSAFE = 32
 
 #: Called with the number of jobs that were stored.
 Progress = Callable[[int], None]
@@ -34,10 +39,25 @@ class Line(NamedTuple):
     priority: int
     delay_ms: int
     due_at_ms: int
+    #: The partition it has to go to; None = any.
+    partition: int | None = None
+
+
+class Place(NamedTuple):
+    """Where a chunk is stored: in which partition, under which id."""
+
+    partition: str
+    chunk_id: str
+
+
+def new_place(partitioner: Partitioner, line: Line) -> Place:
+    """Returns a place for the next chunk of a line."""
+    number = partitioner.next(line.queue) if line.partition is None else line.partition
+    return Place(partition_name(line.queue, number), chunk_id_in(new_id(), number))
 
 
 class _Sent(NamedTuple):
-    queue: str
+    partition: str
     chunk_id: str
     n: int
     blob: bytes
@@ -49,20 +69,47 @@ class Sending:
 
     Args:
         store: over a connection that nothing else uses meanwhile.
-        known_queues: queues that are listed as such already; those that are not get listed and added.
+        known_partitions: those that are listed as used already; those that are not get listed and added.
         progress: told about stored jobs.
     """
 
-    def __init__(self, store: Store, known_queues: set[str], progress: Progress | None = None) -> None:
+    def __init__(self, store: Store, known_partitions: set[str], progress: Progress | None = None) -> None:
         self._store = store
-        self._known_queues = known_queues
+        self._known_partitions = known_partitions
         self._progress = progress
         self._in_flight: deque[_Sent] = deque()
-        self._last_queue = ""
+        #: Stored, but not known to be as safe as was asked for; and over which connection the first of them was sent.
+        self._unsafe: list[_Sent] = []
+        self._generation = store.client.generation
         #: Ids of the jobs that are certainly stored.
         self.stored = JobIds()
 
-    def send(self, line: Line, chunk_id: str, n: int, blob: bytes) -> None:
+    def place_of(self, line: Line, job_id: str) -> Place:
+        """Returns the place of the job with a chosen id: where it is already, or else where it belongs.
+
+        Raises:
+            NotEnqueued, EnqueueUnknown: that could not be found out; what became of chunks sent before.
+        """
+        count = self._store.config.partitions_of(line.queue)
+        if count == 1:
+            return Place(line.queue, job_id)
+        # Where it was stored when there were fewer partitions, it must be found again, not stored twice.
+        pinned = [] if line.partition is None else [line.partition]
+        names = [partition_name(line.queue, number) for number in pinned + earlier_places(job_id, count)]
+        batch = self._store.batch()
+        for name in names:
+            keys = self._store.keys(name)
+            batch.command("HEXISTS", keys.chunks, job_id).command("HEXISTS", keys.jobs, f"{job_id}~0")
+        try:
+            found = batch.run(PRODUCER_RETRIES, self._store.config.retry_budget_s)
+        except errors.StoreError as error:
+            raise self._failure(None, error) from error
+        for name, in_chunks, detached in zip(names, found[::2], found[1::2], strict=True):
+            if in_chunks or detached:
+                return Place(name, job_id)
+        return Place(names[0], job_id)
+
+    def send(self, line: Line, place: Place, n: int, blob: bytes) -> None:
         """Sends a chunk; waits for an earlier one when enough are on their way.
 
         Raises:
@@ -70,21 +117,24 @@ class Sending:
         """
         batch = self._store.batch()
         batch.enqueue(
-            line.queue,
-            chunk_id,
+            place.partition,
+            place.chunk_id,
             n,
             line.priority,
             blob,
             delay_ms=line.delay_ms,
             due_at_ms=line.due_at_ms,
         )
-        if line.queue not in self._known_queues:
-            batch.command("SADD", queues_key(self._store.config.namespace), line.queue)
+        if place.partition not in self._known_partitions:
+            batch.command("SADD", queues_key(self._store.config.namespace), place.partition)
         batch.send()
-        self._last_queue = line.queue
-        self._in_flight.append(_Sent(line.queue, chunk_id, n, blob, batch))
+        if not self._in_flight and not self._unsafe:
+            self._generation = self._store.client.generation
+        self._in_flight.append(_Sent(place.partition, place.chunk_id, n, blob, batch))
         if len(self._in_flight) > _IN_FLIGHT:
             self._take_one()
+        if len(self._unsafe) > _UNSAFE:
+            self.finish()
 
     def finish(self) -> None:
         """Waits until all is stored, as durably as was asked for.
@@ -94,8 +144,7 @@ class Sending:
         """
         while self._in_flight:
             self._take_one()
-        if self._last_queue:
-            self._make_durable()
+        self._make_durable()
 
     def abandon(self, error: BaseException) -> None:
         """Waits for what was sent before the caller's own error and lets the error tell what is stored.
@@ -123,7 +172,7 @@ class Sending:
 
     def _is_same(self, sent: _Sent) -> bool:
         """Whether the job that has this id, and left its chunk, is the very one that was sent (before)."""
-        batch = self._store.batch().command("HGET", self._store.keys(sent.queue).jobs, f"{sent.chunk_id}~0")
+        batch = self._store.batch().command("HGET", self._store.keys(sent.partition).jobs, f"{sent.chunk_id}~0")
         try:
             (stored,) = batch.run(PRODUCER_RETRIES, self._store.config.retry_budget_s)
         except errors.StoreError as error:
@@ -145,17 +194,24 @@ class Sending:
                 continue
 
     def _note_stored(self, sent: _Sent) -> None:
-        # Not before: a server that refused the chunk also refused to list its queue.
-        self._known_queues.add(sent.queue)
+        # Not before: a server that refused the chunk also refused to list its partition.
+        self._known_partitions.add(sent.partition)
         self.stored.add_chunk(sent.chunk_id, sent.n)
+        if self._store.config.durability != "fire":
+            self._unsafe.append(sent)
         if self._progress is not None:
             self._progress(sent.n)
 
-    def _failure(self, failed: _Sent, error: errors.StoreError) -> errors.StoreError:
-        """What to raise: in doubt as soon as one chunk is; the others on their way are asked about once."""
+    def _failure(self, failed: _Sent | None, error: errors.StoreError) -> errors.StoreError:
+        """What to raise: in doubt as soon as one chunk is; the others on their way are asked about once.
+
+        Args:
+            failed: the chunk that failed; None = a job that was not sent.
+            error: why.
+        """
         unknown = JobIds()
-        refused = 0
-        outcomes: list[tuple[_Sent, errors.FastJobsError | None]] = [(failed, error)]
+        refused = int(failed is None)
+        outcomes: list[tuple[_Sent, errors.FastJobsError | None]] = [] if failed is None else [(failed, error)]
         outcomes += [(sent, _outcome(sent)) for sent in self._in_flight]
         self._in_flight.clear()
         for sent, reason in outcomes:
@@ -171,44 +227,72 @@ class Sending:
         return errors.NotEnqueued(f"{refused} jobs were not stored: {error}", self.stored)
 
     def _make_durable(self) -> None:
-        """Waits once for all chunks: a wait covers every write of its connection before it."""
+        """Waits until what is stored is as safe as was asked for.
+
+        The wait speaks for one connection to one server. If another has taken over meanwhile, it may not have what the
+        one before had stored: then that is sent again, and waited for again.
+        """
+        deadline = time.monotonic() + self._store.config.retry_budget_s
+        while self._unsafe:
+            self._wait_for_copies()
+            if self._generation == self._store.client.generation:
+                self._unsafe.clear()
+            else:
+                self._generation = self._store.client.generation
+                self._send_unsafe_again(deadline)
+
+    def _wait_for_copies(self) -> None:
+        """Waits once for all chunks of a server: a wait covers every write before it."""
         config = self._store.config
-        if config.durability == "fire":
-            return
         timeout_ms = max(1, int(config.socket_timeout_s * 900))
+        command = (
+            ("WAITAOF", 1, 0, timeout_ms) if config.durability == "fsync" else ("WAIT", config.replicas, timeout_ms)
+        )
+        partitions = list(dict.fromkeys(sent.partition for sent in self._unsafe))
         batch = self._store.batch()
-        # A write of its own, should the connection that stored the chunks have been lost meanwhile.
-        batch.command("HSET", self._store.keys(self._last_queue).stats, "durable_at", now_ms())
-        if config.durability == "fsync":
-            batch.command("WAITAOF", 1, 0, timeout_ms)
-        else:
-            batch.command("WAIT", config.replicas, timeout_ms)
+        for partition in partitions if self._store.is_cluster else partitions[-1:]:
+            # A write of its own, should the connection that stored the chunks have been lost meanwhile.
+            batch.command("HSET", self._store.keys(partition).stats, "durable_at", now_ms()).command(*command)
         try:
-            _, reached = batch.run(PRODUCER_RETRIES, config.retry_budget_s)
+            reached = batch.run(PRODUCER_RETRIES, config.retry_budget_s)[1::2]
         except errors.StoreError as error:
             if "unknown command" in str(error):
                 raise errors.ConfigError(
                     "durability='fsync' needs WAITAOF (Redis 7.2 or Valkey);"
                     " on this server set `appendfsync always` and use durability='fire'"
                 ) from error
-            message = f"stored, but it is not known how safely: {error}"
-            raise errors.EnqueueUnknown(message, self.stored, self.stored) from error
-        copies = reached[0] if config.durability == "fsync" else reached
-        needed = 1 if config.durability == "fsync" else config.replicas
-        if copies < needed:
-            place = "the server's disk" if config.durability == "fsync" else f"{needed} replicas, only {copies}"
-            message = f"stored, but not on {place} within {timeout_ms} ms"
-            raise errors.EnqueueUnknown(message, self.stored, self.stored)
+            raise self._not_safe(f"stored, but it is not known how safely: {error}") from error
+        copies = min(reply[0] if config.durability == "fsync" else reply for reply in reached)
+        if copies < (1 if config.durability == "fsync" else config.replicas):
+            on_replicas = f"{config.replicas} replicas, only {copies}"
+            place = "the server's disk" if config.durability == "fsync" else on_replicas
+            raise self._not_safe(f"stored, but not on {place} within {timeout_ms} ms")
+
+    def _send_unsafe_again(self, deadline: float) -> None:
+        try:
+            for sent in self._unsafe:
+                sent.batch.send()
+            for sent in self._unsafe:
+                sent.batch.result(PRODUCER_RETRIES, max(0.0, deadline - time.monotonic()))
+        except errors.StoreError as error:
+            raise self._not_safe(f"a server may have forgotten what it had stored: {error}") from error
+        if time.monotonic() > deadline:
+            raise self._not_safe("servers take over from each other all the time")
+
+    def _not_safe(self, message: str) -> errors.EnqueueUnknown:
+        self._unsafe.clear()
+        return errors.EnqueueUnknown(message, self.stored, self.stored)
 
 
-def send_one(store: Store, known_queues: set[str], line: Line, chunk_id: str, blob: bytes) -> None:
+def send_one(store: Store, known_partitions: set[str], line: Line, place: Place, blob: bytes) -> None:
     """Stores a chunk of one and waits for it; arguments and errors as for `Sending`.
 
-    The usual case, a new job for a queue that is known, takes the short way.
+    The usual case, a new job for a partition that is known, takes the short way.
     """
-    if line.queue in known_queues and store.config.durability == "fire":
+    partition, chunk_id = place
+    if partition in known_partitions and store.config.durability == "fire":
         batch = store.batch().enqueue(
-            line.queue, chunk_id, 1, line.priority, blob, delay_ms=line.delay_ms, due_at_ms=line.due_at_ms
+            partition, chunk_id, 1, line.priority, blob, delay_ms=line.delay_ms, due_at_ms=line.due_at_ms
         )
         try:
             (result,) = batch.run(PRODUCER_RETRIES, store.config.retry_budget_s)
@@ -219,8 +303,8 @@ def send_one(store: Store, known_queues: set[str], line: Line, chunk_id: str, bl
         if result is Stored.CREATED or result is Stored.EXISTING:
             return
     # Sent before or not, it may be sent again.
-    sending = Sending(store, known_queues)
-    sending.send(line, chunk_id, 1, blob)
+    sending = Sending(store, known_partitions)
+    sending.send(line, place, 1, blob)
     sending.finish()
 
 

@@ -15,10 +15,13 @@ from typing import Any, NamedTuple
 from fastjobs import errors
 from fastjobs._core import CommandBuffer, ReplyError, pack_head
 from fastjobs.backoff import Backoff
+from fastjobs.cluster import Cluster, slot_of
 from fastjobs.config import Config
 from fastjobs.connection import Client, Expected, classify
-from fastjobs.keys import QueueKeys, queue_keys
+from fastjobs.keys import QueueKeys, queue_keys, queues_key
+from fastjobs.partitions import number_of, partition_name, partition_order, queue_of
 from fastjobs.recurring import Definition, run_id
+from fastjobs.routing import ANYWHERE, WITH_PREVIOUS, RoutedExchange
 from fastjobs.scripts import load
 
 #: What a producer tries again until its budget ends: nothing was applied, or sending twice is harmless.
@@ -37,6 +40,11 @@ _GIVE_BACK_LIMIT = 500
 #: Most refs and payload bytes in one lease, for the same reason.
 MAX_LEASE_REFS = 256
 MAX_LEASE_BYTES = 4 << 20
+
+#: Commands without a key: any server of a cluster will do.
+_WITHOUT_KEY = frozenset({"TIME", "INFO", "PING", "CONFIG"})
+#: Commands about what was written before them over the same connection.
+_ABOUT_PREVIOUS = frozenset({"WAIT", "WAITAOF"})
 
 #: Hexadecimal digits of a sequence, which begin a member of `ready`.
 _SEQUENCE_DIGITS = 13
@@ -341,19 +349,34 @@ def _as_is(reply: Any) -> Any:
     return reply
 
 
+def _slot_of_command(parts: Sequence[bytes | str | int]) -> int:
+    name, *rest = parts
+    if name in _ABOUT_PREVIOUS:
+        return WITH_PREVIOUS
+    if name in _WITHOUT_KEY:
+        return ANYWHERE
+    key = rest[0]
+    assert not isinstance(key, int)
+    return slot_of(key)
+
+
 class Store:
     """The scripts of all queues of one namespace, over one connection.
 
+    What is called a queue here is one partition of it, `mail` or `mail#3`: they share nothing.
     Not for use by several threads at once, as its `Client`.
 
     Args:
-        client: the connection.
+        client: the connection, or those to a cluster.
         config: namespace, lease and retention come from here.
+        patience_s: how long a passing error is waited out by calls that have no budget of their own.
     """
 
-    def __init__(self, client: Client, config: Config) -> None:
+    def __init__(self, client: Client | Cluster, config: Config, patience_s: float = 0.0) -> None:
         self.client = client
         self.config = config
+        self.patience_s = patience_s
+        self._slots: dict[str, int] = {}
         self._heads: dict[tuple[str, str], tuple[bytes, int]] = {}
         self._keys: dict[str, QueueKeys] = {}
 
@@ -361,8 +384,21 @@ class Store:
         """Returns the keys of a queue."""
         keys = self._keys.get(queue)
         if keys is None:
-            keys = self._keys[queue] = queue_keys(self.config.namespace, queue)
+            keys = queue_keys(self.config.namespace, queue_of(queue), number_of(queue))
+            self._keys[queue] = keys
         return keys
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether partitions can be on different servers."""
+        return isinstance(self.client, Cluster)
+
+    def slot(self, queue: str) -> int:
+        """Returns the slot of a queue's keys."""
+        slot = self._slots.get(queue)
+        if slot is None:
+            slot = self._slots[queue] = slot_of(self.keys(queue).stats)
+        return slot
 
     def head(self, script: str, queue: str) -> tuple[bytes, int]:
         """Returns the packed constant beginning of a call: EVALSHA, SHA and keys."""
@@ -378,6 +414,25 @@ class Store:
         """Returns an empty batch of calls."""
         return Batch(self)
 
+    def partitions(self, queues: Iterable[str] | None = None) -> dict[str, list[str]]:
+        """Asks which partitions queues have: those that were ever used, and those that are configured.
+
+        Args:
+            queues: which; None = all that were ever used.
+
+        Returns:
+            Queue -> its partitions, both in order.
+        """
+        (replied,) = self.batch().command("SMEMBERS", queues_key(self.config.namespace)).run()
+        used = [name.decode() for name in replied]
+        wanted = sorted({queue_of(name) for name in used}) if queues is None else list(dict.fromkeys(queues))
+        return {queue: self.known_partitions(queue, used) for queue in wanted}
+
+    def known_partitions(self, queue: str, used: Iterable[str]) -> list[str]:
+        """Returns the partitions of one queue: those among the used ones, and those that are configured."""
+        configured = {partition_name(queue, number) for number in range(self.config.partitions_of(queue))}
+        return sorted(configured.union(name for name in used if queue_of(name) == queue), key=partition_order)
+
 
 class Batch:
     """Calls that travel together. Add calls, then `run`, or `send` and later `result`.
@@ -389,7 +444,9 @@ class Batch:
         self._store = store
         self._buffer = CommandBuffer()
         self._parsers: list[Callable[[Any], Any]] = []
-        self._exchange: _Exchange | None = None
+        #: Of each call where it goes; None when there is one server.
+        self._slots: list[int] | None = [] if store.is_cluster else None
+        self._exchange: _Exchange | RoutedExchange | None = None
 
     def __len__(self) -> int:
         return len(self._parsers)
@@ -403,12 +460,19 @@ class Batch:
     ) -> Batch:
         self._buffer.extend(self._store.head(script, queue), args)
         self._parsers.append(parser)
+        if self._slots is not None:
+            self._slots.append(self._store.slot(queue))
         return self
 
     def command(self, *parts: bytes | str | int) -> Batch:
-        """Adds a plain command that may be sent twice; its result is the server's reply."""
+        """Adds a plain command that may be sent twice; its result is the server's reply.
+
+        On a cluster, the word behind its name is its key, except for commands without any.
+        """
         self._buffer.extend(pack_head(parts[0]), parts[1:])
         self._parsers.append(_as_is)
+        if self._slots is not None:
+            self._slots.append(_slot_of_command(parts))
         return self
 
     def enqueue(
@@ -557,6 +621,8 @@ class Batch:
         score, member = after or ("", "")
         self._buffer.extend(head, (score, member, limit, int(reverse)))
         self._parsers.append(_parse_page)
+        if self._slots is not None:
+            self._slots.append(self._store.slot(queue))
         return self
 
     def define_recurring(self, queue: str, definition: Definition, due_ms: int) -> Batch:
@@ -619,7 +685,11 @@ class Batch:
 
     def send(self) -> None:
         """Writes the calls; a failure is left to `result`, which sends again."""
-        self._exchange = _Exchange(self._store.client, self._buffer)
+        client = self._store.client
+        if isinstance(client, Cluster):
+            self._exchange = RoutedExchange(client, self._buffer, self._slots or ())
+        else:
+            self._exchange = _Exchange(client, self._buffer)
         self._exchange.begin()
 
     def ready(self) -> bool:
@@ -649,7 +719,7 @@ class Batch:
 
         Args:
             retry_on: errors to wait out.
-            budget_s: seconds after which no further try is made; None = never give up.
+            budget_s: seconds after which no further try is made, at least the store's patience; None = never give up.
             give_up: asked before each further try, with what went wrong; True gives up.
 
         Returns:
@@ -662,19 +732,22 @@ class Batch:
         exchange = self._exchange
         assert exchange is not None, "result is for what was sent"
         backoff = Backoff()
-        deadline = None if budget_s is None else time.monotonic() + budget_s
+        deadline = None if budget_s is None else time.monotonic() + max(budget_s, self._store.patience_s)
         while True:
             failure = exchange.step()
             if failure is None:
                 return [parser(reply) for parser, reply in zip(self._parsers, exchange.replies, strict=True)]
-            if exchange.scripts_are_missing:
+            if exchange.again_at_once:
                 continue
             wait_s = backoff.next_s()
             out_of_time = deadline is not None and time.monotonic() + wait_s > deadline
             if not isinstance(failure, retry_on) or out_of_time or give_up(failure):
+                if isinstance(failure, errors.ReadOnly):
+                    # The next call must not meet the same replica.
+                    exchange.recover()
                 raise exchange.verdict(failure) from failure
             time.sleep(wait_s)
-            self._store.client.close()
+            exchange.recover()
 
 
 class _Exchange:
@@ -744,6 +817,15 @@ class _Exchange:
             failure = classify(reply.message)
         self._open = still_open
         return failure
+
+    @property
+    def again_at_once(self) -> bool:
+        """Whether there is nothing to wait for before the next try."""
+        return self.scripts_are_missing
+
+    def recover(self) -> None:
+        """Prepares for another try after a wait: over a new connection."""
+        self._client.close()
 
     def verdict(self, failure: errors.StoreError) -> errors.StoreError:
         """The error to raise: in doubt whenever an earlier try may have been applied."""

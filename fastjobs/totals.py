@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
+from fastjobs.partitions import queue_of
 from fastjobs.store import Store
 
 
@@ -62,12 +63,12 @@ def look(store: Callable[[], Store], queues: Sequence[str]) -> Look:
         queues: which; a queue never used has totals of 0.
     """
     ours = store()
+    found = dict.fromkeys(queues, Totals())
+    partitions = [name for names in ours.partitions(queues).values() for name in names] if queues else []
     batch = ours.batch()
-    for queue in queues:
-        batch.command("HMGET", ours.keys(queue).stats, *(f"{name}_total" for name in TOTAL_NAMES))
-    replies = batch.run() if queues else []
-    found = {
-        queue: Totals(**{name: int(value or 0) for name, value in zip(TOTAL_NAMES, reply, strict=True)})
-        for queue, reply in zip(queues, replies, strict=True)
-    }
+    for name in partitions:
+        batch.command("HMGET", ours.keys(name).stats, *(f"{total}_total" for total in TOTAL_NAMES))
+    for name, reply in zip(partitions, batch.run() if partitions else [], strict=True):
+        totals = {total: int(value or 0) for total, value in zip(TOTAL_NAMES, reply, strict=True)}
+        found[queue_of(name)] += Totals(**totals)
     return Look(time.monotonic(), found)

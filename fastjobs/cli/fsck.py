@@ -23,7 +23,7 @@ from fastjobs.logs import escape
     show_default=True,
     help="Seconds to wait for a moment in which nothing moves.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per queue and line.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per partition of a queue and line.")
 @with_target
 def fsck(target: Target, fix: bool, queues: tuple[str, ...], patience: float, as_json: bool) -> None:
     """Compare all that is stored of queues, and repair it with --fix.
@@ -36,7 +36,10 @@ def fsck(target: Target, fix: bool, queues: tuple[str, ...], patience: float, as
     Exit codes: 0 all fits, or does now; 1 something does not; 4 a queue did not rest.
     """
     code = exits.OK
-    for name in queues or target.jobs.queues():
+    chosen = (
+        [name for queue in queues for name in target.jobs.partitions(queue)] if queues else target.jobs.partitions()
+    )
+    for name in chosen:
         one = Fsck(target.store, name, patience)
         report = one.repair() if fix else one.check()
         click.echo(json.dumps(_as_json(report)) if as_json else _as_text(report))

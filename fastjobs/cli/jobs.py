@@ -14,6 +14,7 @@ from fastjobs.cli.target import Target, with_target
 from fastjobs.inspection import Selection
 from fastjobs.job import Status
 from fastjobs.logs import escape
+from fastjobs.partitions import queue_of
 
 _STATUS = click.Choice([status.value for status in Status])
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
@@ -122,7 +123,7 @@ def failed_ls(target: Target, queue: str | None, type_name: str | None, as_json:
             last = job.record.errors[-1] if job.record.errors else None
             if type_name not in (None, job.record.type):
                 continue
-            group = (name, job.record.type, last.type if last else "")
+            group = (queue_of(name), job.record.type, last.type if last else "")
             groups[group] += 1
             examples[group] = (job.record.id, last.message if last else "")
     rows = [(*group, number, *examples[group]) for group, number in groups.most_common()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from typing import Any
 
@@ -14,6 +15,7 @@ from fastjobs.endpoint import Endpoint
 from fastjobs.inspection import Jobs
 from fastjobs.loader import load_app
 from fastjobs.logs import configure
+from fastjobs.partitions import Partitioner
 from fastjobs.registry import Registry
 from fastjobs.store import Store
 
@@ -32,7 +34,7 @@ class Target:
         self._endpoint = Endpoint(config)
         self._store: Store | None = None
         #: Looks jobs up.
-        self.jobs = Jobs(self.store, registry)
+        self.jobs = Jobs(self.store, registry, Partitioner(config))
 
     @property
     def url(self) -> str:
@@ -47,7 +49,7 @@ class Target:
     def store(self) -> Store:
         """Returns the store; its connection is opened by the first call."""
         if self._store is None:
-            self._store = Store(self._endpoint.connect(), self.config)
+            self._store = Store(self._endpoint.connect(), self.config, self._endpoint.patience_s)
         return self._store
 
 
@@ -70,6 +72,6 @@ def _target(app: str | None, url: str | None, namespace: str | None) -> Target:
     if app is None:
         return Target(load_config(url=url, namespace=namespace), Registry())
     _, found = load_app(app, FastJobs)
-    url = found.config.url if url is None else url
-    namespace = found.config.namespace if namespace is None else namespace
-    return Target(load_config(url=url, namespace=namespace), found.registry)
+    config = found.config
+    config = replace(config, url=url or config.url, namespace=namespace or config.namespace)
+    return Target(config, found.registry)

@@ -21,6 +21,7 @@ from fastjobs.fsck.contents import HASHES, ZSETS, ChunkHead, Contents, Place, re
 from fastjobs.fsck.plan import MAX_NAMED, Finding, Plan, Write, make_plan
 from fastjobs.keys import QueueKeys
 from fastjobs.names import check_name
+from fastjobs.partitions import queue_of
 from fastjobs.store import Store
 
 #: Up to so many entries and bytes a queue is read in one step: a few milliseconds of the server.
@@ -101,13 +102,14 @@ class Fsck:
 
     Args:
         store: gives the calling thread's store.
-        queue: which queue.
+        queue: which queue, or partition of one.
         patience_s: seconds to wait for a moment in which nothing moves.
     """
 
     def __init__(self, store: Callable[[], Store], queue: str, patience_s: float = 10.0) -> None:
         self._store = store
-        self._queue = check_name("queue", queue)
+        self._queue = queue
+        check_name("queue", queue_of(queue))
         self._patience_s = patience_s
 
     def check(self) -> Report:

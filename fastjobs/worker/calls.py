@@ -8,6 +8,7 @@ from typing import Any
 from fastjobs._core import Backlog, boot_time_ns
 from fastjobs.context import Context
 from fastjobs.errors import InternalError, JobInterrupted
+from fastjobs.partitions import queue_of
 from fastjobs.registry import RegisteredType
 from fastjobs.worker.leases import HeldSpan
 
@@ -53,7 +54,7 @@ class Calls:
         return Context(
             span.job_id(index),
             job_type.name,
-            span.lease.queue,
+            queue_of(span.lease.queue),
             attempt=span.earlier_runs + 1,
             deadline_ns=deadline_ns,
             run=_HeldRun(self._backlog, thread, started_ns),

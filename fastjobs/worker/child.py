@@ -58,6 +58,8 @@ class Child:
         self.started_at = time.monotonic()
         #: What the process said about itself once it was ready, or None.
         self.hello: dict[str, object] | None = None
+        #: The partitions it works on, as its board numbers them.
+        self.partitions: list[str] = []
         self.stopping = False
         #: True once the supervisor itself has killed it: its jobs are not to blame.
         self.killed = False
@@ -103,6 +105,13 @@ class Child:
         self._cancelled = wanted
         if refs:
             self.control.send(cancel=refs)
+
+    def work_on(self, partitions: list[str]) -> None:
+        """Tells it about partitions of its queues that were found after its start."""
+        new = [name for name in partitions if name not in self.partitions]
+        if new:
+            self.partitions += new
+            self.control.send(partitions=new)
 
     def kill(self) -> None:
         """Ends it at once."""

@@ -16,6 +16,7 @@ from fastjobs._core import MAX_FETCH_JOBS, Backlog, Board, Chunk, LeasedJobs, bo
 from fastjobs.config import Config, QueueChoice
 from fastjobs.limits import Limits
 from fastjobs.logs import event
+from fastjobs.partitions import queue_of
 from fastjobs.record import JobRecord
 from fastjobs.registry import RegisteredType
 from fastjobs.store import Lease, LeasedSpan, is_detached
@@ -74,7 +75,9 @@ class Prefetcher:
         self._calls = calls
         self._leases = leases
         self._queues = queues
-        self._indexes = {choice.name: index for index, choice in enumerate(queues)}
+        self._partitions: dict[str, list[str]] = {}
+        self._indexes: dict[str, int] = {}
+        self._round = 0
         self._weighted = any(choice.weight is not None for choice in queues)
         self._batch_size = batch_size
         self._worker = worker
@@ -88,13 +91,28 @@ class Prefetcher:
         #: Jobs that killed a process before: each is run alone.
         self.suspects: list[LeasedJobs] = []
 
-    def order(self) -> list[str]:
-        """Returns the queues in the order to try them now: as given, or drawn by weight."""
-        if not self._weighted:
-            return [choice.name for choice in self._queues]
-        # Efraimidis and Spirakis (2006): keys u^(1/w) sort a weighted draw without replacement.
-        keyed = [(random.random() ** (1 / (choice.weight or 1)), choice.name) for choice in self._queues]
-        return [name for _, name in sorted(keyed, reverse=True)]
+    def add_partitions(self, partitions: Sequence[str]) -> None:
+        """Adds partitions of the queues to take from; the board numbers them in the order they are added."""
+        for name in partitions:
+            self._indexes[name] = len(self._indexes)
+            self._partitions.setdefault(queue_of(name), []).append(name)
+
+    def order(self, hinted: str = "") -> list[str]:
+        """Returns the partitions in the order to try them now: by queue as given, or drawn by weight.
+
+        Those of one queue take turns, but one that a hint came from is the first of them.
+        """
+        queues = [choice.name for choice in self._queues]
+        if self._weighted:
+            # Efraimidis and Spirakis (2006): keys u^(1/w) sort a weighted draw without replacement.
+            keyed = [(random.random() ** (1 / (choice.weight or 1)), choice.name) for choice in self._queues]
+            queues = [name for _, name in sorted(keyed, reverse=True)]
+        self._round += 1
+        return [name for queue in queues for name in self._in_turn(self._partitions[queue], hinted)]
+
+    def _in_turn(self, partitions: list[str], hinted: str) -> list[str]:
+        first = partitions.index(hinted) if hinted in partitions else self._round % len(partitions)
+        return partitions[first:] + partitions[:first]
 
     def target(self) -> int:
         """Returns how many unstarted jobs to hold while the threads are busy."""

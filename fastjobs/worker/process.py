@@ -20,6 +20,7 @@ from fastjobs._core import Backlog, Board, boot_time_ns
 from fastjobs.config import Config, QueueChoice
 from fastjobs.endpoint import Endpoint
 from fastjobs.job import JobActions
+from fastjobs.keys import queues_key
 from fastjobs.logs import event
 from fastjobs.registry import Registry
 from fastjobs.retry import RetryPolicy
@@ -34,7 +35,7 @@ from fastjobs.worker.leases import HeldLeases
 from fastjobs.worker.outcomes import Outcomes
 from fastjobs.worker.prefetcher import Prefetcher, longest_runs_s
 from fastjobs.worker.spec import EXIT_DONE, EXIT_FENCED, EXIT_OUT_OF_TIME, ProcessSpec
-from fastjobs.worker.waker import WAIT_S, Fetch, Waker
+from fastjobs.worker.waker import WAIT_S, Fetch, Wakers
 
 log = logging.getLogger("fastjobs.worker")
 
@@ -80,12 +81,14 @@ class WorkerProcess:
         self._notify_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         choices = [QueueChoice(name, weight) for name, weight in spec.queues]
         self._choices = choices or [QueueChoice(name, None) for name in registry.queues]
-        self._queues = [choice.name for choice in self._choices]
-        if not self._queues:
+        if not self._choices:
             raise errors.ConfigError("the app has no job types, so there is no queue to work on")
+        #: The partitions worked on, as the board numbers them.
+        self._queues: list[str] = []
         self._store = Store(endpoint.connect(), config)
-        waiting_store = Store(endpoint.connect(config.socket_timeout_s + WAIT_S), config)
-        self._waker = Waker(waiting_store, spec.session, self._queues)
+        self._wakers = Wakers(endpoint, self._store, spec.session)
+        #: Partitions whose hints were taken when nothing was wanted: others are to have them.
+        self._unused_hints: list[str] = []
         #: Fetches of a wait whose replies were lost: they may have been carried out.
         self._lost_fetches: list[Fetch] = []
         outcomes = Outcomes(registry, spec.worker, self._board.times)
@@ -114,6 +117,8 @@ class WorkerProcess:
             spec.worker,
         )
         self._canceller = Canceller(self._backlog, self._leases, self._prefetcher.suspects)
+        #: Partitions the supervisor has found since this process started.
+        self._new_partitions: list[str] = []
         #: (queue, ref) of jobs to be cancelled.
         self._to_cancel: list[tuple[str, str]] = []
         self._request = 0
@@ -135,10 +140,11 @@ class WorkerProcess:
         """Works until told to stop; returns the exit code."""
         self._hooks.worker_started()
         self._beat()
-        self._open_sessions()
+        self._find_partitions()
         self._control.send(
             hello={
-                "queues": self._queues,
+                "queues": [choice.name for choice in self._choices],
+                "partitions": self._queues,
                 "types": sorted(self._registry),
                 "policies": {name: _plain_policy(job_type.retry) for name, job_type in self._registry.items()},
                 "config": asdict(self._config),
@@ -157,11 +163,13 @@ class WorkerProcess:
     def _turn(self) -> None:
         self._beat()
         self._read_control()
+        self._work_on_new_partitions()
         self._cancel()
         self._interrupt_overdue()
         batch = self._store.batch()
         receipts = self._reports(batch)
         receipts += self._keep_alive(batch)
+        receipts += self._hand_hints_on(batch)
         queue = self._next_fetch(batch)
         if queue is None:
             self._note_fetched()
@@ -179,6 +187,11 @@ class WorkerProcess:
         if queue is not None:
             self._take(queue, replies[-1])
         self._feed()
+
+    def _work_on_new_partitions(self) -> None:
+        new, self._new_partitions = self._new_partitions, []
+        if new and not self._fenced and self._end_at is None:
+            self._add_partitions(new)
 
     def _feed(self) -> None:
         """Wakes threads for what is leased; while the lease is in doubt they would only come back."""
@@ -266,6 +279,13 @@ class WorkerProcess:
                 receipts.append(self._renewed(valid_until_ns))
         return receipts
 
+    def _hand_hints_on(self, batch: Batch) -> list[Receipt]:
+        """Adds what wakes other processes in place of this one."""
+        hints, self._unused_hints = self._unused_hints, []
+        for partition in hints:
+            batch.command("LPUSH", self._store.keys(partition).wake, "")
+        return [_ignore] * len(hints)
+
     def _next_fetch(self, batch: Batch) -> str | None:
         """Adds a fetch from the next queue to try, if jobs are wanted; returns the queue."""
         if self._lost_fetches:
@@ -273,7 +293,7 @@ class WorkerProcess:
             self._to_try = [lost.queue]
             batch.fetch(lost.queue, self._spec.session, lost.request, lost.want, self._prefetcher.held_chunks())
             return lost.queue
-        if not self._may_fetch() or (self._waker.armed and not self._looks_before_waker()):
+        if not self._may_fetch() or (self._wakers.armed and not self._looks_before_waker()):
             return None
         want = self._prefetcher.want(self._executors.idle, self._prefetcher.target())
         if not want:
@@ -368,10 +388,10 @@ class WorkerProcess:
         poll.register(self._notify_fd, select.POLLIN)
         if not self._control.closed:
             poll.register(self._control, select.POLLIN)
-        if wants and not self._waker.armed:
-            self._waker.arm(self._look_at - time.monotonic(), self._fetches_on_wake(), self._prefetcher.held_chunks())
-        if self._waker.fileno() >= 0:
-            poll.register(self._waker.fileno(), select.POLLIN)
+        if wants and not self._wakers.armed:
+            self._wakers.arm(self._look_at - time.monotonic(), self._fetches_on_wake(), self._prefetcher.held_chunks())
+        for descriptor in self._wakers.filenos():
+            poll.register(descriptor, select.POLLIN)
         poll.poll(max(0.0, self._wait_s(wants)) * 1000)
         self._backlog.waiting = False
         with suppress(BlockingIOError):
@@ -380,7 +400,7 @@ class WorkerProcess:
 
     def _looks_before_waker(self) -> bool:
         """Whether something is due, a retry for example, before the wait that is on ends by itself."""
-        return self._look_at < self._waker.ends_at - _LOOK_STEP_S
+        return self._look_at < self._wakers.ends_at - _LOOK_STEP_S
 
     def _fetches_on_wake(self) -> list[Fetch]:
         """What to fetch the moment a hint comes. With several queues the hint decides which one is looked at first."""
@@ -392,23 +412,29 @@ class WorkerProcess:
 
     def _wake_up(self) -> None:
         """Takes in what a wait has ended with; ends one that may bring what is not wanted any more."""
-        if self._waker.armed and not self._may_fetch() and self._waker.disarm():
+        if not self._may_fetch() and self._wakers.disarm():
             # What was fetched in the last moment belongs to this session, which does not know of it.
             self._audit_at = 0.0
-        woken = self._waker.take()
-        if woken is None:
-            return
-        if woken.leases is None:
-            self._lost_fetches = list(self._waker.fetches)
-        elif woken.leases:
-            for fetch, lease in zip(self._waker.fetches, woken.leases, strict=True):
-                self._take(fetch.queue, lease)
-                if woken.hinted and fetch.request < self._request:
-                    # A fetch made meanwhile made this one out of date: the hint is to be followed by another.
-                    self._look_at = 0.0
-            self._feed()
-        elif woken.hinted:
+        while (woken := self._wakers.take()) is not None:
+            if woken.leases is None:
+                self._lost_fetches = list(self._wakers.fetches)
+            elif woken.leases:
+                for fetch, lease in zip(self._wakers.fetches, woken.leases, strict=True):
+                    self._take(fetch.queue, lease)
+                    if woken.hint is not None and fetch.request < self._request:
+                        # A fetch made meanwhile made this one out of date: the hint is to be followed by another.
+                        self._look_at = 0.0
+                self._feed()
+            elif woken.hint is not None:
+                self._take_hint(woken.hint)
+
+    def _take_hint(self, partition: str) -> None:
+        """Looks at the partition first that a hint came from, or leaves the hint to others."""
+        if self._may_fetch() and self._prefetcher.want(self._executors.idle, self._prefetcher.target()):
+            self._to_try = self._prefetcher.order(partition)
             self._look_at = 0.0
+        else:
+            self._unused_hints.append(partition)
 
     def _something_new(self, looking: bool) -> bool:
         """What an executor did between the last look and `waiting`, of which it gave no notice."""
@@ -423,9 +449,8 @@ class WorkerProcess:
         times: list[float] = [WAIT_S]
         if self._report_at is not None:
             times.append(self._report_at - now)
-        if self._waker.armed:
-            times.append(self._waker.deadline - now)
-        if wants and (not self._waker.armed or self._looks_before_waker()):
+        times.append(self._wakers.deadline - now)
+        if wants and (not self._wakers.armed or self._looks_before_waker()):
             times.append(self._look_at - now)
         if self._backlog.unstarted or self._prefetcher.suspects:
             times.append(_STALL_CHECK_S)
@@ -442,16 +467,29 @@ class WorkerProcess:
 
     # Sessions.
 
-    def _open_sessions(self) -> None:
+    def _find_partitions(self) -> None:
+        """Begins to work on the partitions that are configured, and on those that producers have used."""
+        replies = self._exchange(self._store.batch().command("SMEMBERS", queues_key(self._config.namespace)))
+        used = [] if replies is None else [name.decode() for name in replies[0]]
         valid_until_ns = self._valid_from_now()
-        batch = self._store.batch()
-        for queue in self._queues:
-            batch.open(queue, self._spec.session)
-        replies = self._exchange(batch)
-        if replies is not None and all(replies):
+        self._add_partitions(
+            [name for choice in self._choices for name in self._store.known_partitions(choice.name, used)]
+        )
+        if not self._fenced:
             self._board.valid_until_ns = valid_until_ns
-        else:
+
+    def _add_partitions(self, partitions: list[str]) -> None:
+        """Opens sessions in partitions, and works on them as well."""
+        batch = self._store.batch()
+        for name in partitions:
+            batch.open(name, self._spec.session)
+        replies = self._exchange(batch)
+        if replies is None or not all(replies):
             self._lose_session(0)
+            return
+        self._queues += partitions
+        self._prefetcher.add_partitions(partitions)
+        self._wakers.add_partitions(partitions)
 
     def _valid_from_now(self) -> int:
         """Until when jobs may be started if a renewal sent now succeeds: well within the lease."""
@@ -490,6 +528,7 @@ class WorkerProcess:
                 self._stop(message["stop"])
             if "quiet" in message:
                 self._quiet = True
+            self._new_partitions += message.get("partitions", [])
             for queue, refs in message.get("cancel", {}).items():
                 self._to_cancel += [(queue, ref) for ref in refs]
         if self._control.closed and self._end_at is None:
@@ -527,6 +566,10 @@ class WorkerProcess:
         if self._fenced:
             return EXIT_FENCED
         return EXIT_OUT_OF_TIME if running else EXIT_DONE
+
+
+def _ignore(reply: Any) -> None:
+    """What to do with a reply that says nothing."""
 
 
 def _plain_policy(policy: RetryPolicy) -> dict[str, Any]:

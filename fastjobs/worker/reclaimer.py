@@ -18,7 +18,7 @@ class Reclaimer:
 
     Args:
         store: the supervisor's.
-        queues: whose sessions to look after.
+        queues: the partitions whose sessions to look after.
     """
 
     def __init__(self, store: Store, queues: Sequence[str]) -> None:

@@ -48,7 +48,7 @@ class Recovery:
 
     Args:
         store: the supervisor's.
-        queues: the worker's queues, as the board numbers them.
+        queues: the partitions the process worked on, as the board numbers them.
         session: the dead process's session.
         worker: the worker's name.
         cause: how the process died.

@@ -23,7 +23,7 @@ from fastjobs._core import boot_time_ns, new_id
 from fastjobs.backoff import Backoff
 from fastjobs.config import Config, WorkerConfig
 from fastjobs.endpoint import Endpoint
-from fastjobs.keys import worker_orders_key, workers_key
+from fastjobs.keys import queues_key, worker_orders_key, workers_key
 from fastjobs.logs import event
 from fastjobs.retry import RetryPolicy
 from fastjobs.store import Batch, Renewed, Store
@@ -97,6 +97,8 @@ class Supervisor:
         )
         self._children: list[Child] = []
         self._queues: list[str] = []
+        #: All partitions of the queues that are known; others hold this list, too.
+        self._partitions: list[str] = []
         self._types: list[str] = []
         self._policies: dict[str, RetryPolicy] = {}
         self._store: Store | None = None
@@ -217,6 +219,8 @@ class Supervisor:
     def _greet(self, child: Child, hello: dict[str, Any]) -> None:
         """Learns from a process that it is ready, and from the first one what the app is."""
         child.hello, child.greeted_ns = hello, boot_time_ns()
+        child.partitions = list(hello["partitions"])
+        self._learn_partitions(child.partitions)
         if self._quiet:
             child.control.send(quiet=True)
         self._failed_starts = 0
@@ -226,7 +230,7 @@ class Supervisor:
             self._policies = {name: RetryPolicy(**policy) for name, policy in hello["policies"].items()}
             timeout_s = min(_SERVER_TIMEOUT_S, config.socket_timeout_s)
             self._store = Store(Endpoint(config).connect(timeout_s), config)
-            self._reclaimer = Reclaimer(self._store, self._queues)
+            self._reclaimer = Reclaimer(self._store, self._partitions)
             self._recurrer = Recurrer(self._store, self._queues)
             self._beat_at = 0.0
             self._guarded(lambda: self._on_ready(hello))
@@ -316,7 +320,7 @@ class Supervisor:
             assert self._store is not None
             recovery = Recovery(
                 self._store,
-                self._queues,
+                child.partitions,
                 child.session,
                 self._worker,
                 cause,
@@ -354,24 +358,34 @@ class Supervisor:
         self._recycle(children)
         valid_until_ns = boot_time_ns() + store.config.lease_ms * 1_000_000 * 2 // 3
         batch = store.batch()
-        if children:
-            for queue in self._queues:
-                batch.renew(queue, [child.session for child in children])
-        renewals = len(batch)
+        partitions = list(self._partitions) if children else []
+        for name in partitions:
+            batch.renew(name, [child.session for child in children])
         self._describe(batch)
+        batch.command("SMEMBERS", queues_key(store.config.namespace))
         replies = self._guarded(batch.run)
         if replies is None:
             return
         self._replace_deaf(children)
-        self._obey_order(replies[-1])
-        renewed: list[Renewed] = replies[:renewals]
-        cancelling = {
-            (queue, ref) for queue, of_queue in zip(self._queues, renewed, strict=False) for ref in of_queue.cancelling
-        }
+        self._obey_order(replies[-2])
+        renewed: dict[str, Renewed] = dict(zip(partitions, replies, strict=False))
+        cancelling = {(name, ref) for name, found in renewed.items() for ref in found.cancelling}
         for position, child in enumerate(children):
-            if all(of_queue.alive[position] for of_queue in renewed):
+            if all(renewed[name].alive[position] for name in child.partitions):
                 child.board.valid_until_ns = max(child.board.valid_until_ns, valid_until_ns)
             child.cancel(cancelling)
+        self._spread(children, [name.decode() for name in replies[-1]])
+
+    def _spread(self, children: list[Child], used: list[str]) -> None:
+        """Has the processes work on partitions that producers have begun to use."""
+        assert self._store is not None
+        for queue in self._queues:
+            self._learn_partitions(self._store.known_partitions(queue, used))
+        for child in children:
+            child.work_on(self._partitions)
+
+    def _learn_partitions(self, partitions: list[str]) -> None:
+        self._partitions += [name for name in partitions if name not in self._partitions]
 
     def _describe(self, batch: Batch) -> None:
         """Adds the worker's entry in the list of workers, for people and programs to read."""
@@ -562,7 +576,7 @@ class Supervisor:
         if not all(child.board.idle for child in self._children if child.hello is not None):
             return
         batch = store.batch()
-        for queue in self._queues:
+        for queue in self._partitions:
             batch.command("HMGET", store.keys(queue).stats, "queued", "executing", "retrying")
         replies = self._guarded(batch.run)
         if replies is not None and not any(int(count or 0) for reply in replies for count in reply):

@@ -1,4 +1,4 @@
-"""Waits for hints that there is new work, on a connection of its own, and leases it in the same breath."""
+"""Waits for hints that there is new work, on connections of its own, and leases it in the same breath."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from fastjobs import errors
+from fastjobs.connection import Client
+from fastjobs.endpoint import Endpoint
 from fastjobs.store import Batch, Lease, Store
 
 #: Seconds the server holds a wait: a hint that got lost costs an idle worker no more than this.
@@ -26,8 +28,8 @@ class Fetch(NamedTuple):
 class Woken(NamedTuple):
     """What a wait ended with."""
 
-    #: Whether a hint came; else the time was over, or the connection.
-    hinted: bool
+    #: The partition a hint came from; None when the time was over, or the connection.
+    hint: str | None
     #: What was leased, one by one for the fetches; None when it is not known: they have to be made again.
     leases: Sequence[Lease] | None
 
@@ -40,19 +42,25 @@ class Waker:
 
     Args:
         store: over a connection used for nothing else.
+        client: that connection.
         session: the session that takes the leases.
-        queues: whose wake lists to watch, in order.
     """
 
-    def __init__(self, store: Store, session: str, queues: Sequence[str]) -> None:
+    def __init__(self, store: Store, client: Client, session: str) -> None:
         self._store = store
+        self._client = client
         self._session = session
-        self._keys = [store.keys(queue).wake for queue in queues]
+        #: Wake list -> its partition.
+        self._keys: dict[bytes, str] = {}
         self._batch: Batch | None = None
         #: The fetches that may be carried out at any moment.
         self.fetches: Sequence[Fetch] = ()
         #: When the server ends the wait, and when it is given up if it does not, on the monotonic clock.
         self.ends_at = self.deadline = 0.0
+
+    def add_partitions(self, partitions: Iterable[str]) -> None:
+        """Watches the wake lists of partitions as well, from the next wait on."""
+        self._keys |= {self._store.keys(name).wake: name for name in partitions}
 
     @property
     def armed(self) -> bool:
@@ -73,11 +81,11 @@ class Waker:
         batch.send()
         self._batch, self.fetches = batch, fetches
         self.ends_at = time.monotonic() + wait_s
-        self.deadline = self.ends_at + self._store.client.timeout_s
+        self.deadline = self.ends_at + self._client.timeout_s
 
     def fileno(self) -> int:
         """The descriptor to poll, or -1 when nothing is waited for or there is no connection."""
-        return self._store.client.fileno() if self._batch is not None else -1
+        return self._client.fileno() if self._batch is not None else -1
 
     def take(self) -> Woken | None:
         """Returns what the wait ended with; None while it is on."""
@@ -90,7 +98,7 @@ class Waker:
                 hint, *leases = batch.result()
             except errors.StoreError:
                 return self._lost()
-            return Woken(hint is not None, leases)
+            return Woken(None if hint is None else self._keys.get(hint[0]), leases)
         if time.monotonic() < self.deadline:
             return None
         # Nobody is at the other end, though nobody said so.
@@ -99,13 +107,90 @@ class Waker:
     def _lost(self) -> Woken:
         """Gives the connection up; the next wait gets one of its own."""
         self._batch = None
-        self._store.client.close()
-        return Woken(False, None if self.fetches else ())
+        self._client.close()
+        return Woken(None, None if self.fetches else ())
 
     def disarm(self) -> bool:
         """Ends a wait early; returns whether something may have been fetched that will not be known of."""
         if self._batch is None:
             return False
         self._batch = None
-        self._store.client.close()
+        self._client.close()
         return bool(self.fetches)
+
+
+class Wakers:
+    """One `Waker` for all partitions; on a cluster, where one pop can only watch one slot, one for each of them.
+
+    Args:
+        endpoint: where the server is.
+        store: the process's: it knows where partitions are.
+        session: the session that takes the leases.
+    """
+
+    def __init__(self, endpoint: Endpoint, store: Store, session: str) -> None:
+        self._endpoint = endpoint
+        self._store = store
+        self._session = session
+        self._wakers: list[Waker] = []
+
+    def add_partitions(self, partitions: Sequence[str]) -> None:
+        """Watches partitions as well, from the next wait on."""
+        if self._store.is_cluster:
+            for name in partitions:
+                self._add_waker([name])
+        elif self._wakers:
+            self._wakers[0].add_partitions(partitions)
+        elif partitions:
+            self._add_waker(partitions)
+
+    @property
+    def armed(self) -> bool:
+        """Whether a wait is on that fetches what it is woken for; on a cluster whether all waits are on."""
+        return all(waker.armed for waker in self._wakers)
+
+    @property
+    def ends_at(self) -> float:
+        """When the first wait ends by itself, on the monotonic clock."""
+        return min(waker.ends_at for waker in self._wakers)
+
+    @property
+    def deadline(self) -> float:
+        """When the first wait that is on is given up, on the monotonic clock."""
+        return min((waker.deadline for waker in self._wakers if waker.armed), default=float("inf"))
+
+    @property
+    def fetches(self) -> Sequence[Fetch]:
+        """The fetches that may be carried out at any moment."""
+        return self._wakers[0].fetches
+
+    def arm(self, wait_s: float, fetches: Sequence[Fetch], held: Iterable[str]) -> None:
+        """Begins the waits that are not on already; see `Waker.arm`."""
+        for waker in self._wakers:
+            if not waker.armed:
+                waker.arm(wait_s, fetches, held)
+
+    def filenos(self) -> list[int]:
+        """The descriptors to poll."""
+        return [number for number in (waker.fileno() for waker in self._wakers) if number >= 0]
+
+    def take(self) -> Woken | None:
+        """Returns what the first wait that is over ended with; None while all are on."""
+        for waker in self._wakers:
+            woken = waker.take()
+            if woken is not None:
+                return woken
+        return None
+
+    def disarm(self) -> bool:
+        """Ends waits early that may fetch; returns whether something may have been fetched that nobody will know of."""
+        lost = [waker.disarm() for waker in self._wakers if waker.fetches]
+        return any(lost)
+
+    def _add_waker(self, partitions: Sequence[str]) -> None:
+        config = self._store.config
+        key = self._store.keys(partitions[0]).wake
+        client = self._endpoint.connect_beside(self._store.client, key, config.socket_timeout_s + WAIT_S)
+        waker = Waker(Store(client, config), client, self._session)
+        waker.add_partitions(partitions)
+        self._wakers.append(waker)

@@ -17,6 +17,8 @@ from typing import Any
 import psutil
 
 from fastjobs import FastJobs, Status
+from fastjobs.keys import queue_keys
+from fastjobs.partitions import number_of, queue_of
 from tests.apps.handlers import register
 from tests.harness.ledger import LEDGER_VARIABLE, Ledger
 from tests.harness.server import ServerProcess
@@ -129,16 +131,18 @@ class Lab:
         self.app = FastJobs(server.url, namespace=namespace, lease_ms=lease_ms, retry_budget_s=20)
         self.jobs: SimpleNamespace = register(self.app)
         self.redis = server.client()
+        #: Further settings of workers, as variables of their environment.
+        self.settings: dict[str, str] = {}
         self._workers: list[Worker] = []
 
     def environment(self, **further: str) -> dict[str, str]:
-        settings = {
+        ours = {
             "FASTJOBS_URL": self.server.url,
             "FASTJOBS_NAMESPACE": self.namespace,
             "FASTJOBS_LEASE_MS": str(self.lease_ms),
             LEDGER_VARIABLE: str(self.ledger.path),
         }
-        return clean_environment(**settings | further)
+        return clean_environment(**{**ours, **self.settings, **further})
 
     def worker(
         self,
@@ -179,7 +183,7 @@ class Lab:
         return int(self.redis.hget(self.key("stats", queue), name) or 0)
 
     def key(self, name: str, queue: str = "default") -> str:
-        return f"{{fastjobs:{self.namespace}:{queue}:0}}:{name}"
+        return str(getattr(queue_keys(self.namespace, queue_of(queue), number_of(queue)), name), "ascii")
 
     def wait_started(self, *keys: str | int) -> None:
         self.wait(lambda: set(map(str, keys)) <= set(self.ledger.keys("START")), f"{keys} run")

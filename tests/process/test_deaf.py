@@ -174,9 +174,11 @@ def test_an_idle_worker_whose_connections_are_half_open_hears_again(
 
 def test_a_wait_for_hints_that_nobody_answers_is_given_up(server: ServerProcess, namespace: str) -> None:
     with Proxy(server.socket) as proxy, server.client() as redis:
-        store = Store(Client(proxy.url, 0.3), Config(namespace=namespace))
+        client = Client(proxy.url, 0.3)
+        store = Store(client, Config(namespace=namespace))
         store.batch().open("default", "session").run()
-        waker = Waker(store, "session", ["default"])
+        waker = Waker(store, client, "session")
+        waker.add_partitions(["default"])
         waker.arm(0.1, [Fetch("default", 1, 1)], [])
         asked = waker.fileno()
         proxy.behave(Behaviour.BLACKHOLE)
@@ -188,14 +190,14 @@ def test_a_wait_for_hints_that_nobody_answers_is_given_up(server: ServerProcess,
 
         wait_until(wakes, PATIENCE_S, "it gave up")
         # What was to be fetched may have been: it has to be asked for again.
-        assert woken.pop() == Woken(hinted=False, leases=None)
+        assert woken.pop() == Woken(hint=None, leases=None)
         assert asked >= 0
         assert waker.fileno() < 0
         proxy.heal()
         redis.lpush(store.keys("default").wake, "")
         waker.arm(1, [], [])
         wait_until(wakes, PATIENCE_S, "the hint came")
-        assert woken == [Woken(hinted=True, leases=[])]
+        assert woken == [Woken(hint="default", leases=[])]
         store.client.close()
 
 

@@ -548,6 +548,36 @@ def test_fsync_returns_once_the_job_is_on_disk(server: ServerProcess, make_app: 
     assert queue.counts() == {"queued": 2500}
 
 
+def test_chunks_stored_over_a_connection_that_was_lost_are_sent_again_before_they_count_as_safe(
+    server: ServerProcess, make_app: MakeApp, queue: QueueUnderTest
+) -> None:
+    with (
+        ServerProcess() as replica,
+        replica.client() as other,
+        Proxy(server.socket) as proxy,
+        Proxy(server.socket, tcp=True) as way,
+    ):
+        other.execute_command("REPLICAOF", "127.0.0.1", way.url.rpartition(":")[2])
+        wait_until(lambda: queue.raw.info("replication").get("slave0", {}).get("state") == "online", 20, "synced")
+        enqueues: list[bytes] = []
+        waits: list[bytes] = []
+
+        def watch(data: bytes) -> None:
+            if b"\r\nWAIT\r\n" in data:
+                waits.append(data)
+                # The first one never arrives: by now, another server might be behind the name.
+                proxy.behave(Behaviour.CUT_BEFORE_REQUEST if len(waits) == 1 else Behaviour.PASS, 1)
+            elif b"order-4711" in data:
+                enqueues.append(data)
+
+        proxy.watch = watch
+        app = make_app(url=proxy.url, durability="replicated", socket_timeout_s=2.0)
+        job_type(app).options(job_id="order-4711").enqueue()
+        assert len(waits) == 3, "lost; of another connection; after the chunk was sent again"
+        assert len(enqueues) == 2
+        assert queue.counts() == {"queued": 1}
+
+
 def test_fsync_on_a_server_without_a_log_is_in_doubt_but_stored(namespace: str) -> None:
     with ServerProcess("--appendonly", "no") as server:
         app = FastJobs(server.url, namespace=namespace, durability="fsync")

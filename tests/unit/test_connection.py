@@ -292,11 +292,11 @@ def test_a_child_that_closes_does_not_hang_up_for_its_parent(client: Client) -> 
     assert client.receive(client.send(command("PING"), 1)) == [b"PONG"]
 
 
-def test_ready_does_not_wait(client: Client) -> None:
+def test_ready_does_not_wait(client: Client, server: ServerProcess) -> None:
     client.connect()
     sent = client.send(command("BLPOP", "wake-test", 5), 1)
     assert not client.ready(sent)
-    other = Client(client._url, 5)
+    other = Client(server.url, 5)
     pusher = threading.Thread(target=lambda: other.receive(other.send(command("RPUSH", "wake-test", "x"), 1)))
     pusher.start()
     assert client.readable(5)

@@ -19,10 +19,10 @@ PACKAGE = Path(fastjobs.__file__).parent
 LAYERS = [
     ["errors"],
     ["backoff", "logs", "names", "payload", "progress"],
-    ["config", "job", "keys", "options", "limits", "record", "recurring", "registry", "retry"],
+    ["config", "job", "keys", "options", "limits", "partitions", "record", "recurring", "registry", "retry"],
     ["_core", "scripts"],
     ["context"],
-    ["embedded", "connection", "endpoint", "store"],
+    ["embedded", "urls", "locators", "connection", "cluster", "routing", "endpoint", "store"],
     ["sending", "found"],
     ["listing", "queues", "totals", "workers"],
     ["operations", "fsck", "doctor"],

@@ -1,0 +1,194 @@
+"""Reads server URLs: one server, a master that Sentinels watch, or a cluster; over TCP, TLS or a unix socket."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+
+from redis.backoff import NoBackoff
+from redis.connection import AbstractConnection, ConnectionPool, SSLConnection
+from redis.retry import Retry
+
+from fastjobs.errors import ConfigError
+
+#: A server's host and port.
+Node = tuple[str, int]
+
+#: What a URL may say behind its question mark.
+_OPTIONS = frozenset(
+    {
+        *(
+            "db",
+            "username",
+            "password",
+            "password_file",
+            "socket_timeout",
+            "insecure",
+            "sentinel_username",
+            "sentinel_password",
+        ),
+        *("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password"),
+        *("ssl_cert_reqs", "ssl_check_hostname"),
+    }
+)
+_DEFAULT_PORTS = {"single": 6379, "cluster": 6379, "sentinel": 26379}
+_YES = frozenset({"1", "true", "yes"})
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """What a URL names.
+
+    Attributes:
+        kind: single, sentinel or cluster.
+        nodes: the servers named: of a cluster some of its nodes, or the Sentinels; none for a unix socket.
+        service: the name that Sentinels know the master by; else "".
+        sentinel: how to log in to Sentinels.
+        password_file: where the password is, read again for each connection; None = it is in the URL, or there is none.
+        timeout_s: how long to wait for a connection or a reply, in seconds; None = not said.
+    """
+
+    kind: str
+    nodes: tuple[Node, ...]
+    service: str
+    sentinel: dict[str, Any] = field(repr=False)
+    password_file: Path | None
+    timeout_s: float | None
+    _class: type[AbstractConnection]
+    _options: dict[str, Any] = field(repr=False)
+
+    def connection(self, timeout_s: float, node: Node | None = None) -> AbstractConnection:
+        """Returns a connection to make, of redis-py: with its own retries off.
+
+        Args:
+            timeout_s: seconds until a connect or a reply is given up.
+            node: to which server; None = the one the URL names.
+
+        Raises:
+            OSError: the password cannot be read.
+        """
+        options = dict(self._options)
+        if self.password_file is not None:
+            options["password"] = self.password_file.read_text(encoding="utf-8").strip()
+        if node is not None:
+            options |= {"host": node[0], "port": node[1]}
+        return self._class(
+            **options,
+            protocol=2,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+        )
+
+    def sentinel_options(self, timeout_s: float) -> dict[str, Any]:
+        """Returns what redis-py's `Sentinel` needs to know to reach the Sentinels."""
+        shared = {name: value for name, value in self._options.items() if name.startswith("ssl_")}
+        return {
+            **self.sentinel,
+            **shared,
+            "ssl": issubclass(self._class, SSLConnection),
+            "protocol": 2,
+            "retry": Retry(NoBackoff(), 0),
+            "socket_timeout": timeout_s,
+            "socket_connect_timeout": timeout_s,
+        }
+
+
+def read_url(url: str) -> Servers:
+    """Reads a server URL.
+
+    Args:
+        url: `redis://`, `rediss://` (TLS), `unix://`, `redis+sentinel://h1:p,h2:p/service/db`,
+            `redis+cluster://h1:p,h2:p`; `rediss+...` for TLS to those, and `valkey` in place of `redis`.
+
+    Raises:
+        ConfigError: it is none, or asks for TLS without verification and does not say `insecure=true`.
+    """
+    parts = urlsplit(url)
+    base, kind = _scheme(parts.scheme)
+    options = _options(parts.query, tls=base == "rediss")
+    credentials, at, hosts = parts.netloc.rpartition("@")
+    path, service = parts.path, ""
+    if kind == "sentinel":
+        service, _, database = unquote(path).strip("/").partition("/")
+        path = f"/{database}" if database else ""
+        if not service:
+            raise ConfigError("the server URL does not name the master: redis+sentinel://host:26379/service/database")
+    if kind == "cluster" and (path.strip("/") not in {"", "0"} or options.get("db", "0") != "0"):
+        raise ConfigError("a cluster has the database 0 only")
+    nodes = () if base == "unix" else tuple(_node(host, kind) for host in hosts.split(","))
+    sentinel = {
+        name: options.pop(f"sentinel_{name}") for name in ("username", "password") if f"sentinel_{name}" in options
+    }
+    timeout = options.pop("socket_timeout", None)
+    password_file = options.pop("password_file", None)
+    host = hosts if kind == "single" else "placeholder"
+    plain = f"{base}://{credentials}{at}{host}{path}?{urlencode(options)}"
+    try:
+        timeout_s = None if timeout is None else float(timeout)
+        pool = ConnectionPool.from_url(plain)
+    except ValueError:
+        # What the library says may contain a piece of the password.
+        raise _unusable() from None
+    known = {name: value for name, value in pool.connection_kwargs.items() if name not in {"retry", "protocol"}}
+    file = None if password_file is None else Path(password_file)
+    return Servers(kind, nodes, service, sentinel, file, timeout_s, pool.connection_class, known)
+
+
+def _unusable() -> ConfigError:
+    return ConfigError(
+        "the server URL is not usable; use redis://user:password@host:port/database, with special characters"
+        " of the password percent-encoded"
+    )
+
+
+def _scheme(scheme: str) -> tuple[str, str]:
+    """Returns the scheme that redis-py knows, and what kind of servers are meant."""
+    base, plus, kind = scheme.partition("+")
+    base = {"valkey": "redis", "valkeys": "rediss"}.get(base, base)
+    usable = (
+        base in {"redis", "rediss"} and kind in {"sentinel", "cluster"} if plus else base in {"redis", "rediss", "unix"}
+    )
+    if not usable:
+        raise ConfigError(
+            f"server URL scheme {scheme!r} is not supported; use redis://, rediss://, valkey://, unix://,"
+            " redis+sentinel:// or redis+cluster://"
+        )
+    return base, kind or "single"
+
+
+def _options(query: str, *, tls: bool) -> dict[str, str]:
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    unknown = sorted(options.keys() - _OPTIONS)
+    if unknown:
+        raise ConfigError(f"the server URL has an option {unknown[0]!r}; there are {', '.join(sorted(_OPTIONS))}")
+    insecure = options.pop("insecure", "no").lower() in _YES
+    if not tls:
+        if insecure or any(name.startswith("ssl_") for name in options):
+            raise ConfigError("the server URL has options for TLS; its scheme has to be rediss:// then")
+        return options
+    unverified = options.get("ssl_cert_reqs", "required").lower() != "required"
+    unverified |= options.get("ssl_check_hostname", "true").lower() not in _YES
+    if unverified and not insecure:
+        raise ConfigError(
+            "the server URL asks for TLS without verification: anyone in between could read and change everything;"
+            " give ssl_ca_certs=/path/to/ca.pem, or say insecure=true"
+        )
+    if insecure:
+        return options | {"ssl_cert_reqs": "none", "ssl_check_hostname": "false"}
+    return options | {"ssl_cert_reqs": "required", "ssl_check_hostname": "true"}
+
+
+def _node(text: str, kind: str) -> Node:
+    """Takes `host:port`, `host`, `[v6]:port` or `[v6]` apart."""
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        host, port = text, ""
+    if port and not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
+        raise _unusable() from None
+    host = host.removeprefix("[").removesuffix("]")
+    if not host and kind != "single":
+        raise _unusable() from None
+    return host or "localhost", int(port) if port else _DEFAULT_PORTS[kind]

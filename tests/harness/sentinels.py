@@ -1,0 +1,114 @@
+"""A master, two replicas and three Sentinels under a test's control, on loopback or on machines of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import redis
+
+from tests.harness.cluster import PATIENCE_S, TcpServer, free_port
+from tests.harness.network import Host
+from tests.harness.waiting import wait_until
+
+SERVICE = "jobs"
+#: How long a master may be silent until a Sentinel takes it for dead.
+DOWN_AFTER_MS = 1000
+
+
+class _Sentinel(TcpServer):
+    """One Sentinel."""
+
+    def __init__(self, master: TcpServer, host: Host | None) -> None:
+        super().__init__(host=host)
+        self._master = master
+
+    def options(self) -> list[str]:
+        path = Path(self.directory, "sentinel.conf")
+        lines = [
+            f"port {self.port}",
+            f"dir {self.directory}",
+            "protected-mode no",
+            f"sentinel monitor {SERVICE} {self._master.host} {self._master.port} 2",
+            f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}",
+            f"sentinel failover-timeout {SERVICE} 3000",
+        ]
+        path.write_text("\n".join(lines) + "\n")
+        return [str(path), "--sentinel"]
+
+
+class Sentinels:
+    """Three servers and three Sentinels.
+
+    Args:
+        hosts: where they run, server i and Sentinel i on machine i; empty = all on loopback.
+    """
+
+    def __init__(self, hosts: Sequence[Host] = ()) -> None:
+        places = list(hosts) or [None] * 3
+        self.servers = [TcpServer("--repl-timeout", "5", host=host, port=free_port()) for host in places]
+        self.sentinels = [_Sentinel(self.servers[0], host) for host in places]
+
+    @property
+    def url(self) -> str:
+        hosts = ",".join(sentinel.address for sentinel in self.sentinels)
+        return f"redis+sentinel://{hosts}/{SERVICE}/0"
+
+    def client(self) -> redis.Redis:
+        return self.master().client()
+
+    def start(self) -> Sentinels:
+        for server in self.servers:
+            server.start()
+        for server in self.servers[1:]:
+            server.call("REPLICAOF", self.servers[0].host, self.servers[0].port)
+        wait_until(lambda: self._replicas_up(2), PATIENCE_S, "the replicas follow")
+        for sentinel in self.sentinels:
+            sentinel.start()
+        wait_until(lambda: all(map(self._knows_all, self.sentinels)), PATIENCE_S, "the Sentinels know each other")
+        return self
+
+    def _replicas_up(self, number: int) -> bool:
+        found = self.servers[0].info("replication")
+        return found["connected_slaves"] == number and all(
+            found[f"slave{i}"]["state"] == "online" for i in range(number)
+        )
+
+    def _knows_all(self, sentinel: TcpServer) -> bool:
+        words = sentinel.call("SENTINEL", "MASTER", SERVICE)
+        found = dict(zip(words[::2], words[1::2], strict=True)) if isinstance(words, list) else words
+        known = {(name.decode() if isinstance(name, bytes) else name): value for name, value in found.items()}
+        return int(known["num-other-sentinels"]) == 2 and int(known["num-slaves"]) == 2
+
+    def master(self) -> TcpServer:
+        """The master, as the last living Sentinel sees it."""
+        host, port = self.sentinels[-1].call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
+        text = host.decode() if isinstance(host, bytes) else host
+        return next(server for server in self.servers if (server.host, server.port) == (text, int(port)))
+
+    def wait_for_another(self, former: TcpServer) -> TcpServer:
+        """Waits until another server is the master, and says so."""
+        wait_until(
+            lambda: self.master() is not former and self.master().info("replication")["role"] == "master",
+            PATIENCE_S,
+            "another server is promoted",
+        )
+        return self.master()
+
+    def wait_demoted(self, former: TcpServer) -> None:
+        """Waits until a former master follows the present one."""
+        wait_until(lambda: former.info("replication")["role"] == "slave", PATIENCE_S, "the old master is demoted")
+
+    def close(self) -> None:
+        for process in (*self.sentinels, *self.servers):
+            process.close()
+
+    def __enter__(self) -> Sentinels:
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
