@@ -361,7 +361,8 @@ def damage(queue: QueueUnderTest, key: str, how: str, at: int, junk: bytes) -> N
         value = bytearray(raw.hget(name, member))
         # What the producer packed is not touched: its checksum is the worker's matter.
         end = value.find(b"FJ") if key == "chunks" else len(value)
-        value[at % max(1, end)] = junk[0] if junk else 48
+        if value:
+            value[at % max(1, end)] = junk[0] if junk else 48
         raw.hset(name, member, bytes(value))
     elif how == "alter":
         raw.zadd(name, {member: float(at)})
