@@ -40,8 +40,10 @@ demo: $(VENV)/embedded.stamp ## Run a million jobs and a job per file of the sta
 test: $(VENV)/dev.stamp ## Run the tests on the embedded server's binary.
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-redis: $(VENV)/dev.stamp ## Run them on the redis-server of this machine; whether the model notices mutants is asked once.
-	FASTJOBS_TEST_SERVER=redis-server $(BIN)/python -m pytest --ignore tests/model/test_mutations.py $(PYTEST_ARGS)
+# Left out is what tests the checkers, and what builds networks of servers.
+test-redis: $(VENV)/dev.stamp ## Run the tests of one queue on the redis-server of this machine.
+	FASTJOBS_TEST_SERVER=redis-server $(BIN)/python -m pytest --ignore tests/model/test_mutations.py \
+		--ignore tests/chaos --ignore tests/distributed $(PYTEST_ARGS)
 
 test-distributed: $(VENV)/dev.stamp ## Run all tests with several servers and machines: a cluster, Sentinels, TLS, networks.
 	$(BIN)/python -m pytest tests/distributed -m 'slow or not slow' $(PYTEST_ARGS)
