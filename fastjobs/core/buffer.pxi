@@ -54,13 +54,17 @@ cdef class Buffer:
         self.put(source, number)
         return 0
 
-    cdef inline int append_uint(self, uint64_t value, int width) except -1:
-        """Appends a little-endian unsigned integer of `width` bytes."""
+    cdef inline void put_uint(self, uint64_t value, int width) noexcept:
+        """Appends a little-endian unsigned integer of `width` bytes; room for them was reserved."""
         cdef int position
-        self.reserve(width)
         for position in range(width):
             self.data[self.size + position] = <char>((value >> (8 * position)) & 0xFF)
         self.size += width
+
+    cdef inline int append_uint(self, uint64_t value, int width) except -1:
+        """Reserves room for an unsigned integer and appends it."""
+        self.reserve(width)
+        self.put_uint(value, width)
         return 0
 
     cdef bytes tobytes(self):

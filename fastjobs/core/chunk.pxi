@@ -109,6 +109,7 @@ cdef class ChunkWriter:
             raise TypeError("args must be a tuple or a list")
         if keywords is not None and type(keywords) is not dict:
             raise TypeError("keywords must be a dict")
+        self._prepare(entry)
         self._add(entry, args, PySequence_Fast_ITEMS(args), PySequence_Fast_GET_SIZE(args), keywords)
 
     def fill(self, int entry, items, Py_ssize_t max_jobs, Py_ssize_t max_bytes):
@@ -129,6 +130,7 @@ cdef class ChunkWriter:
             PayloadError: an item cannot be stored; those before it are in the chunk.
         """
         cdef PyObject* one
+        self._prepare(entry)
         while self.count < max_jobs and self._payloads.size < max_bytes:
             try:
                 item = next(items)
@@ -143,18 +145,22 @@ cdef class ChunkWriter:
                 self._add(entry, (item,), &one, 1, None)
         return False
 
+    cdef int _prepare(self, int entry) except -1:
+        """Checks what is the same for many jobs, and makes room in the columns for as many as may come."""
+        if not 0 <= entry < PyDict_Size(self._entries):
+            raise ValueError(f"type entry {entry} is not in the chunk's table")
+        self._lengths.reserve(4 * (MAX_CHUNK_JOBS - self.count))
+        self._type_column.reserve(MAX_CHUNK_JOBS - self.count)
+        return 0
+
     cdef int _add(self, int entry, object args, PyObject** items, Py_ssize_t number, object keywords) except -1:
         cdef Buffer buffer = self._payloads
         cdef Py_ssize_t start = buffer.size
         cdef Py_ssize_t first
         if self.count == MAX_CHUNK_JOBS:
             raise ValueError(f"a chunk holds at most {MAX_CHUNK_JOBS} jobs")
-        if not 0 <= entry < PyDict_Size(self._entries):
-            raise ValueError(f"type entry {entry} is not in the chunk's table")
         # An escaped string reserves six times its size, so a payload that is not too large keeps below this.
         buffer.limit = start + 8 * self._max_payload + 64
-        self._lengths.reserve(4)
-        self._type_column.reserve(1)
         try:
             if start:
                 buffer.reserve(1)
@@ -165,8 +171,6 @@ cdef class ChunkWriter:
                 raise _Overfull()
             if buffer.size > MAX_PAYLOADS_SIZE:
                 raise ValueError(f"a chunk holds at most {MAX_PAYLOADS_SIZE} bytes of payload")
-            self._lengths.append_uint(buffer.size - first, 4)
-            self._type_column.append_uint(entry, 1)
         except _Overfull:
             buffer.size = start
             raise PayloadTooLarge(f"the arguments take more than the {self._max_payload} bytes allowed") from None
@@ -176,6 +180,8 @@ cdef class ChunkWriter:
         except BaseException:
             buffer.size = start
             raise
+        self._lengths.put_uint(buffer.size - first, 4)
+        self._type_column.put_uint(entry, 1)
         self.count += 1
         return 0
 
