@@ -314,7 +314,8 @@ def test_a_helper_thread_that_is_told_does_not_spare_the_handler(bench: Bench) -
         finally:
             helper.join()
 
-    bench.push(handler, limits=[(5_000_000, 0)])
+    # Long enough for the helper to be there: else the handler is hit while it starts it, and nobody is told.
+    bench.push(handler, limits=[(300_000_000, 0)])
     bench.start(1)
     bench.join()
 
