@@ -122,9 +122,12 @@ def test_fire_loses_what_only_a_master_that_was_cut_off_had(
 
 
 @pytest.mark.slow
-def test_replicated_loses_nothing_that_was_accepted(make_lab: MakeLab, apart: tuple[Network, Sentinels]) -> None:
+def test_replicated_to_all_replicas_loses_nothing_that_was_accepted(
+    make_lab: MakeLab, apart: tuple[Network, Sentinels]
+) -> None:
     network, rig = apart
-    lab = make_lab(rig, partitions=1, durability="replicated", retry_budget_s=5.0)
+    # All replicas: one alone may go on following the master that was cut off, for a moment after another was promoted.
+    lab = make_lab(rig, partitions=1, durability="replicated", replicas=2, retry_budget_s=5.0)
     with Load(lab.jobs.number, 5) as load:
         load.wait_for_more(30)
         partition(network, rig)
@@ -133,7 +136,8 @@ def test_replicated_loses_nothing_that_was_accepted(make_lab: MakeLab, apart: tu
         rig.wait_demoted(rig.servers[0])
         load.wait_for_more(30)
     lab.worker("-p", "2")
-    assert lost(lab, load) == set()
+    gone = lost(lab, load)
+    assert not gone, f"{len(gone)} lost: {sorted(gone)}; unknown {load.unknown[:3]} {load.reasons[:2]}"
     print(f"{len(load.accepted)} accepted, {len(load.unknown)} raised EnqueueUnknown, none of the accepted lost")
     check(lab, rig)
 

@@ -65,9 +65,10 @@ class Load:
     def wait_for_more(self, calls: int = 20, timeout_s: float = 30.0) -> None:
         """Waits until so many further calls have returned."""
         wanted = len(self.returned_at) + calls
-        wait_until(
-            lambda: len(self.returned_at) >= wanted or self.crash, timeout_s, f"more is accepted ({self.reasons[-3:]})"
-        )
+        try:
+            wait_until(lambda: len(self.returned_at) >= wanted or self.crash, timeout_s, "more is accepted")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {len(self.reasons)} calls raised: {self.reasons[-3:]}") from None
         assert self.crash is None, repr(self.crash)
 
     def longest_gap_s(self) -> float:

@@ -97,7 +97,15 @@ class Sentinels:
 
     def wait_demoted(self, former: TcpServer) -> None:
         """Waits until a former master follows the present one."""
-        wait_until(lambda: former.info("replication")["role"] == "slave", PATIENCE_S, "the old master is demoted")
+
+        def demoted() -> bool:
+            try:
+                return bool(former.info("replication")["role"] == "slave")
+            except redis.exceptions.ConnectionError:
+                # Sentinel closes all connections to a server that it demotes, also this one.
+                return False
+
+        wait_until(demoted, PATIENCE_S, "the old master is demoted")
 
     def close(self) -> None:
         for process in (*self.sentinels, *self.servers):
