@@ -26,7 +26,6 @@
 -- it was executing is not run again.
 
 -- @include lib/types
--- @include lib/types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs

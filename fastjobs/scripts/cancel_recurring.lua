@@ -14,8 +14,6 @@ local id, version = ARGV[1], tonumber(ARGV[2])
 check_type('HLEN', recurring)
 check_type('ZCARD', recurring_due)
 
-check_type('HLEN', recurring)
-check_type('ZCARD', recurring_due)
 local definition = read_definition(recurring, id)
 if not definition or (version >= 0 and tonumber(definition.version) > version) then
   return 0

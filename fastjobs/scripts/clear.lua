@@ -12,7 +12,6 @@
 -- Returns the number of jobs dropped. O(limit log queue). Keeps: counters equal what is there.
 
 -- @include lib/types
--- @include lib/types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs

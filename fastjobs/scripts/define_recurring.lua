@@ -22,8 +22,6 @@ local REFUSED, CREATED, CHANGED, SAME = 0, 1, 2, 3
 check_type('HLEN', recurring, stats)
 check_type('ZCARD', recurring_due)
 
-check_type('HLEN', recurring, stats)
-check_type('ZCARD', recurring_due)
 local definition = read_definition(recurring, id)
 local outcome = definition and CHANGED or CREATED
 if definition then

@@ -20,7 +20,6 @@
 -- executed. Keeps: a destroyed job is not run again and leaves nothing behind.
 
 -- @include lib/types
--- @include lib/types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs

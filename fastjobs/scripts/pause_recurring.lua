@@ -15,8 +15,6 @@ local id = ARGV[1]
 check_type('HLEN', recurring, stats)
 check_type('ZCARD', recurring_due)
 
-check_type('HLEN', recurring, stats)
-check_type('ZCARD', recurring_due)
 local definition = read_definition(recurring, id)
 if not definition then
   return 0

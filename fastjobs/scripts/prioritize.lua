@@ -26,7 +26,6 @@
 -- Keeps: priority descending, then first in first out.
 
 -- @include lib/types
--- @include lib/types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs

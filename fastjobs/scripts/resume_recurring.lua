@@ -17,8 +17,6 @@ local id, revision, due_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 check_type('HLEN', recurring, stats)
 check_type('ZCARD', recurring_due)
 
-check_type('HLEN', recurring, stats)
-check_type('ZCARD', recurring_due)
 local definition = read_definition(recurring, id)
 if not definition then
   return 0
