@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 from fastjobs._core import Backlog, LeasedJobs
 from fastjobs.errors import JobCancelled
@@ -27,23 +28,24 @@ class Canceller:
         self._leases = leases
         self._suspects = suspects
 
-    def cancel(self, queue: str, ref: str) -> None:
-        """Cancels a job, if it is here; asking twice does no more than asking once.
+    def cancel(self, refs: Iterable[tuple[str, str]]) -> None:
+        """Cancels those of the jobs that are here; asking twice does no more than asking once.
 
         Args:
-            queue: the queue it was leased from.
-            ref: "<chunk id>~<index>", for a chunk of one as well.
+            refs: (the queue it was leased from, "<chunk id>~<index>", for a chunk of one as well) of each job.
         """
-        found = self._find(queue, ref)
-        if found is None:
-            return
-        lease, span, index = found
-        if self._backlog.skip(span, index) or self._skip_suspect(span):
-            lease.outcomes.append(cancelled(span, index))
-            return
-        running = self._backlog.running(lease.slot, span.column + index - span.first)
-        if running is not None and self._backlog.interrupt(running[0], JobCancelled, running[1]):
-            event(log, logging.INFO, "job is cancelled while it runs", job=span.job_id(index))
+        found = [job for job in (self._find(queue, ref) for queue, ref in refs) if job is not None]
+        # All that can be withdrawn is, before a thread is freed that would start it.
+        for lease, span, index in [job for job in found if not self._withdraw(*job)]:
+            running = self._backlog.running(lease.slot, span.column + index - span.first)
+            if running is not None and self._backlog.interrupt(running[0], JobCancelled, running[1]):
+                event(log, logging.INFO, "job is cancelled while it runs", job=span.job_id(index))
+
+    def _withdraw(self, lease: HeldLease, span: HeldSpan, index: int) -> bool:
+        if not (self._backlog.skip(span, index) or self._skip_suspect(span)):
+            return False
+        lease.outcomes.append(cancelled(span, index))
+        return True
 
     def _find(self, queue: str, ref: str) -> tuple[HeldLease, HeldSpan, int] | None:
         chunk_id, _, number = ref.rpartition("~")

@@ -363,8 +363,7 @@ class WorkerProcess:
 
     def _cancel(self) -> None:
         """Cancels what it was told to. Not in the middle of a fetch: what that brings may be meant."""
-        for queue, ref in self._to_cancel:
-            self._canceller.cancel(queue, ref)
+        self._canceller.cancel(self._to_cancel)
         self._to_cancel.clear()
 
     def _interrupt_overdue(self) -> None:
