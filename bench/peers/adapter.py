@@ -18,9 +18,9 @@ from bench.peers import jobs
 _IDLE_TIMEOUT_S = 60.0
 
 
-async def warm(adapter: Any) -> None:
-    """`warm` enqueues one job: what scripts and groups occupy in the server is no jobs' memory."""
-    await _call(adapter.one, "mark", name="warm")
+async def one(adapter: Any, job: str, name: str) -> None:
+    """`one JOB NAME` enqueues `mark` or `hang`, with a name."""
+    await _call(adapter.one, job, name=name)
 
 
 async def enqueue(adapter: Any, number: str) -> None:
@@ -69,7 +69,7 @@ def main() -> None:
     if act == "worker":
         command = [str(word) for word in adapter.worker()]
         os.execv(command[0], command)
-    asyncio.run(_within_session(adapter, {"warm": warm, "enqueue": enqueue, "latency": latency}[act], words))
+    asyncio.run(_within_session(adapter, {"one": one, "enqueue": enqueue, "latency": latency}[act], words))
 
 
 if __name__ == "__main__":

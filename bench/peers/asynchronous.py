@@ -18,7 +18,11 @@ async def noted(_context, *, begun_ns):
     jobs.noted(begun_ns)
 
 
-HANDLERS = [welcome, mark, noted]
+async def hang(_context, *, name):
+    jobs.hang(name)
+
+
+HANDLERS = [welcome, mark, noted, hang]
 
 
 def use_uvloop() -> None:

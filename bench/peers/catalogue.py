@@ -46,8 +46,8 @@ PEERS = (
     Peer(
         "fastjobs",
         (
-            Configuration("default", 2_000_000, _OWN_SURVIVAL, "no", "`enqueue_many`; a process per CPU"),
-            Configuration("-p 1", 2_000_000, _OWN_SURVIVAL, "no", "`enqueue_many`"),
+            Configuration("default", 2_000_000, _OWN_SURVIVAL, "no", "`enqueue_many`, compressed; a process per CPU"),
+            Configuration("-p 1", 2_000_000, _OWN_SURVIVAL, "no", "`enqueue_many`, compressed"),
             Configuration("one by one", 20_000, _OWN_SURVIVAL, "no", "`enqueue` for each job; `-p 1`"),
         ),
     ),

@@ -37,3 +37,14 @@ def noted(begun_ns: int) -> None:
     delay_ns = time.monotonic_ns() - begun_ns
     with (NOTES / "delays").open("a") as file:
         file.write(f"{delay_ns}\n")
+
+
+def hang(name: str) -> None:
+    """Notes when it begins, and does not end."""
+    with (NOTES / name).open("a") as file:
+        file.write(f"{time.monotonic_ns()}\n")
+    while True:
+        time.sleep(3600)
+
+
+HANDLERS = (welcome, mark, noted, hang)

@@ -9,8 +9,8 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from bench.rows import Figure, Setting
 from bench.server import BenchServer, wait_until
@@ -67,14 +67,15 @@ class Run:
 
     def enqueue(self, jobs: int) -> dict[str, float]:
         """Enqueues jobs in bulk, between two marks; no client is connected when memory is looked at."""
-        self._act("warm")
+        # What scripts and groups occupy in the server is no jobs' memory.
+        self.act("one", "mark", "warm")
         bytes_before = self._server.memory_bytes()
-        seconds = float(self._act("enqueue", jobs))
+        seconds = float(self.act("enqueue", jobs))
         return {"enqueue": jobs / seconds, "memory": (self._server.memory_bytes() - bytes_before) / (jobs + _MARKS)}
 
-    def drain(self, jobs: int) -> dict[str, float]:
-        """Starts the worker and times it from the first mark to the last: its start does not count."""
-        with Path(self._notes, "log").open("wb") as log:
+    def start(self) -> None:
+        """Starts a worker."""
+        with Path(self._notes, "log").open("ab") as log:
             self._worker = subprocess.Popen(
                 [*self._command, "worker"],
                 cwd=ROOT,
@@ -84,11 +85,14 @@ class Run:
                 stderr=log,
                 start_new_session=True,
             )
-        self._wait(lambda: self._mark_s("last"), "the last job has run")
+
+    def drain(self, jobs: int) -> dict[str, float]:
+        """Times the worker, which has just been started, from the first mark to the last: its start does not count."""
+        self.wait(lambda: self._mark_s("last"), "the last job has run")
         begun_s, ended_s = self._mark_s("first"), self._mark_s("last")
         if self._is_ours:
             # Its processes hold many jobs, so the last one enqueued need not be the last that runs: all acks count.
-            self._wait(lambda: self._server.stat("finished_total") == jobs + _MARKS + 1, "all jobs are acknowledged")
+            self.wait(lambda: self._server.stat("finished_total") == jobs + _MARKS + 1, "all jobs are acknowledged")
             ended_s = max(ended_s, time.monotonic())
         return {"drain": jobs / (ended_s - begun_s)}
 
@@ -96,9 +100,9 @@ class Run:
         """Enqueues single jobs for the worker, which has nothing else to do."""
         spacing_s = max(_SPACING_S, _SPACING_JOBS / drain_rate)
         number = min(_LATENCIES, int(_LATENCIES_S / spacing_s))
-        self._act("latency", number, spacing_s)
-        self._wait(lambda: len(self._lines("delays")) == number, "all single jobs have run")
-        delays_ms = [int(line) / 1e6 for line in self._lines("delays")]
+        self.act("latency", number, spacing_s)
+        self.wait(lambda: len(self.lines("delays")) == number, "all single jobs have run")
+        delays_ms = [int(line) / 1e6 for line in self.lines("delays")]
         return {
             "latency_p50": statistics.median(delays_ms),
             "latency_p99": statistics.quantiles(delays_ms, n=100, method="inclusive")[98],
@@ -110,8 +114,8 @@ class Run:
         Raises:
             PeerFailed: a job did not run, or ran twice.
         """
-        self._wait(lambda: len(self._lines("ran")) >= jobs, f"{jobs} jobs have run")
-        if sorted(map(int, self._lines("ran"))) != list(range(jobs)):
+        self.wait(lambda: len(self.lines("ran")) >= jobs, f"{jobs} jobs have run")
+        if sorted(map(int, self.lines("ran"))) != list(range(jobs)):
             raise PeerFailed("a job ran twice")
 
     def stop(self) -> None:
@@ -121,11 +125,23 @@ class Run:
         self._worker.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._worker.wait(_STOP_TIMEOUT_S)
+        self.kill()
+
+    def kill(self) -> None:
+        """Kills the worker with all its processes."""
+        if self._worker is None:
+            return
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._worker.pid, signal.SIGKILL)
         self._worker.wait()
+        self._worker = None
 
-    def _act(self, *words: object) -> str:
+    def act(self, *words: object) -> str:
+        """Runs the adapter once; returns the last line it printed.
+
+        Raises:
+            PeerFailed: it failed, or took too long.
+        """
         command = [*self._command, *map(str, words)]
         try:
             done = subprocess.run(
@@ -143,7 +159,13 @@ class Run:
             raise PeerFailed(f"{words[0]}: {last_line(done.stderr)}")
         return done.stdout.splitlines()[-1] if done.stdout else ""
 
-    def _wait(self, condition: Any, what: str) -> None:
+    def wait(self, condition: Callable[[], object], what: str) -> None:
+        """Waits for something that the worker does.
+
+        Raises:
+            PeerFailed: the worker ended, or it took too long.
+        """
+
         def ended() -> bool:
             return self._worker is not None and self._worker.poll() is not None
 
@@ -164,7 +186,8 @@ class Run:
         except FileNotFoundError:
             return 0.0
 
-    def _lines(self, name: str) -> list[str]:
+    def lines(self, name: str) -> list[str]:
+        """Returns what handlers have noted under a name."""
         try:
             return Path(self._notes, name).read_text().splitlines()
         except FileNotFoundError:
@@ -186,6 +209,7 @@ def measure(
         run = Run(peer, configuration, python, server, Path(notes), counted)
         try:
             values = run.enqueue(jobs)
+            run.start()
             values |= run.drain(jobs)
             values |= run.latency(values["drain"])
             if counted:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.peers.catalogue import Configuration
+from bench.peers.catalogue import PEERS, Configuration
 from bench.peers.measure import FIGURES
 from bench.report import OUT, aligned, format_value, summary
 from bench.rows import Figure
@@ -64,6 +64,16 @@ def save(results: list[PeerResult], about: dict[str, Any]) -> tuple[Path, Path]:
     return as_json, as_markdown
 
 
+def newest_whole() -> dict[str, Any] | None:
+    """Returns the newest stored results of all peers, None when there are none; quick ones and parts do not count."""
+    everyone = {peer.name for peer in PEERS}
+    for path in sorted(OUT.glob("peers-*.json"), reverse=True):
+        stored: dict[str, Any] = json.loads(path.read_text())
+        if not stored["about"]["quick"] and {row["peer"] for row in stored["rows"]} == everyone:
+            return stored
+    return None
+
+
 def whole_table(rows: list[dict[str, Any]]) -> str:
     """Returns all rows as a Markdown table: medians, with the spread of the rates."""
     lines = [["queue", "configuration", *_HEADS.values(), "survives a killed worker", "keeps results here", "remark"]]
@@ -74,9 +84,12 @@ def whole_table(rows: list[dict[str, Any]]) -> str:
 
 
 def short_table(rows: list[dict[str, Any]]) -> str:
-    """Returns the row that drains fastest of each peer as a Markdown table."""
+    """Returns the row that drains fastest of each peer, and fastjobs' single jobs, as a Markdown table."""
     lines = [["queue", *_HEADS.values(), "survives a killed worker"]]
-    for row in best(rows):
+    chosen = best(rows)
+    for row in rows:
+        if row not in chosen and row["configuration"] != "one by one":
+            continue
         lines.append([f"{row['peer']}, {row['configuration']}", *_cells(row, spread=False), row["survives"]])
     return aligned(lines)
 

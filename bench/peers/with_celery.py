@@ -11,7 +11,7 @@ _BATCH = 1000
 app = Celery("peers", broker=f"redis+socket://{jobs.SOCKET}")
 if jobs.TUNED:
     app.conf.update(task_ignore_result=True, worker_prefetch_multiplier=1000, worker_disable_rate_limits=True)
-_tasks = {handler.__name__: app.task(handler) for handler in (jobs.welcome, jobs.mark, jobs.noted)}
+_tasks = {handler.__name__: app.task(handler) for handler in jobs.HANDLERS}
 
 
 def bulk(items):

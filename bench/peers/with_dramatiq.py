@@ -16,7 +16,7 @@ from dramatiq.middleware import Retries
 
 broker = RedisBroker(url=jobs.URL, middleware=[Retries()] if jobs.TUNED else None)
 dramatiq.set_broker(broker)
-_actors = {handler.__name__: dramatiq.actor(handler) for handler in (jobs.welcome, jobs.mark, jobs.noted)}
+_actors = {handler.__name__: dramatiq.actor(handler) for handler in jobs.HANDLERS}
 
 
 def bulk(items):

@@ -7,7 +7,7 @@ from bench.peers import jobs
 from fastjobs import FastJobs
 
 app = FastJobs(jobs.URL)
-_types = {handler.__name__: app.job(handler) for handler in (jobs.welcome, jobs.mark, jobs.noted)}
+_types = {handler.__name__: app.job(handler) for handler in jobs.HANDLERS}
 
 
 def bulk(items):

@@ -8,7 +8,7 @@ from huey import RedisHuey
 from bench.peers import jobs
 
 huey = RedisHuey("peers", url=jobs.URL, results=not jobs.TUNED)
-_tasks = {handler.__name__: huey.task()(handler) for handler in (jobs.welcome, jobs.mark, jobs.noted)}
+_tasks = {handler.__name__: huey.task()(handler) for handler in jobs.HANDLERS}
 
 
 def bulk(items):

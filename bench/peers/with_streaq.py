@@ -32,7 +32,12 @@ async def noted(begun_ns: int) -> None:
     jobs.noted(begun_ns)
 
 
-_tasks = {"welcome": welcome, "mark": mark, "noted": noted}
+@queue.task(**_options)
+async def hang(name: str) -> None:
+    jobs.hang(name)
+
+
+_tasks = {"welcome": welcome, "mark": mark, "noted": noted, "hang": hang}
 
 
 def session():

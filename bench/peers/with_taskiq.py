@@ -33,7 +33,12 @@ async def noted(begun_ns: int) -> None:
     jobs.noted(begun_ns)
 
 
-_tasks = {"welcome": welcome, "mark": mark, "noted": noted}
+@broker.task
+async def hang(name: str) -> None:
+    jobs.hang(name)
+
+
+_tasks = {"welcome": welcome, "mark": mark, "noted": noted, "hang": hang}
 
 
 @asynccontextmanager
