@@ -6,8 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-from bench.peers.report import newest_whole, short_table, whole_table
-from bench.report import summary
+from bench.peers.report import head, newest_whole, short_table, whole_table
 from bench.worker import ROOT
 
 
@@ -34,7 +33,7 @@ def main() -> int:
         print("no whole comparison in bench/out: run `make bench-peers`", file=sys.stderr)
         return 1
     put(ROOT / "README.md", "peers", short_table(results["rows"]) + "\n")
-    whole = f"> {summary(results['about'])}\n{whole_table(results['rows'])}\n"
+    whole = f"> {head(results['about'])}\n{whole_table(results['rows'])}\n"
     put(ROOT / "bench/README.md", "peers", whole)
     return 0
 

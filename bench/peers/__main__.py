@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -10,8 +11,8 @@ import time
 from bench.peers.catalogue import PEERS, Peer
 from bench.peers.environment import interpreter
 from bench.peers.measure import PeerFailed, last_line, measure
-from bench.peers.report import PeerResult, save, whole_table
-from bench.report import machine, summary
+from bench.peers.report import PeerResult, head, save, whole_table
+from bench.report import machine
 from bench.rows import Setting
 from bench.server import server_binary
 
@@ -48,8 +49,13 @@ def prepare(peers: list[Peer]) -> tuple[list[PeerResult], dict[str, str]]:
     return results, pythons
 
 
-def measure_all(results: list[PeerResult], pythons: dict[str, str], setting: Setting, rounds: int) -> None:
-    """Measures each configuration once per round, so that what disturbs the machine for a while spares none."""
+def measure_all(results: list[PeerResult], pythons: dict[str, str], setting: Setting, rounds: int) -> list[float]:
+    """Measures each configuration once per round, so that what disturbs the machine for a while spares none.
+
+    Returns:
+        The machine's load after each measurement.
+    """
+    loads = [os.getloadavg()[0]]
     for turn in range(rounds):
         for result in results:
             if result.failed:
@@ -61,10 +67,12 @@ def measure_all(results: list[PeerResult], pythons: dict[str, str], setting: Set
             except PeerFailed as error:
                 result.failed = str(error)
             told = result.failed or {figure: round(values[-1], 2) for figure, values in result.values.items()}
+            loads.append(os.getloadavg()[0])
             seconds = time.monotonic() - begun
             print(
                 f"round {turn + 1}/{rounds}  {result.peer} {name}  {seconds:.1f} s  {told}", file=sys.stderr, flush=True
             )
+    return loads
 
 
 def main() -> int:
@@ -78,10 +86,10 @@ def main() -> int:
     setting = Setting(server_binary(options.server), options.quick)
     rounds = options.rounds or (1 if options.quick else _ROUNDS)
     results, pythons = prepare(choose(options.peers))
-    # Told before: afterwards the load is that of the peers.
     about = machine(setting, rounds)
-    measure_all(results, pythons, setting, rounds)
-    print(summary(about))
+    loads = measure_all(results, pythons, setting, rounds)
+    about["load_during"] = [min(loads), max(loads)]
+    print(head(about))
     print(whole_table([result.as_json() for result in results]))
     print("\n" + " and ".join(str(path) for path in save(results, about)))
     return 1 if any(result.failed for result in results) else 0

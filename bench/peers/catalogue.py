@@ -34,7 +34,7 @@ class Peer:
 _OWN_SURVIVAL = "yes: a killed process at once, a killed machine after 30 s"
 _RQ_SURVIVAL = "no: failed at the next maintenance; run again only with `Retry`"
 _TASKIQ_SURVIVAL = "yes, after 10 min, once a new job comes"
-_DRAMATIQ_SURVIVAL = "yes, after a minute"
+_DRAMATIQ_SURVIVAL = "yes, after 60 s at one in 1000 of the queue's commands"
 _CELERY_SURVIVAL = "no: acknowledged before it runs, unless `acks_late`"
 _HUEY_SURVIVAL = "no: popped before it runs"
 _ARQ_SURVIVAL = "yes, after 310 s"

@@ -99,7 +99,7 @@ class Run:
     def latency(self, drain_rate: float) -> dict[str, float]:
         """Enqueues single jobs for the worker, which has nothing else to do."""
         spacing_s = max(_SPACING_S, _SPACING_JOBS / drain_rate)
-        number = min(_LATENCIES, int(_LATENCIES_S / spacing_s))
+        number = max(2, min(_LATENCIES, int(_LATENCIES_S / spacing_s)))
         self.act("latency", number, spacing_s)
         self.wait(lambda: len(self.lines("delays")) == number, "all single jobs have run")
         delays_ms = [int(line) / 1e6 for line in self.lines("delays")]

@@ -60,7 +60,7 @@ def save(results: list[PeerResult], about: dict[str, Any]) -> tuple[Path, Path]:
     as_json, as_markdown = OUT / f"peers-{stamp}.json", OUT / f"peers-{stamp}.md"
     stored = {"about": about, "rows": [result.as_json() for result in results]}
     as_json.write_text(json.dumps(stored, indent=1) + "\n")
-    as_markdown.write_text(f"{summary(about)}\n{whole_table(stored['rows'])}\n")
+    as_markdown.write_text(f"{head(about)}\n{whole_table(stored['rows'])}\n")
     return as_json, as_markdown
 
 
@@ -72,6 +72,14 @@ def newest_whole() -> dict[str, Any] | None:
         if not stored["about"]["quick"] and {row["peer"] for row in stored["rows"]} == everyone:
             return stored
     return None
+
+
+def head(about: dict[str, Any]) -> str:
+    """Returns what the results depend on, as a paragraph."""
+    lowest, highest = about["load_during"]
+    return (
+        f"{summary(about).rstrip()}; load {lowest:.1f} .. {highest:.1f} while it ran, the comparison's own included\n"
+    )
 
 
 def whole_table(rows: list[dict[str, Any]]) -> str:
@@ -106,7 +114,7 @@ def best(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _cells(row: dict[str, Any], *, spread: bool) -> list[str]:
     if row["failed"]:
-        return ["FAILED: " + row["failed"], *[""] * (len(_HEADS) - 1)]
+        return ["FAILED: " + row["failed"].replace("|", "\\|"), *[""] * (len(_HEADS) - 1)]
     cells = []
     for figure in FIGURES:
         cell = _format(figure.unit, row["medians"][figure.name])
