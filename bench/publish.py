@@ -32,8 +32,12 @@ def main() -> int:
     if results is None:
         print("no whole comparison in bench/out: run `make bench-peers`", file=sys.stderr)
         return 1
-    put(ROOT / "README.md", "peers", short_table(results["rows"]) + "\n")
-    whole = f"> {head(results['about'])}\n{whole_table(results['rows'])}\n"
+    about = results["about"]
+    lowest, highest = about["load_during"]
+    told = f"{about['server']}, {about['cpus']} x {about['cpu']}; medians of {about['rounds']} rounds"
+    short = f"{short_table(results['rows'])}\n\n{told}; load {lowest:.0f} to {highest:.0f} meanwhile.\n"
+    put(ROOT / "README.md", "peers", short)
+    whole = f"> {head(about)}\n{whole_table(results['rows'])}\n"
     put(ROOT / "bench/README.md", "peers", whole)
     return 0
 
