@@ -9,7 +9,7 @@ CORE := fastjobs/_core.pyx $(wildcard fastjobs/core/*.pxi)
 BUILT_FROM := pyproject.toml setup.py $(CORE)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build demo test test-redis test-distributed test-chaos chaos chaos-calm model sanitize leaks fuzz fuzz-quick lint format types bench bench-quick bench-guard bench-peers clean
+.PHONY: help venv build demo test test-redis test-distributed test-chaos chaos chaos-calm model sanitize leaks fuzz fuzz-quick lint format types bench bench-quick bench-guard bench-peers bench-plots clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -100,14 +100,14 @@ bench-quick: $(VENV)/dev.stamp ## Run them small: do they work?
 bench-guard: $(VENV)/dev.stamp ## Check the figures that hold on every machine against their floors.
 	$(BIN)/python -m bench.guard
 
-bench-peers: $(VENV)/dev.stamp ## Compare with other job queues, installed apart in .venv-peers and .venv-arq.
-	$(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/pip install --quiet -r bench/peers/requirements.txt
-	$(PYTHON) -m venv .venv-arq
-	.venv-arq/bin/pip install --quiet -r bench/peers/requirements-arq.txt
-	$(BIN)/python -m bench.peers --python .venv-peers/bin/python --python arq=.venv-arq/bin/python
+bench-peers: $(VENV)/dev.stamp ## Compare with other job queues, each installed apart in .venv-peers.
+	$(BIN)/python -m bench.peers
+
+bench-plots: $(VENV)/dev.stamp ## Draw the newest results into docs/, and put the comparison's tables into the documents.
+	$(BIN)/python -m bench.plots
+	$(BIN)/python -m bench.publish
 
 clean: ## Remove what was made here, but no server's data.
-	rm -rf $(VENV) .venv-peers .venv-arq build dist .demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) .venv-peers build dist .demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	rm -f fastjobs/_core.c fastjobs/*.so
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

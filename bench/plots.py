@@ -10,32 +10,40 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 
+from bench.peers.report import newest_whole
 from bench.report import OUT
 from bench.worker import ROOT
 
 DOCS = ROOT / "docs"
 _MET, _MISSED, _PLAIN = "#2a7f62", "#c0562f", "#4a6fa5"
+#: Text stays text, which is smaller; ids come from the salt, so that the same results give the same file.
+_STYLE = {"svg.hashsalt": "fastjobs", "svg.fonttype": "none", "font.size": 9, "font.sans-serif": ["DejaVu Sans"]}
+_PEER_PANELS = (
+    ("enqueue", "enqueue, jobs/s"),
+    ("drain", "drain, jobs/s"),
+    ("latency_p50", "enqueue to start of an idle worker's job, median, ms"),
+    ("memory", "server memory per queued job, bytes"),
+)
 
 
-def newest(kind: str) -> dict[str, Any] | None:
-    """Returns the newest results of a kind, `run` or `peers`; None when there are none."""
-    files = sorted(OUT.glob(f"{kind}-*.json"))
+def newest_run() -> dict[str, Any] | None:
+    """Returns the newest results of `bench.run`, None when there are none."""
+    files = sorted(OUT.glob("run-*.json"))
     return json.loads(files[-1].read_text()) if files else None
 
 
 def draw_targets(run: dict[str, Any], path: Path) -> None:
     """One bar per figure with a target: how far beyond it, or short of it. 1 = just met."""
     bars = [
-        (f"{row['title']}: {figure['name']}", _margin(figure), figure)
+        (f"{row['title']}: {figure['name']}", _margin(figure))
         for row in run["rows"]
         for figure in row["figures"]
         if figure["at_least"] is not None or figure["at_most"] is not None
     ][::-1]
     plot, axes = plt.subplots(figsize=(9, 0.35 * len(bars) + 1.2), layout="constrained")
-    values = [value for _, value, _ in bars]
-    axes.barh(
-        [name for name, *_ in bars], values, color=[_MET if value >= 1 else _MISSED for value in values], height=0.6
-    )
+    names, values = [name for name, _ in bars], [value for _, value in bars]
+    colours = [_MET if value >= 1 else _MISSED for value in values]
+    axes.barh(names, [value - 1 for value in values], left=1, color=colours, height=0.6)
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xscale("log")
     axes.set_xlabel("times better than the target (logarithmic)")
@@ -43,18 +51,30 @@ def draw_targets(run: dict[str, Any], path: Path) -> None:
 
 
 def draw_peers(peers: dict[str, Any], path: Path) -> None:
-    """Enqueue and drain rates of all queues."""
-    names = list(peers["rates"])[::-1]
-    plot, panels = plt.subplots(1, 2, figsize=(9, 0.4 * len(names) + 1.2), sharey=True, layout="constrained")
-    for axes, act in zip(panels, ("enqueue", "drain"), strict=True):
-        medians = [sorted(peers["rates"][name][act])[len(peers["rates"][name][act]) // 2] for name in names]
-        bars = axes.barh(names, medians, color=_PLAIN, height=0.6)
-        axes.bar_label(bars, [f"{value:,.0f}" for value in medians], padding=3, fontsize=8)
+    """All queues in all configurations: rates, latency, memory. Who failed has a line without bars."""
+    rows = peers["rows"][::-1]
+    names = [f"{row['peer']}, {row['configuration']}" for row in rows]
+    colours = [_MET if row["peer"] == "fastjobs" else _PLAIN for row in rows]
+    plot, panels = plt.subplots(2, 2, figsize=(10, 0.44 * len(rows) + 1.5), sharey=True, layout="constrained")
+    for axes, (figure, label) in zip(panels.flat, _PEER_PANELS, strict=True):
+        values = [row["medians"].get(figure, 0) for row in rows]
+        # A logarithmic axis has no zero for bars to begin at.
+        begin = min(value for value in values if value) / 4
+        lengths = [max(value - begin, 0) for value in values]
+        bars = axes.barh(names, lengths, left=begin, color=colours, height=0.6, clip_on=False)
+        texts = [_short(value) if value else "failed" for value in values]
+        axes.bar_label(bars, texts, padding=3, fontsize=8)
         axes.set_xscale("log")
-        axes.set_xlim(right=max(medians) * 20)
-        axes.set_xlabel(f"{act}, jobs/s (logarithmic)")
+        axes.set_xlim(begin, max(values) * 8)
+        axes.minorticks_off()
+        axes.tick_params(axis="y", left=False)
+        axes.set_xlabel(f"{label} (logarithmic)")
         axes.spines[["top", "right"]].set_visible(False)
-    _finish(plot, panels[0], peers, path)
+    _finish(plot, panels[0, 0], peers, path)
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _margin(figure: dict[str, Any]) -> float:
@@ -67,7 +87,6 @@ def _finish(plot: Any, axes: Any, results: dict[str, Any], path: Path) -> None:
     about = results["about"]
     axes.spines[["top", "right"]].set_visible(False)
     plot.suptitle(f"{about['server']}, {about['cpus']} x {about['cpu']}, {about['at'][:10]}", fontsize=9)
-    # Without a date in it the same results give the same file.
     plot.savefig(path, format="svg", metadata={"Date": None})
     plt.close(plot)
 
@@ -75,11 +94,12 @@ def _finish(plot: Any, axes: Any, results: dict[str, Any], path: Path) -> None:
 def main() -> int:
     """The command; returns 1 when there is nothing to draw."""
     mpl.use("Agg")
-    mpl.rcParams.update({"svg.hashsalt": "fastjobs", "font.size": 9})
-    DOCS.mkdir(exist_ok=True)
+    mpl.rcParams.update(_STYLE)
     drawn = 0
-    for kind, draw, name in (("run", draw_targets, "bench-targets.svg"), ("peers", draw_peers, "bench-peers.svg")):
-        results = newest(kind)
+    for results, draw, name in (
+        (newest_run(), draw_targets, "bench-targets.svg"),
+        (newest_whole(), draw_peers, "bench-peers.svg"),
+    ):
         if results is not None:
             draw(results, DOCS / name)
             print(DOCS / name)

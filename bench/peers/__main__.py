@@ -1,96 +1,99 @@
-"""Runs all adapters, in turn on servers of the same kind: `make bench-peers`; see ../README.md."""
+"""Runs all peers in all configurations, in rounds, on servers of one kind: `make bench-peers`; see ../README.md."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import statistics
 import subprocess
 import sys
-from datetime import UTC, datetime
+import time
 
-from bench.report import OUT, aligned, format_value, machine, summary
-from bench.rows import Figure, Setting
-from bench.server import BenchServer, server_binary, wait_until
-from bench.worker import ROOT
+from bench.peers.catalogue import PEERS, Peer
+from bench.peers.environment import interpreter
+from bench.peers.measure import PeerFailed, last_line, measure
+from bench.peers.report import PeerResult, head, save, whole_table
+from bench.report import machine
+from bench.rows import Setting
+from bench.server import server_binary
 
-#: Jobs per round; the rates of all of them are linear.
-_JOBS = {"fastjobs": 1_000_000, "rq": 5_000, "dramatiq": 10_000, "celery": 5_000, "huey": 10_000, "arq": 3_000}
-_DRAIN_TIMEOUT_S = 180.0
-_RATE = Figure("rate", "jobs/s")
+_ROUNDS = 3
+#: A quick run has so many jobs of each, and looks whether each ran once.
+_QUICK_JOBS = 100
 
 
-def measure(name: str, python: str, server: BenchServer, number: int) -> dict[str, float]:
-    """Enqueues and drains; returns jobs per second of both.
+def choose(names: str | None) -> list[Peer]:
+    """Returns the peers with these names, separated by commas; None = all.
 
-    The drain is timed between two marking jobs, one before all others and one behind them: no start of a worker is
-    in it.
+    Raises:
+        SystemExit: there is no such peer.
     """
-    environment = os.environ | {"PEERS_SOCKET": server.socket, "PYTHONPATH": str(ROOT)}
-    command = [python, "-m", "bench.peers.adapter", name]
-    enqueued = subprocess.run(
-        [*command, "enqueue", str(number)], cwd=ROOT, env=environment, check=True, capture_output=True, text=True
-    )
-    worker = subprocess.Popen(
-        [*command, "worker"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        wait_until(lambda: server.client.get("peers:last"), _DRAIN_TIMEOUT_S, f"{name} has drained", every_s=0.05)
-    finally:
-        worker.terminate()
+    if names is None:
+        return list(PEERS)
+    known = {peer.name: peer for peer in PEERS}
+    unknown = [name for name in names.split(",") if name not in known]
+    if unknown:
+        raise SystemExit(f"no peer {unknown[0]!r}; there are {', '.join(known)}")
+    return [known[name] for name in names.split(",")]
+
+
+def prepare(peers: list[Peer]) -> tuple[list[PeerResult], dict[str, str]]:
+    """Returns an empty result for each configuration, and the interpreters; who cannot be installed has failed."""
+    results, pythons = [], {}
+    for peer in peers:
+        failed = ""
         try:
-            worker.wait(30)
-        except subprocess.TimeoutExpired:
-            worker.kill()
-            worker.wait()
-    seconds = float(server.client.get("peers:last")) - float(server.client.get("peers:first"))
-    return {"enqueue": number / float(enqueued.stdout.split()[-1]), "drain": number / seconds}
+            pythons[peer.name] = interpreter(peer.name)
+        except subprocess.CalledProcessError as error:
+            failed = f"cannot be installed: {last_line(error.stderr or '')}"
+        results += [PeerResult(peer.name, configuration, failed=failed) for configuration in peer.configurations]
+    return results, pythons
 
 
-def main() -> None:
-    """The command."""
+def measure_all(results: list[PeerResult], pythons: dict[str, str], setting: Setting, rounds: int) -> list[float]:
+    """Measures each configuration once per round, so that what disturbs the machine for a while spares none.
+
+    Returns:
+        The machine's load after each measurement.
+    """
+    loads = [os.getloadavg()[0]]
+    for turn in range(rounds):
+        for result in results:
+            if result.failed:
+                continue
+            name, jobs = result.configuration.name, setting.jobs(result.configuration.jobs, _QUICK_JOBS)
+            begun = time.monotonic()
+            try:
+                result.add(measure(result.peer, name, pythons[result.peer], setting, jobs, counted=setting.quick))
+            except PeerFailed as error:
+                result.failed = str(error)
+            told = result.failed or {figure: round(values[-1], 2) for figure, values in result.values.items()}
+            loads.append(os.getloadavg()[0])
+            seconds = time.monotonic() - begun
+            print(
+                f"round {turn + 1}/{rounds}  {result.peer} {name}  {seconds:.1f} s  {told}", file=sys.stderr, flush=True
+            )
+    return loads
+
+
+def main() -> int:
+    """The command; returns its exit code: 0 when every peer could be measured."""
     parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
-    parser.add_argument(
-        "--python",
-        action="append",
-        required=True,
-        metavar="[PEER=]PATH",
-        help="interpreter that has the peers; with PEER= of that one (repeatable)",
-    )
-    parser.add_argument("--peers", default=",".join(_JOBS), help="names separated by commas [default: all]")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--server", default="redis", help="redis (on PATH), valkey (the embedded one) or a path")
+    parser.add_argument("--quick", action="store_true", help="few jobs, one round; checks that each job runs once")
+    parser.add_argument("--peers", help="names separated by commas: " + ",".join(peer.name for peer in PEERS))
+    parser.add_argument("--rounds", type=int, help=f"rounds [default: {_ROUNDS}, quick 1]")
+    parser.add_argument("--server", default="valkey", help="valkey (the embedded one), redis (on PATH) or a path")
     options = parser.parse_args()
-    pythons = {peer: path for peer, _, path in (text.rpartition("=") for text in options.python)}
-    setting = Setting(server_binary(options.server), quick=False)
-    names = options.peers.split(",")
-    rates: dict[str, dict[str, list[float]]] = {name: {"enqueue": [], "drain": []} for name in names}
-    for _ in range(options.rounds):
-        for name in names:
-            python = sys.executable if name == "fastjobs" else pythons.get(name) or pythons[""]
-            with setting.server() as server:
-                for act, rate in measure(name, python, server, _JOBS[name]).items():
-                    rates[name][act].append(rate)
-            print(name, {act: round(values[-1]) for act, values in rates[name].items()}, file=sys.stderr, flush=True)
-    about = machine(setting, options.rounds)
-    _report(rates, about)
-
-
-def _report(rates: dict[str, dict[str, list[float]]], about: dict[str, object]) -> None:
-    lines = [["queue", "enqueue", "lowest .. highest", "drain", "lowest .. highest"]]
-    for name, acts in rates.items():
-        line = [name]
-        for values in acts.values():
-            line += [format_value(_RATE, statistics.median(values)), f"{min(values):.0f} .. {max(values):.0f}"]
-        lines.append(line)
-    text = f"{summary(about)}\n{aligned(lines)}\n"
-    print(text)
-    OUT.mkdir(exist_ok=True)
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    (OUT / f"peers-{stamp}.md").write_text(text)
-    (OUT / f"peers-{stamp}.json").write_text(json.dumps({"about": about, "rates": rates}, indent=1) + "\n")
+    setting = Setting(server_binary(options.server), options.quick)
+    rounds = options.rounds or (1 if options.quick else _ROUNDS)
+    results, pythons = prepare(choose(options.peers))
+    about = machine(setting, rounds)
+    loads = measure_all(results, pythons, setting, rounds)
+    about["load_during"] = [min(loads), max(loads)]
+    print(head(about))
+    print(whole_table([result.as_json() for result in results]))
+    print("\n" + " and ".join(str(path) for path in save(results, about)))
+    return 1 if any(result.failed for result in results) else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

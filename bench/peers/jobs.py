@@ -1,27 +1,50 @@
-"""The handlers, and where everything happens: a server at the socket PEERS_SOCKET."""
+"""The handlers, and where and how everything happens, as the environment tells it. Needs no package."""
 
 from __future__ import annotations
 
 import os
 import time
-from typing import Any
-
-import redis
+from pathlib import Path
 
 SOCKET = os.environ.get("PEERS_SOCKET", "")
 URL = f"unix://{SOCKET}"
+CONFIGURATION = os.environ.get("PEERS_CONFIGURATION", "")
+TUNED = CONFIGURATION == "tuned"
+#: The directory in which handlers leave what they note.
+NOTES = Path(os.environ.get("PEERS_NOTES", "."))
 
+if os.environ.get("PEERS_COUNTED"):
 
-def client() -> Any:
-    """Returns a connection for redis-py users."""
-    return redis.Redis(unix_socket_path=SOCKET)
+    def welcome(user_id: int, *, email: str, template: str) -> None:
+        """The reference job, when it is checked that each runs once: notes whose it was."""
+        with (NOTES / "ran").open("a") as file:
+            file.write(f"{user_id}\n")
 
+else:
 
-def welcome(user_id: int, *, email: str, template: str) -> None:
-    """The reference job."""
+    def welcome(user_id: int, *, email: str, template: str) -> None:
+        """The reference job."""
 
 
 def mark(name: str) -> None:
-    """Notes when it ran."""
-    with client() as connection:
-        connection.set(f"peers:{name}", time.time())
+    """Notes when it ran, by the machine's monotonic clock."""
+    now_ns = time.monotonic_ns()
+    (NOTES / name).write_text(str(now_ns))
+
+
+def noted(begun_ns: int) -> None:
+    """Notes how long ago it was enqueued."""
+    delay_ns = time.monotonic_ns() - begun_ns
+    with (NOTES / "delays").open("a") as file:
+        file.write(f"{delay_ns}\n")
+
+
+def hang(name: str) -> None:
+    """Notes when it begins, and does not end."""
+    with (NOTES / name).open("a") as file:
+        file.write(f"{time.monotonic_ns()}\n")
+    while True:
+        time.sleep(3600)
+
+
+HANDLERS = (welcome, mark, noted, hang)

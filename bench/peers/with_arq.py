@@ -1,44 +1,49 @@
-"""arq, without results, with its usual ten jobs at a time; it has no bulk call."""
+"""arq; it has no bulk call. Tuned: many calls at a time, no results, more jobs at a time, short polling, uvloop."""
 
-import asyncio
 import sys
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from arq import create_pool
 from arq.connections import RedisSettings
 
-from bench.peers import jobs
+from bench.peers import asynchronous, jobs
+
+if jobs.TUNED:
+    asynchronous.use_uvloop()
 
 _settings = RedisSettings(unix_socket_path=jobs.SOCKET)
-
-
-async def welcome(_context, user_id, *, email, template):
-    jobs.welcome(user_id, email=email, template=template)
-
-
-async def mark_run(_context, name):
-    jobs.mark(name)
+_pools = []
 
 
 class WorkerSettings:
-    functions = [welcome, mark_run]
+    functions = asynchronous.HANDLERS
     redis_settings = _settings
-    keep_result = 0
+    if jobs.TUNED:
+        keep_result = 0
+        max_jobs = 100
+        poll_delay = 0.005
+        log_results = False
 
 
-async def _send(calls):
-    pool = await create_pool(_settings)
-    for name, args, kwargs in calls:
-        await pool.enqueue_job(name, *args, **kwargs)
-    await pool.aclose()
+@asynccontextmanager
+async def session():
+    async with await create_pool(_settings) as pool:
+        _pools.append(pool)
+        yield
 
 
-def enqueue(items):
-    asyncio.run(_send([("welcome", (), item) for item in items]))
+async def bulk(items):
+    if jobs.TUNED:
+        await asynchronous.many([partial(one, "welcome", **item) for item in items], at_a_time=50)
+    else:
+        for item in items:
+            await one("welcome", **item)
 
 
-def mark(name):
-    asyncio.run(_send([("mark_run", (name,), {})]))
+async def one(job, **arguments):
+    await _pools[0].enqueue_job(job, **arguments)
 
 
 def worker():

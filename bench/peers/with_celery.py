@@ -1,4 +1,4 @@
-"""Celery, without results, with one process that runs jobs itself."""
+"""Celery; tuned: one producer that publishes in kombu's batches, a process that runs jobs itself, long prefetching."""
 
 import sys
 from pathlib import Path
@@ -7,21 +7,28 @@ from celery import Celery
 
 from bench.peers import jobs
 
+_BATCH = 1000
 app = Celery("peers", broker=f"redis+socket://{jobs.SOCKET}")
-app.conf.task_ignore_result = True
-_welcome, _mark = app.task(jobs.welcome), app.task(jobs.mark)
+if jobs.TUNED:
+    app.conf.update(task_ignore_result=True, worker_prefetch_multiplier=1000, worker_disable_rate_limits=True)
+_tasks = {handler.__name__: app.task(handler) for handler in jobs.HANDLERS}
 
 
-def enqueue(items):
-    with app.producer_or_acquire() as producer:
+def bulk(items):
+    if not jobs.TUNED:
         for item in items:
-            _welcome.apply_async(kwargs=item, producer=producer)
+            _tasks["welcome"].delay(**item)
+        return
+    with app.producer_or_acquire() as producer, producer.batch(max_size=_BATCH):
+        for item in items:
+            _tasks["welcome"].apply_async(kwargs=item, producer=producer)
 
 
-def mark(name):
-    _mark.delay(name)
+def one(job, **arguments):
+    _tasks[job].delay(**arguments)
 
 
 def worker():
-    options = ["-P", "solo", "-c", "1", "-l", "warning", "--without-gossip", "--without-mingle"]
-    return [Path(sys.executable).with_name("celery"), "-A", __name__, "worker", *options]
+    command = [Path(sys.executable).with_name("celery"), "-A", __name__, "worker", "-c", "1"]
+    tuning = ["-P", "solo", "-l", "error", "--without-gossip", "--without-mingle", "--without-heartbeat"]
+    return [*command, *tuning] if jobs.TUNED else command

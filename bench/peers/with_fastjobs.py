@@ -1,4 +1,4 @@
-"""fastjobs."""
+"""fastjobs: as it comes, with one process, and with a call for each job."""
 
 import sys
 from pathlib import Path
@@ -7,16 +7,21 @@ from bench.peers import jobs
 from fastjobs import FastJobs
 
 app = FastJobs(jobs.URL)
-_welcome, _mark = app.job(jobs.welcome), app.job(jobs.mark)
+_types = {handler.__name__: app.job(handler) for handler in jobs.HANDLERS}
 
 
-def enqueue(items):
-    _welcome.enqueue_many(items)
+def bulk(items):
+    if jobs.CONFIGURATION == "one by one":
+        for item in items:
+            _types["welcome"].enqueue(**item)
+    else:
+        _types["welcome"].enqueue_many(items)
 
 
-def mark(name):
-    _mark.enqueue(name)
+def one(job, **arguments):
+    _types[job].enqueue(**arguments)
 
 
 def worker():
-    return [Path(sys.executable).with_name("fastjobs-worker"), f"{__name__}:app", "-p", "1"]
+    command = [Path(sys.executable).with_name("fastjobs-worker"), f"{__name__}:app"]
+    return command if jobs.CONFIGURATION == "default" else [*command, "-p", "1"]

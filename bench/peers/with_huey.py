@@ -1,4 +1,4 @@
-"""Huey, without results, with one worker process; it has no bulk call."""
+"""Huey; it has no bulk call. Tuned: no results, no logs."""
 
 import sys
 from pathlib import Path
@@ -7,18 +7,19 @@ from huey import RedisHuey
 
 from bench.peers import jobs
 
-huey = RedisHuey("peers", url=jobs.URL, results=False)
-_welcome, _mark = huey.task()(jobs.welcome), huey.task()(jobs.mark)
+huey = RedisHuey("peers", url=jobs.URL, results=not jobs.TUNED)
+_tasks = {handler.__name__: huey.task()(handler) for handler in jobs.HANDLERS}
 
 
-def enqueue(items):
+def bulk(items):
     for item in items:
-        _welcome(**item)
+        _tasks["welcome"](**item)
 
 
-def mark(name):
-    _mark(name)
+def one(job, **arguments):
+    _tasks[job](**arguments)
 
 
 def worker():
-    return [Path(sys.executable).with_name("huey_consumer"), f"{__name__}.huey", "-w", "1", "-k", "process", "-q"]
+    command = [Path(sys.executable).with_name("huey_consumer"), f"{__name__}.huey"]
+    return [*command, "-q", "-n", "-C"] if jobs.TUNED else command

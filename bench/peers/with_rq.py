@@ -1,24 +1,31 @@
-"""RQ, with its own bulk call and the worker that does not fork for each job."""
+"""RQ; tuned: its bulk call, the worker that does not fork for each job, no results, no logs."""
 
 import sys
 from pathlib import Path
 
+import redis
 from rq import Queue
 
 from bench.peers import jobs
 
-_queue = Queue(connection=jobs.client())
+_BATCH = 1000
+_queue = Queue(connection=redis.Redis(unix_socket_path=jobs.SOCKET))
 
 
-def enqueue(items):
-    for start in range(0, len(items), 500):
-        calls = [Queue.prepare_data(jobs.welcome, kwargs=item) for item in items[start : start + 500]]
-        _queue.enqueue_many(calls)
+def bulk(items):
+    if not jobs.TUNED:
+        for item in items:
+            _queue.enqueue(jobs.welcome, kwargs=item)
+        return
+    for start in range(0, len(items), _BATCH):
+        batch = items[start : start + _BATCH]
+        _queue.enqueue_many([Queue.prepare_data(jobs.welcome, kwargs=item, result_ttl=0) for item in batch])
 
 
-def mark(name):
-    _queue.enqueue(jobs.mark, name)
+def one(job, **arguments):
+    _queue.enqueue(getattr(jobs, job), kwargs=arguments, result_ttl=0 if jobs.TUNED else None)
 
 
 def worker():
-    return [Path(sys.executable).with_name("rq"), "worker", "--url", jobs.URL, "-w", "rq.worker.SimpleWorker", "-q"]
+    command = [Path(sys.executable).with_name("rq"), "worker", "--url", jobs.URL]
+    return [*command, "-w", "rq.worker.SimpleWorker", "-q"] if jobs.TUNED else command

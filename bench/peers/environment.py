@@ -1,0 +1,34 @@
+"""Makes each peer's virtual environment, from the versions that its requirements pin, and finds it again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+from bench.worker import ROOT
+
+_ENVIRONMENTS = ROOT / ".venv-peers"
+_REQUIREMENTS = Path(__file__).with_name("requirements")
+
+
+def interpreter(peer: str) -> str:
+    """Returns the interpreter that has the peer; makes its environment when there is none for these requirements.
+
+    Raises:
+        subprocess.CalledProcessError: something cannot be installed.
+    """
+    if peer == "fastjobs":
+        return sys.executable
+    requirements = _REQUIREMENTS / f"{peer}.txt"
+    directory = _ENVIRONMENTS / peer
+    python, installed = directory / "bin/python", directory / "installed.txt"
+    if not installed.exists() or installed.read_text() != requirements.read_text():
+        print(f"installing {peer}", file=sys.stderr, flush=True)
+        venv.create(directory, clear=True, with_pip=True)
+        command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements]
+        subprocess.run(command, check=True, capture_output=True, text=True)
+        # Written last: what was interrupted is made anew.
+        installed.write_text(requirements.read_text())
+    return str(python)

@@ -1,0 +1,46 @@
+"""Puts the tables of the newest whole comparison with the peers into the documents: `python -m bench.publish`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from bench.peers.report import head, newest_whole, short_table, whole_table
+from bench.worker import ROOT
+
+
+def put(path: Path, name: str, text: str) -> None:
+    """Replaces what is between `<!-- name -->` and `<!-- /name -->`.
+
+    Raises:
+        SystemExit: the document has no such place.
+    """
+    document = path.read_text()
+    replaced, count = re.subn(
+        rf"(?s)(<!-- {name} -->\n).*(<!-- /{name} -->)", lambda match: match[1] + text + match[2], document
+    )
+    if count != 1:
+        raise SystemExit(f"{path} has no place for {name!r}")
+    path.write_text(replaced)
+    print(path)
+
+
+def main() -> int:
+    """The command; returns 1 when there is nothing to publish."""
+    results = newest_whole()
+    if results is None:
+        print("no whole comparison in bench/out: run `make bench-peers`", file=sys.stderr)
+        return 1
+    about = results["about"]
+    lowest, highest = about["load_during"]
+    told = f"{about['server']}, {about['cpus']} x {about['cpu']}; medians of {about['rounds']} rounds"
+    short = f"{short_table(results['rows'])}\n\n{told}; load {lowest:.0f} to {highest:.0f} meanwhile.\n"
+    put(ROOT / "README.md", "peers", short)
+    whole = f"> {head(about)}\n{whole_table(results['rows'])}\n"
+    put(ROOT / "bench/README.md", "peers", whole)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
