@@ -11,7 +11,6 @@ import select
 import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -48,6 +47,8 @@ _STALLED_S = 0.1
 _STALL_CHECK_S = 0.05
 #: A look so much before the end of a wait is not worth one of its own.
 _LOOK_STEP_S = 0.005
+#: Threads that were woken get this long before the loop goes on, in milliseconds; most have run their job by then.
+_START_MS = 1
 #: Timeouts are looked after this exactly.
 _TIMEOUT_STEP_S = 0.01
 #: Delay before a chunk of a newer format is offered again.
@@ -391,9 +392,9 @@ class WorkerProcess:
             self._wakers.arm(self._look_at - time.monotonic(), self._fetches_on_wake(), self._prefetcher.held_chunks())
         for descriptor in self._wakers.filenos():
             poll.register(descriptor, select.POLLIN)
-        poll.poll(max(0.0, self._wait_s(wants)) * 1000)
+        events = poll.poll(max(0.0, self._wait_s(wants)) * 1000)
         self._backlog.waiting = False
-        with suppress(BlockingIOError):
+        if any(descriptor == self._notify_fd for descriptor, _ in events):
             os.eventfd_read(self._notify_fd)
         self._wake_up()
 
@@ -424,8 +425,18 @@ class WorkerProcess:
                         # A fetch made meanwhile made this one out of date: the hint is to be followed by another.
                         self._look_at = 0.0
                 self._feed()
+                self._let_threads_start()
             elif woken.hint is not None:
                 self._take_hint(woken.hint)
+
+    def _let_threads_start(self) -> None:
+        """Leaves the interpreter to the threads just woken: they would wait for whatever this one did first."""
+        self._backlog.waiting = True
+        poll = select.poll()
+        poll.register(self._notify_fd, select.POLLIN)
+        if poll.poll(_START_MS):
+            os.eventfd_read(self._notify_fd)
+        self._backlog.waiting = False
 
     def _take_hint(self, partition: str) -> None:
         """Looks at the partition first that a hint came from, or leaves the hint to others."""

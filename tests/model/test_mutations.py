@@ -81,7 +81,7 @@ MUTANTS = [
     ),
     Mutant(
         "the middle of a span is lost",
-        "lib/lease",
+        "lib/settle_lease",
         "entries[#entries + 1], of_id[#of_id + 1] = rest, rest",
         "of_id[#of_id + 1] = rest",
     ),
