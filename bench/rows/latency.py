@@ -55,6 +55,8 @@ class Latency(Row):
         Figure("enqueue_p50", "ms"),
         Figure("evalsha_p50", "ms"),
         Figure("handover_p50", "ms"),
+        # Mean of the four calls that a job takes: enqueue, lease, ack, and a look whether there is more.
+        Figure("script_mean", "us"),
         Figure("p50_vs_evalsha", "x", at_most=2),
         Figure("p50_vs_handover", "x"),
     )
@@ -64,7 +66,9 @@ class Latency(Row):
         with self.setting.server() as server, tempfile.TemporaryDirectory() as directory:
             round_trip_ms = self._round_trip_ms(server, number)
             handover_ms = self._handover_ms(server, Path(directory, "handovers"), number)
+            server.client.config_resetstat()
             delays_ms, enqueue_ms = self._delays_ms(server, Path(directory, "notes"), number)
+            scripts = server.client.info("commandstats")["cmdstat_evalsha"]
         p50 = statistics.median(delays_ms)
         return {
             "p50": p50,
@@ -72,6 +76,7 @@ class Latency(Row):
             "enqueue_p50": enqueue_ms,
             "evalsha_p50": round_trip_ms,
             "handover_p50": handover_ms,
+            "script_mean": scripts["usec_per_call"],
             "p50_vs_evalsha": p50 / round_trip_ms,
             "p50_vs_handover": p50 / handover_ms,
         }

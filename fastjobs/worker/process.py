@@ -206,7 +206,7 @@ class WorkerProcess:
         self._board.beat(offset_us, self._backlog.unstarted, not busy and not len(self._leases))
 
     def _note_fetched(self) -> None:
-        """Lets the supervisor know that nothing keeps this process from fetching; see `Supervisor._replace_deaf`."""
+        """Lets the supervisor know that nothing keeps this process from fetching; see `Watchdog.retire_deaf`."""
         self._board.fetched(1 if self._alone else self._spec.threads)
 
     def _reports(self, batch: Batch) -> list[Receipt]:
