@@ -47,3 +47,11 @@ class Notes:
     def read(self) -> list[Note]:
         """Returns all notes; those not written have a start of 0."""
         return [Note(*fields) for fields in _NOTE.iter_unpack(self._map[:])]
+
+    def complete(self) -> bool:
+        """Whether every note is written."""
+        return all(note.started_ns for note in self.read())
+
+    def delays_ms(self, begun_ns: list[int]) -> list[float]:
+        """Returns for each note how long after an instant its run started, in milliseconds."""
+        return [(note.started_ns - begun) / 1e6 for note, begun in zip(self.read(), begun_ns, strict=True)]

@@ -7,8 +7,8 @@ means is told here (`classify`); what to do about it is decided by the callers i
 from __future__ import annotations
 
 import os
-import select
 import socket
+import ssl
 import struct
 import time
 from collections import deque
@@ -274,23 +274,9 @@ class Client:
         """
         while not expected.complete:
             self._check(expected)
-            if self._take_in():
-                continue
-            if not self.readable(0):
+            if not self._take_in() and not self._read_what_came():
                 return False
-            self._read(time.monotonic() + self._timeout_s)
         return True
-
-    def readable(self, timeout_s: float) -> bool:
-        """Whether bytes have come, waiting for them for up to `timeout_s` seconds."""
-        if self._socket is None:
-            return True
-        pending = getattr(self._socket, "pending", None)
-        if pending is not None and pending():
-            return True
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(timeout_s * 1000))
 
     @property
     def peer(self) -> tuple[str, int]:
@@ -341,17 +327,32 @@ class Client:
         return True
 
     def _read(self, deadline: float) -> None:
+        """Reads what comes next, waiting for it."""
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise self._broken("no reply in time")
+        if not self._kernel_timeouts and self._socket is not None:
+            self._socket.settimeout(left)
+        if not self._receive(0):
+            raise self._broken("no reply in time")
+
+    def _read_what_came(self) -> bool:
+        """Reads what has come already; False when nothing has."""
+        if self._kernel_timeouts:
+            return self._receive(socket.MSG_DONTWAIT)
+        # TLS: flags are not for it, and what it has decrypted no poll knows of.
+        if self._socket is not None:
+            self._socket.settimeout(0)
+        return self._receive(0)
+
+    def _receive(self, flags: int) -> bool:
+        """Reads once; False when nothing came in the time that was given."""
         if self._socket is None:
             raise errors.ConnectionLost("the connection is closed")
-        left = deadline - time.monotonic()
         try:
-            if left <= 0:
-                raise TimeoutError("no reply in time")
-            if not self._kernel_timeouts:
-                self._socket.settimeout(left)
-            number = self._socket.recv_into(self._received)
-        except BlockingIOError as error:
-            raise self._broken("no reply in time") from error
+            number = self._socket.recv_into(self._received, _READ_SIZE, flags)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return False
         except OSError as error:
             raise self._broken(str(error)) from error
         except BaseException:
@@ -360,6 +361,7 @@ class Client:
         if not number:
             raise self._broken("the server closed the connection")
         self._reader.feed(self._received[:number])
+        return True
 
     def _broken(self, reason: str) -> errors.ConnectionLost:
         self.close()

@@ -731,23 +731,11 @@ class Batch:
         """
         exchange = self._exchange
         assert exchange is not None, "result is for what was sent"
-        backoff = Backoff()
         deadline = None if budget_s is None else time.monotonic() + max(budget_s, self._store.patience_s)
-        while True:
-            failure = exchange.step()
-            if failure is None:
-                return [parser(reply) for parser, reply in zip(self._parsers, exchange.replies, strict=True)]
-            if exchange.again_at_once:
-                continue
-            wait_s = backoff.next_s()
-            out_of_time = deadline is not None and time.monotonic() + wait_s > deadline
-            if not isinstance(failure, retry_on) or out_of_time or give_up(failure):
-                if isinstance(failure, errors.ReadOnly):
-                    # The next call must not meet the same replica.
-                    exchange.recover()
-                raise exchange.verdict(failure) from failure
-            time.sleep(wait_s)
-            exchange.recover()
+        failure = exchange.step()
+        if failure is not None:
+            _try_on(exchange, failure, retry_on, deadline, give_up)
+        return [parser(reply) for parser, reply in zip(self._parsers, exchange.replies, strict=True)]
 
 
 class _Exchange:
@@ -832,3 +820,26 @@ class _Exchange:
         if self._in_doubt and not isinstance(failure, errors.ConnectionLost):
             return errors.ConnectionLost(f"the outcome is unknown; last error: {failure}")
         return failure
+
+
+def _try_on(
+    exchange: _Exchange | RoutedExchange,
+    failure: errors.StoreError | None,
+    retry_on: tuple[type[errors.StoreError], ...],
+    deadline: float | None,
+    give_up: Callable[[errors.StoreError], bool],
+) -> None:
+    """Tries again, after `failure`, until all calls are answered; arguments and errors as for `Batch.result`."""
+    backoff = Backoff()
+    while failure is not None:
+        if not exchange.again_at_once:
+            wait_s = backoff.next_s()
+            out_of_time = deadline is not None and time.monotonic() + wait_s > deadline
+            if not isinstance(failure, retry_on) or out_of_time or give_up(failure):
+                if isinstance(failure, errors.ReadOnly):
+                    # The next call must not meet the same replica.
+                    exchange.recover()
+                raise exchange.verdict(failure) from failure
+            time.sleep(wait_s)
+            exchange.recover()
+        failure = exchange.step()

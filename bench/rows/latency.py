@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.handover import Hints
 from bench.notes import VARIABLE, Notes
 from bench.rows.row import Figure, Row
 from bench.server import BenchServer, wait_until
@@ -52,21 +54,31 @@ class Latency(Row):
         Figure("p99", "ms", at_most=2),
         Figure("enqueue_p50", "ms"),
         Figure("evalsha_p50", "ms"),
+        Figure("handover_p50", "ms"),
+        # Mean of the four calls that a job takes: enqueue, lease, ack, and a look whether there is more.
+        Figure("script_mean", "us"),
         Figure("p50_vs_evalsha", "x", at_most=2),
+        Figure("p50_vs_handover", "x"),
     )
 
     def measure(self, turn: int) -> dict[str, float]:
         number = self.setting.jobs(1000, 300)
         with self.setting.server() as server, tempfile.TemporaryDirectory() as directory:
             round_trip_ms = self._round_trip_ms(server, number)
+            handover_ms = self._handover_ms(server, Path(directory, "handovers"), number)
+            server.client.config_resetstat()
             delays_ms, enqueue_ms = self._delays_ms(server, Path(directory, "notes"), number)
+            scripts = server.client.info("commandstats")["cmdstat_evalsha"]
         p50 = statistics.median(delays_ms)
         return {
             "p50": p50,
             "p99": statistics.quantiles(delays_ms, n=100)[98],
             "enqueue_p50": enqueue_ms,
             "evalsha_p50": round_trip_ms,
+            "handover_p50": handover_ms,
+            "script_mean": scripts["usec_per_call"],
             "p50_vs_evalsha": p50 / round_trip_ms,
+            "p50_vs_handover": p50 / handover_ms,
         }
 
     def _delays_ms(self, server: BenchServer, path: Path, number: int) -> tuple[list[float], float]:
@@ -75,9 +87,23 @@ class Latency(Row):
             app = FastJobs(server.url)
             begun_ns, enqueue_ms = _spaced(number, noted_type(app))
             app.close()
-            wait_until(lambda: all(note.started_ns for note in notes.read()), _TIMEOUT_S, "all jobs have run")
-        pairs = zip(notes.read(), begun_ns, strict=True)
-        return [(note.started_ns - begun) / 1e6 for note, begun in pairs], enqueue_ms
+            wait_until(notes.complete, _TIMEOUT_S, "all jobs have run")
+        return notes.delays_ms(begun_ns), enqueue_ms
+
+    def _handover_ms(self, server: BenchServer, path: Path, number: int) -> float:
+        """Median of the least that starting something in a thread of another process takes."""
+        notes, hints = Notes.create(path, number), Hints(server.client)
+        command = [sys.executable, "-m", "bench.handover", server.socket, str(number)]
+        environment = os.environ | {VARIABLE: str(path)}
+        with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE) as other:
+            try:
+                assert other.stdout is not None
+                other.stdout.readline()
+                begun_ns, _ = _spaced(number, lambda _: hints.send())
+                wait_until(notes.complete, _TIMEOUT_S, "all hints have arrived")
+            finally:
+                other.kill()
+        return statistics.median(notes.delays_ms(begun_ns))
 
     def _round_trip_ms(self, server: BenchServer, number: int) -> float:
         """Median round trip of the smallest script there is."""

@@ -31,6 +31,7 @@
 -- job that failed is detached, recorded and put where it belongs in one step.
 
 -- @include lib/types
+-- @include lib/all_types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
@@ -38,6 +39,7 @@
 -- @include lib/deferred_counters
 -- @include lib/session
 -- @include lib/lease
+-- @include lib/settle_lease
 -- @include lib/record
 -- @include lib/marks
 -- @include lib/history

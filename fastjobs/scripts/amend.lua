@@ -11,6 +11,7 @@
 -- does the same.
 
 -- @include lib/types
+-- @include lib/all_types
 -- @include lib/full_server
 -- @include lib/stillness
 

@@ -19,6 +19,7 @@
 -- O(leases of the session). Keeps: no job belongs to a session that does not know of it.
 
 -- @include lib/types
+-- @include lib/all_types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
@@ -27,6 +28,7 @@
 -- @include lib/counters
 -- @include lib/session
 -- @include lib/lease
+-- @include lib/settle_lease
 -- @include lib/record
 -- @include lib/marks
 -- @include lib/history

@@ -26,6 +26,7 @@
 -- it was executing is not run again.
 
 -- @include lib/types
+-- @include lib/all_types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs

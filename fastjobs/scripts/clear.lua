@@ -12,6 +12,7 @@
 -- Returns the number of jobs dropped. O(limit log queue). Keeps: counters equal what is there.
 
 -- @include lib/types
+-- @include lib/all_types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs

@@ -18,6 +18,7 @@
 -- O(limit log queue). Keeps: nothing is held by a session that does not exist.
 
 -- @include lib/types
+-- @include lib/all_types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
@@ -26,6 +27,7 @@
 -- @include lib/counters
 -- @include lib/session
 -- @include lib/lease
+-- @include lib/settle_lease
 -- @include lib/record
 -- @include lib/marks
 -- @include lib/history

@@ -20,6 +20,7 @@
 -- executed. Keeps: a destroyed job is not run again and leaves nothing behind.
 
 -- @include lib/types
+-- @include lib/all_types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
@@ -27,6 +28,7 @@
 -- @include lib/chunk
 -- @include lib/counters
 -- @include lib/lease
+-- @include lib/settle_lease
 -- @include lib/record
 -- @include lib/marks
 -- @include lib/history

@@ -76,21 +76,20 @@ end
 
 -- All that is read before the first write; what is only written later is read to see whether it can be.
 check_type('HLEN', chunks, jobs, marks)
+check_type('ZCARD', ready)
 local hints = read('LLEN', wake)
 local due = read('ZRANGEBYSCORE', scheduled, '-inf', string.format('%.0f', now_ms), 'LIMIT', 0, PROMOTE_LIMIT)
-local waiting = read('ZCARD', ready) + #due
 local counts = read('HMGET', stats, 'paused', 'tick', 'fence', 'queued', 'executing')
-run_when_full(ready)
 if #due > 0 then
   promote(scheduled, ready, stats, due)
   counts = redis.call('HMGET', stats, 'paused', 'tick', 'fence', 'queued', 'executing')
 end
-local paused, changes = counts[1], tick_changes(counts[2], now_ms, lease_ms)
+local paused = counts[1]
 
 local reply = {0, now_ms, -1}
 local members, entries, rest = {}, {}, nil
-local taken, bytes, offset = 0, 0, 0
-while not paused and taken < want and #entries < max_refs and bytes < max_bytes and not rest and offset < waiting do
+local taken, bytes, offset, in_line = 0, 0, 0, not paused
+while in_line and taken < want and #entries < max_refs and bytes < max_bytes and not rest do
   local page = redis.call('ZRANGE', ready, offset, offset + PAGE - 1, 'WITHSCORES')
   for position = 1, #page, 2 do
     local member, score = page[position], page[position + 1]
@@ -112,11 +111,14 @@ while not paused and taken < want and #entries < max_refs and bytes < max_bytes 
       break
     end
   end
-  offset = offset + PAGE
+  offset, in_line = offset + PAGE, #page == 2 * PAGE
 end
 
 if taken == 0 then
-  redis.call('HSET', stats, unpack(changes))
+  if is_tick_due(counts[2], now_ms, lease_ms) then
+    run_when_full(ready)
+    redis.call('HSET', stats, unpack(tick_changes(counts[2], now_ms, lease_ms)))
+  end
   local next_due = redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')
   if next_due[2] and not paused then
     reply[3] = math.max(0, tonumber(next_due[2]) - now_ms)
@@ -127,6 +129,7 @@ if taken == 0 then
   return reply
 end
 
+-- The first write frees memory, so it and those behind it are made on a full server, too.
 for position = 1, #members, 500 do
   redis.call('ZREM', ready, unpack(members, position, math.min(position + 499, #members)))
 end
@@ -139,8 +142,8 @@ local lease = string.format('%s:%.0f', session, fence)
 redis.call('HSET', leases, session, string.format('%s:%.0f%s %.0f', request, fence, fences, fence),
   lease, table.concat(entries, ' '))
 redis.call('HSET', stats, 'fence', string.format('%.0f', fence), 'queued', string.format('%.0f', counts[4] - taken),
-  'executing', string.format('%.0f', (counts[5] or 0) + taken), unpack(changes))
-if waiting > #members or rest then
+  'executing', string.format('%.0f', (counts[5] or 0) + taken), unpack(tick_changes(counts[2], now_ms, lease_ms)))
+if rest or redis.call('ZCARD', ready) > 0 then
   if hints == 0 then
     redis.call('LPUSH', wake, '')
   end

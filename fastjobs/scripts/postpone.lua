@@ -21,6 +21,7 @@
 -- O(refs * lease). Keeps: a job that nobody can run now is neither lost nor fetched over and over; it keeps its place.
 
 -- @include lib/types
+-- @include lib/all_types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
@@ -29,6 +30,7 @@
 -- @include lib/counters
 -- @include lib/session
 -- @include lib/lease
+-- @include lib/settle_lease
 -- @include lib/record
 -- @include lib/marks
 -- @include lib/history

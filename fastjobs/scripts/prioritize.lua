@@ -26,6 +26,7 @@
 -- Keeps: priority descending, then first in first out.
 
 -- @include lib/types
+-- @include lib/all_types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs

@@ -19,6 +19,7 @@
 -- before its first job is given back, so its late acks are refused.
 
 -- @include lib/types
+-- @include lib/all_types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
@@ -27,6 +28,7 @@
 -- @include lib/counters
 -- @include lib/tick
 -- @include lib/lease
+-- @include lib/settle_lease
 -- @include lib/record
 -- @include lib/marks
 -- @include lib/history

@@ -21,6 +21,7 @@
 -- O(runs log queue). Keeps: each due instant is fired once, whoever races for it and however often this is sent.
 
 -- @include lib/types
+-- @include lib/all_types
 -- @include lib/clock
 -- @include lib/place
 -- @include lib/chunk

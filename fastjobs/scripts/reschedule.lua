@@ -27,6 +27,7 @@
 -- has changed meanwhile). O(log^2 queue). Keeps: a job is never run twice at once, and one operation runs it again once.
 
 -- @include lib/types
+-- @include lib/all_types
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs

@@ -18,6 +18,7 @@
 -- O(log queue). Keeps: the next due instant; and with overlaps skipped, no two runs at a time.
 
 -- @include lib/types
+-- @include lib/all_types
 -- @include lib/clock
 -- @include lib/place
 -- @include lib/chunk

@@ -12,6 +12,7 @@
 -- is what was there at one instant.
 
 -- @include lib/types
+-- @include lib/all_types
 -- @include lib/stillness
 
 local key, cursor, count, max_bytes = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])

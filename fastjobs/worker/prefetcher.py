@@ -6,8 +6,8 @@ import logging
 import math
 import random
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -37,8 +37,21 @@ _FIRST_GUESS_S = 0.002
 _SLOW_JOB_S = 0.05
 #: Weight of the newest measurement in the average.
 _SMOOTHING = 0.3
+#: Tables of types kept looked up.
+_KEPT_PLANS = 256
 #: Decoded chunks kept because more of their jobs will probably be leased.
 _KEPT_CHUNKS = 8
+
+
+class TypePlan(NamedTuple):
+    """What a table of types means in this process; shared by all chunks with the same table."""
+
+    #: What to call, by entry; None = not known here.
+    handlers: list[Callable[..., Any] | None]
+    #: By entry; None = no job has any.
+    limits: list[Limits] | None
+    #: How long jobs of these types, in one chunk, are kept when they have finished, in milliseconds.
+    keep_ms: int
 
 
 class Prefetcher:
@@ -83,6 +96,7 @@ class Prefetcher:
         self._worker = worker
         self._average_s = _FIRST_GUESS_S
         self._measured = (0, 0)
+        self._plans: dict[tuple[tuple[str, bytes], ...], TypePlan] = {}
         self._chunks: OrderedDict[str, Chunk] = OrderedDict()
         #: Chunks of the lease being taken in that cannot be read, with their size: it comes with the first span only.
         self._refused: dict[str, tuple[errors.ChunkError, int]] = {}
@@ -178,14 +192,14 @@ class Prefetcher:
                 raise errors.CorruptChunk("its payload is missing")
             if detached:
                 span.record = JobRecord.decode(item.payload)
-                span.keep_ms = self._keep_ms([span.record.type])
+                span.keep_ms = self._plan(_types(span)).keep_ms
             else:
                 span.chunk = self._chunk(ref, item.payload, item.n)
                 span.n = span.chunk.n
                 if first + count > span.n:
                     span.chunk = None
                     raise errors.CorruptChunk(f"it has {span.n} jobs, not {first + count}")
-                span.keep_ms = self._keep_ms([name for name, _ in span.chunk.types])
+                span.keep_ms = self._plan(_types(span)).keep_ms
         except errors.NewerFormat as error:
             event(log, logging.WARNING, "chunk put off for a newer worker", chunk=ref, reason=error)
             self.too_new.append(span)
@@ -203,34 +217,51 @@ class Prefetcher:
                 for index in range(span.first, span.first + span.count)
             ]
             return
-        names = [span.record.type] if span.record else [name for name, _ in _chunk(span).types]
+        plan = self._plan(_types(span))
         jobs = LeasedJobs(
             span.chunk,
-            [self._calls.handler(name) for name in names],
+            plan.handlers,
             span.lease.slot,
             span.column,
             span.first,
             span.count,
             span.record.payload if span.record else None,
             span,
-            self._limits(span, redeliveries, clock_ns),
+            self._limits(plan.limits, span, redeliveries, clock_ns) if plan.limits else None,
         )
         if span.record and span.record.crashes:
             self.suspects.append(jobs)
         else:
             self._backlog.push(jobs)
 
-    def _limits(self, span: HeldSpan, redeliveries: int, clock_ns: int) -> list[tuple[int, int]] | None:
-        """What `LeasedJobs` needs to know of timeouts and expiry; None when no job of the span has any."""
-        if span.record:
-            limits = [self._type_limits(span.record.type, span.record.options)]
-        else:
-            limits = [
-                self._type_limits(name, orjson.loads(options) if options else {})
-                for name, options in _chunk(span).types
-            ]
-        if not any(limits):
-            return None
+    def _plan(self, types: list[tuple[str, bytes]]) -> TypePlan:
+        """What the types of a chunk, with their options, mean here; looked up for the first of alike chunks only."""
+        key = tuple(types)
+        plan = self._plans.get(key)
+        if plan is None:
+            known = [self._job_types[name] for name, _ in types if name in self._job_types]
+            limits = [self._type_limits(name, orjson.loads(options) if options else {}) for name, options in types]
+            default = self._config.finished_keep_ms
+            keeps = [default if job_type.keep_ms is None else job_type.keep_ms for job_type in known]
+            plan = TypePlan(
+                [self._calls.handler(name) for name, _ in types],
+                limits if any(limits) else None,
+                max(keeps, default=default),
+            )
+            # A type that is not known yet may be registered later.
+            if len(known) == len(types):
+                if len(self._plans) == _KEPT_PLANS:
+                    self._plans.clear()
+                self._plans[key] = plan
+        return plan
+
+    def _type_limits(self, name: str, options: Mapping[str, Any]) -> Limits:
+        job_type = self._job_types.get(name)
+        limits = job_type.limits if job_type else Limits()
+        return limits.chosen(options) if options else limits
+
+    def _limits(self, limits: list[Limits], span: HeldSpan, redeliveries: int, clock_ns: int) -> list[tuple[int, int]]:
+        """What `LeasedJobs` needs to know of timeouts and expiry."""
         # What was started once in time is owed its further runs; of a redelivered job nobody knows whether it was.
         first_run = not redeliveries and not span.earlier_runs
         return [
@@ -238,24 +269,10 @@ class Prefetcher:
             for limit in limits
         ]
 
-    def _type_limits(self, name: str, options: Mapping[str, Any]) -> Limits:
-        job_type = self._job_types.get(name)
-        limits = job_type.limits if job_type else Limits()
-        return limits.chosen(options) if options else limits
-
     def _expires_ns(self, limits: Limits, span: HeldSpan, clock_ns: int) -> int:
         """When a job expires, by the boot clock; 0 = never."""
         last_start_ms = limits.last_start_ms(span.sequence)
         return max(1, last_start_ms * 1_000_000 + clock_ns) if last_start_ms else 0
-
-    def _keep_ms(self, types: list[str]) -> int:
-        """How long jobs of these types, in one chunk, are kept when they have finished."""
-        default = self._config.finished_keep_ms
-        known = [self._job_types[name] for name in types if name in self._job_types]
-        return max(
-            (default if job_type.keep_ms is None else job_type.keep_ms for job_type in known),
-            default=default,
-        )
 
     def _chunk(self, chunk_id: str, payload: bytes, n: int) -> Chunk:
         """Decodes a chunk, or finds it decoded."""
@@ -298,9 +315,13 @@ def longest_runs_s(board: Board) -> list[float]:
     return [(now_ns - started_ns) / 1e9 for *_, started_ns in board.running()]
 
 
-def _chunk(span: HeldSpan) -> Chunk:
+def _types(span: HeldSpan) -> list[tuple[str, bytes]]:
+    """The types of the span's jobs and their options, as a chunk tells them."""
+    if span.record is not None:
+        return [(span.record.type, orjson.dumps(span.record.options) if span.record.options else b"")]
     assert span.chunk is not None
-    return span.chunk
+    types: list[tuple[str, bytes]] = span.chunk.types
+    return types
 
 
 def _parse_ref(ref: str) -> tuple[str, int, int]:

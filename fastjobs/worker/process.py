@@ -1,4 +1,4 @@
-"""One worker process: wires prefetcher, executors, acker and waker together and turns their main loop.
+"""One worker process: wires fetcher, executors and acker together and turns their main loop.
 
 The loop alone talks to the server: each turn sends what there is to report and to fetch in one write.
 """
@@ -11,7 +11,6 @@ import select
 import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -24,18 +23,19 @@ from fastjobs.keys import queues_key
 from fastjobs.logs import event
 from fastjobs.registry import Registry
 from fastjobs.retry import RetryPolicy
-from fastjobs.store import WORKER_RETRIES, Batch, Lease, Renewed, Store
+from fastjobs.store import WORKER_RETRIES, Batch, Renewed, Store
 from fastjobs.worker.acker import Acker, Receipt
 from fastjobs.worker.calls import Calls
 from fastjobs.worker.canceller import Canceller
 from fastjobs.worker.control import ControlLine
 from fastjobs.worker.executor import Executors
+from fastjobs.worker.fetcher import Fetcher
 from fastjobs.worker.hooks import HookCaller
 from fastjobs.worker.leases import HeldLeases
 from fastjobs.worker.outcomes import Outcomes
 from fastjobs.worker.prefetcher import Prefetcher, longest_runs_s
 from fastjobs.worker.spec import EXIT_DONE, EXIT_FENCED, EXIT_OUT_OF_TIME, ProcessSpec
-from fastjobs.worker.waker import WAIT_S, Fetch, Wakers
+from fastjobs.worker.waker import WAIT_S, Wakers
 
 log = logging.getLogger("fastjobs.worker")
 
@@ -46,8 +46,8 @@ _REPORT_IDLE_S = 0.005
 _STALLED_S = 0.1
 #: How often a waiting loop looks whether it is stalled.
 _STALL_CHECK_S = 0.05
-#: A look so much before the end of a wait is not worth one of its own.
-_LOOK_STEP_S = 0.005
+#: Threads that were woken get this long before the loop goes on, in milliseconds; most have run their job by then.
+_START_MS = 1
 #: Timeouts are looked after this exactly.
 _TIMEOUT_STEP_S = 0.01
 #: Delay before a chunk of a newer format is offered again.
@@ -86,11 +86,6 @@ class WorkerProcess:
         #: The partitions worked on, as the board numbers them.
         self._queues: list[str] = []
         self._store = Store(endpoint.connect(), config)
-        self._wakers = Wakers(endpoint, self._store, spec.session)
-        #: Partitions whose hints were taken when nothing was wanted: others are to have them.
-        self._unused_hints: list[str] = []
-        #: Fetches of a wait whose replies were lost: they may have been carried out.
-        self._lost_fetches: list[Fetch] = []
         outcomes = Outcomes(registry, spec.worker, self._board.times)
         self._hooks = HookCaller(registry.hooks, registry, actions, spec.worker)
         self._backlog = Backlog(
@@ -116,14 +111,20 @@ class WorkerProcess:
             spec.batch_size,
             spec.worker,
         )
+        self._fetcher = Fetcher(
+            self._store,
+            Wakers(endpoint, self._store, spec.session),
+            self._prefetcher,
+            self._executors,
+            spec.session,
+            self._note_fetched,
+            lambda: self._lose_session(0),
+        )
         self._canceller = Canceller(self._backlog, self._leases, self._prefetcher.suspects)
         #: Partitions the supervisor has found since this process started.
         self._new_partitions: list[str] = []
         #: (queue, ref) of jobs to be cancelled.
         self._to_cancel: list[tuple[str, str]] = []
-        self._request = 0
-        self._to_try: list[str] = []
-        self._look_at = 0.0
         self._reported = 0
         self._report_at: float | None = None
         self._audit_at = 0.0
@@ -169,8 +170,8 @@ class WorkerProcess:
         batch = self._store.batch()
         receipts = self._reports(batch)
         receipts += self._keep_alive(batch)
-        receipts += self._hand_hints_on(batch)
-        queue = self._next_fetch(batch)
+        receipts += [_ignore] * self._fetcher.add_hints(batch)
+        queue = self._fetcher.add_fetch(batch, self._may_fetch())
         if queue is None:
             self._note_fetched()
         self._feed()
@@ -185,7 +186,7 @@ class WorkerProcess:
         for receipt, reply in zip(receipts, replies, strict=False):
             receipt(reply)
         if queue is not None:
-            self._take(queue, replies[-1])
+            self._fetcher.take(queue, replies[-1])
         self._feed()
 
     def _work_on_new_partitions(self) -> None:
@@ -205,7 +206,7 @@ class WorkerProcess:
         self._board.beat(offset_us, self._backlog.unstarted, not busy and not len(self._leases))
 
     def _note_fetched(self) -> None:
-        """Lets the supervisor know that nothing keeps this process from fetching; see `Supervisor._replace_deaf`."""
+        """Lets the supervisor know that nothing keeps this process from fetching; see `Watchdog.retire_deaf`."""
         self._board.fetched(1 if self._alone else self._spec.threads)
 
     def _reports(self, batch: Batch) -> list[Receipt]:
@@ -216,7 +217,7 @@ class WorkerProcess:
             self._report_at = None
             receipts += self._acker.add_acks(batch)
             if self._acker.retry_in_s is not None:
-                self._look_at = min(self._look_at, time.monotonic() + self._acker.retry_in_s)
+                self._fetcher.look_within(self._acker.retry_in_s)
         quarantined = self._prefetcher.suspects and not self._alone
         if self._end_at is not None or self._quiet or self._stalled() or quarantined:
             receipts += self._acker.add_releases(batch, self._backlog.withdraw())
@@ -269,7 +270,7 @@ class WorkerProcess:
             self._audit_at = now + self._config.lease_ms / 1000
             for queue in self._queues:
                 fences = [lease.fence for lease in self._leases if lease.queue == queue]
-                batch.audit(queue, self._spec.session, self._request, fences)
+                batch.audit(queue, self._spec.session, self._fetcher.request, fences)
                 receipts.append(self._check_fence)
         left_ns = self._board.valid_until_ns - boot_time_ns()
         if left_ns < self._config.lease_ms * 1_000_000 // 3:
@@ -278,34 +279,6 @@ class WorkerProcess:
                 batch.renew(queue, [self._spec.session])
                 receipts.append(self._renewed(valid_until_ns))
         return receipts
-
-    def _hand_hints_on(self, batch: Batch) -> list[Receipt]:
-        """Adds what wakes other processes in place of this one."""
-        hints, self._unused_hints = self._unused_hints, []
-        for partition in hints:
-            batch.command("LPUSH", self._store.keys(partition).wake, "")
-        return [_ignore] * len(hints)
-
-    def _next_fetch(self, batch: Batch) -> str | None:
-        """Adds a fetch from the next queue to try, if jobs are wanted; returns the queue."""
-        if self._lost_fetches:
-            lost = self._lost_fetches.pop()
-            self._to_try = [lost.queue]
-            batch.fetch(lost.queue, self._spec.session, lost.request, lost.want, self._prefetcher.held_chunks())
-            return lost.queue
-        if not self._may_fetch() or (self._wakers.armed and not self._looks_before_waker()):
-            return None
-        want = self._prefetcher.want(self._executors.idle, self._prefetcher.target())
-        if not want:
-            return None
-        if not self._to_try:
-            if time.monotonic() < self._look_at:
-                return None
-            self._to_try = self._prefetcher.order()
-        queue = self._to_try[0]
-        self._request += 1
-        batch.fetch(queue, self._spec.session, self._request, want, self._prefetcher.held_chunks())
-        return queue
 
     def _may_fetch(self) -> bool:
         """Whether anything may be leased now, however little is held."""
@@ -340,25 +313,6 @@ class WorkerProcess:
         # With nothing to report there is nothing to wait for.
         return not len(self._leases) or self._end_at is None or time.monotonic() >= self._end_at
 
-    def _take(self, queue: str, lease: Lease) -> None:
-        """Takes the reply to a fetch in."""
-        self._note_fetched()
-        if lease.fence < 0:
-            self._lose_session(0)
-        elif lease.fence == 0:
-            self._to_try = self._to_try[1:]
-            wait_s = WAIT_S if lease.next_due_ms < 0 else min(WAIT_S, lease.next_due_ms / 1000)
-            look_at = time.monotonic() + wait_s
-            # The first queue of a round sets the time, the others can only bring it forward.
-            passed = self._look_at <= time.monotonic()
-            self._look_at = look_at if passed else min(self._look_at, look_at)
-        else:
-            self._to_try = []
-            self._look_at = 0.0
-            # A lease is empty when it was audited away between a lost reply and the repeated fetch.
-            if lease.spans:
-                self._prefetcher.accept(queue, lease)
-
     # Interrupting.
 
     def _cancel(self) -> None:
@@ -375,10 +329,9 @@ class WorkerProcess:
 
     def _wait(self) -> None:
         """Sleeps until there is something to do."""
-        target = self._prefetcher.target()
-        wants = self._may_fetch() and self._prefetcher.want(self._executors.idle, target) > 0
+        wants = self._may_fetch() and self._fetcher.want > 0
         looking = not wants and self._end_at is None
-        self._backlog.low_water = target // 2 if looking else -1
+        self._backlog.low_water = self._prefetcher.target() // 2 if looking else -1
         self._backlog.waiting = True
         if self._something_new(looking):
             self._backlog.waiting = False
@@ -387,53 +340,33 @@ class WorkerProcess:
         poll.register(self._notify_fd, select.POLLIN)
         if not self._control.closed:
             poll.register(self._control, select.POLLIN)
-        if wants and not self._wakers.armed:
-            self._wakers.arm(self._look_at - time.monotonic(), self._fetches_on_wake(), self._prefetcher.held_chunks())
-        for descriptor in self._wakers.filenos():
+        if wants:
+            self._fetcher.arm()
+        for descriptor in self._fetcher.descriptors():
             poll.register(descriptor, select.POLLIN)
-        poll.poll(max(0.0, self._wait_s(wants)) * 1000)
+        events = poll.poll(max(0.0, self._wait_s(wants)) * 1000)
         self._backlog.waiting = False
-        with suppress(BlockingIOError):
+        if any(descriptor == self._notify_fd for descriptor, _ in events):
             os.eventfd_read(self._notify_fd)
         self._wake_up()
 
-    def _looks_before_waker(self) -> bool:
-        """Whether something is due, a retry for example, before the wait that is on ends by itself."""
-        return self._look_at < self._wakers.ends_at - _LOOK_STEP_S
-
-    def _fetches_on_wake(self) -> list[Fetch]:
-        """What to fetch the moment a hint comes. With several queues the hint decides which one is looked at first."""
-        if len(self._queues) > 1:
-            return []
-        self._request += 1
-        want = self._prefetcher.want(self._executors.idle, self._prefetcher.target())
-        return [Fetch(self._queues[0], self._request, want)]
-
     def _wake_up(self) -> None:
         """Takes in what a wait has ended with; ends one that may bring what is not wanted any more."""
-        if not self._may_fetch() and self._wakers.disarm():
+        if not self._may_fetch() and self._fetcher.disarm():
             # What was fetched in the last moment belongs to this session, which does not know of it.
             self._audit_at = 0.0
-        while (woken := self._wakers.take()) is not None:
-            if woken.leases is None:
-                self._lost_fetches = list(self._wakers.fetches)
-            elif woken.leases:
-                for fetch, lease in zip(self._wakers.fetches, woken.leases, strict=True):
-                    self._take(fetch.queue, lease)
-                    if woken.hint is not None and fetch.request < self._request:
-                        # A fetch made meanwhile made this one out of date: the hint is to be followed by another.
-                        self._look_at = 0.0
-                self._feed()
-            elif woken.hint is not None:
-                self._take_hint(woken.hint)
+        if self._fetcher.take_woken(self._may_fetch()):
+            self._feed()
+            self._let_threads_start()
 
-    def _take_hint(self, partition: str) -> None:
-        """Looks at the partition first that a hint came from, or leaves the hint to others."""
-        if self._may_fetch() and self._prefetcher.want(self._executors.idle, self._prefetcher.target()):
-            self._to_try = self._prefetcher.order(partition)
-            self._look_at = 0.0
-        else:
-            self._unused_hints.append(partition)
+    def _let_threads_start(self) -> None:
+        """Leaves the interpreter to the threads just woken: they would wait for whatever this one did first."""
+        self._backlog.waiting = True
+        poll = select.poll()
+        poll.register(self._notify_fd, select.POLLIN)
+        if poll.poll(_START_MS):
+            os.eventfd_read(self._notify_fd)
+        self._backlog.waiting = False
 
     def _something_new(self, looking: bool) -> bool:
         """What an executor did between the last look and `waiting`, of which it gave no notice."""
@@ -445,12 +378,9 @@ class WorkerProcess:
     def _wait_s(self, wants: bool) -> float:
         """How long to sleep at most, in seconds."""
         now = time.monotonic()
-        times: list[float] = [WAIT_S]
+        times: list[float] = [WAIT_S, self._fetcher.next_look_s(wants)]
         if self._report_at is not None:
             times.append(self._report_at - now)
-        times.append(self._wakers.deadline - now)
-        if wants and (not self._wakers.armed or self._looks_before_waker()):
-            times.append(self._look_at - now)
         if self._backlog.unstarted or self._prefetcher.suspects:
             times.append(_STALL_CHECK_S)
         if self._end_at is not None:
@@ -487,8 +417,7 @@ class WorkerProcess:
             self._lose_session(0)
             return
         self._queues += partitions
-        self._prefetcher.add_partitions(partitions)
-        self._wakers.add_partitions(partitions)
+        self._fetcher.add_partitions(partitions)
 
     def _valid_from_now(self) -> int:
         """Until when jobs may be started if a renewal sent now succeeds: well within the lease."""

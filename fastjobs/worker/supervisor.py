@@ -13,7 +13,6 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import orjson
@@ -29,10 +28,12 @@ from fastjobs.retry import RetryPolicy
 from fastjobs.store import Batch, Renewed, Store
 from fastjobs.worker.child import Child
 from fastjobs.worker.reclaimer import Reclaimer
-from fastjobs.worker.recovery import Recovery, died_of
+from fastjobs.worker.recovery import died_of
 from fastjobs.worker.recurrer import Recurrer
+from fastjobs.worker.settler import Settler
 from fastjobs.worker.signals import SignalNotes
 from fastjobs.worker.spec import EXIT_DONE, EXIT_FENCED, EXIT_OUT_OF_TIME, EXIT_UNUSABLE, ProcessSpec
+from fastjobs.worker.watchdog import Watchdog
 
 log = logging.getLogger("fastjobs.supervisor")
 
@@ -52,8 +53,6 @@ _REPLACE_CAP_S = 1.0
 _BURST_CHECK_S = 0.05
 #: The supervisor waits less for the server than a process does: signals and children come first.
 _SERVER_TIMEOUT_S = 2.0
-#: A process that has stopped fetching and runs no job has so many seconds to end by itself.
-_DEAF_GRACE_S = 1.0
 #: A worker that has not renewed its entry for this many leases is dropped from the list.
 _FORGOTTEN_LEASES = 10
 
@@ -100,8 +99,9 @@ class Supervisor:
         #: All partitions of the queues that are known; others hold this list, too.
         self._partitions: list[str] = []
         self._types: list[str] = []
-        self._policies: dict[str, RetryPolicy] = {}
         self._store: Store | None = None
+        self._watchdog = Watchdog(config)
+        self._settler: Settler | None = None
         self._reclaimer: Reclaimer | None = None
         self._recurrer: Recurrer | None = None
         self._restart = Backoff(first_s=0.1, cap_s=30.0)
@@ -113,15 +113,7 @@ class Supervisor:
         #: When stopping: the exit code so far, and when processes are killed.
         self._exit_code: int | None = None
         self._kill_at = float("inf")
-        #: Ended processes whose jobs are not settled yet: how they died, and whether their jobs are to blame.
-        self._unsettled: list[tuple[Child, str, bool]] = []
-        self._settle_backoff = Backoff(first_s=0.05, cap_s=2.0)
-        self._settle_at = 0.0
         self._failing = False
-        #: Since when the server has been answering, on the boot clock.
-        self._serving_since_ns = 0
-        #: When it was last looked whether processes fetch.
-        self._looked_ns = 0
         #: True once an operator has asked to start nothing more.
         self._quiet = False
 
@@ -145,11 +137,13 @@ class Supervisor:
         self._poll()
         self._obey_signals()
         self._listen()
-        self._kill_overdue()
-        self._kill_overstayed()
+        if self._store is not None:
+            self._watchdog.kill_overdue(self._children, self._store.config)
+        self._watchdog.kill_overstayed(self._children)
         self._reap()
-        self._settle()
         now = time.monotonic()
+        if self._settler is not None and now >= self._settler.due_at:
+            self._settler.run()
         if now >= self._beat_at:
             self._beat(now)
         if self._reclaimer is not None and now >= self._reclaimer.due_at:
@@ -179,12 +173,9 @@ class Supervisor:
             due.append(self._start_at)
         if self._config.burst and self._store is not None:
             due.append(self._burst_at)
-        due += self._overdue_at()
-        due += [child.kill_at for child in self._children if not child.killed]
-        if any(child.deaf_since_ns and not child.killed for child in self._children):
-            due.append(time.monotonic() + _DEAF_GRACE_S / 4)
-        if self._unsettled:
-            due.append(self._settle_at)
+        due.append(self._watchdog.next_look_at(self._children, self._store.config if self._store else None))
+        if self._settler is not None:
+            due.append(self._settler.due_at)
         if any(child.control.closed for child in self._children):
             due.append(time.monotonic() + 0.01)
         timeout_s = max(0.0, min(due) - time.monotonic())
@@ -227,36 +218,16 @@ class Supervisor:
         if self._store is None:
             config = Config(**hello["config"])
             self._queues, self._types = hello["queues"], hello["types"]
-            self._policies = {name: RetryPolicy(**policy) for name, policy in hello["policies"].items()}
+            policies = {name: RetryPolicy(**policy) for name, policy in hello["policies"].items()}
             timeout_s = min(_SERVER_TIMEOUT_S, config.socket_timeout_s)
             self._store = Store(Endpoint(config).connect(timeout_s), config)
             self._reclaimer = Reclaimer(self._store, self._partitions)
             self._recurrer = Recurrer(self._store, self._queues)
+            self._settler = Settler(self._store, self._worker, policies, self._guarded)
             self._beat_at = 0.0
             self._guarded(lambda: self._on_ready(hello))
             self._guarded(self._check_server)
         event(log, logging.INFO, "process ready", pid=child.pid)
-
-    def _overdue_at(self) -> list[float]:
-        """When running jobs will have outlived timeout and grace; those that start later are found within a second."""
-        if self._store is None:
-            return []
-        now, now_ns, grace_s = time.monotonic(), boot_time_ns(), self._store.config.timeout_grace_s
-        deadlines_ns = [child.board.next_deadline_ns() for child in self._children if not child.overdue]
-        return [now + (deadline_ns - now_ns) / 1e9 + grace_s for deadline_ns in deadlines_ns if deadline_ns]
-
-    def _kill_overdue(self) -> None:
-        """Ends processes in which a job goes on although it was interrupted: it hangs in C, or does not want to end."""
-        if self._store is None:
-            return
-        grace_ns = int(self._store.config.timeout_grace_s * 1e9)
-        for child in self._children:
-            if child.overdue:
-                continue
-            child.overdue = child.board.overdue(grace_ns)
-            if child.overdue:
-                event(log, logging.ERROR, "job does not end after its timeout, its process is replaced", pid=child.pid)
-                child.kill()
 
     def _reap(self) -> None:
         """Looks after processes that have ended."""
@@ -272,13 +243,12 @@ class Supervisor:
             if code in (EXIT_DONE, EXIT_OUT_OF_TIME) and child.stopping:
                 child.release()
                 continue
-            if self._store is None:
+            if self._settler is None:
                 child.release()
             else:
                 blame = child.held_up or (not child.killed and code not in (EXIT_FENCED, EXIT_OUT_OF_TIME))
                 cause = "killed: it had stopped fetching" if child.held_up else died_of(code)
-                self._unsettled.append((child, cause, blame))
-                self._settle_at = 0.0
+                self._settler.add(child, cause, blame=blame)
             self._replace(child, code)
 
     def _replace(self, child: Child, code: int) -> None:
@@ -312,39 +282,6 @@ class Supervisor:
             in_s=round(wait_s, 2),
         )
 
-    def _settle(self) -> None:
-        """Settles what dead processes left; what the server cannot take now is tried again."""
-        if time.monotonic() < self._settle_at:
-            return
-        for child, cause, blame in list(self._unsettled):
-            assert self._store is not None
-            recovery = Recovery(
-                self._store,
-                child.partitions,
-                child.session,
-                self._worker,
-                cause,
-                blame=blame,
-                overdue=child.overdue,
-                policies=self._policies,
-            )
-            found = self._guarded(partial(recovery.run, child.board))
-            if found is None:
-                self._settle_at = time.monotonic() + self._settle_backoff.next_s()
-                return
-            self._settle_backoff.reset()
-            self._unsettled.remove((child, cause, blame))
-            child.release()
-            event(
-                log,
-                logging.INFO,
-                "settled the jobs of a dead process",
-                pid=child.pid,
-                finished=found.finished,
-                running=found.blamed,
-                given_back=found.given_back,
-            )
-
     # Heartbeat.
 
     def _beat(self, now: float) -> None:
@@ -355,7 +292,7 @@ class Supervisor:
             return
         self._beat_at = now + store.config.beat_ms / 1000
         children = [child for child in self._children if child.hello is not None]
-        self._recycle(children)
+        self._watchdog.retire_used_up(children)
         valid_until_ns = boot_time_ns() + store.config.lease_ms * 1_000_000 * 2 // 3
         batch = store.batch()
         partitions = list(self._partitions) if children else []
@@ -366,7 +303,7 @@ class Supervisor:
         replies = self._guarded(batch.run)
         if replies is None:
             return
-        self._replace_deaf(children)
+        self._watchdog.retire_deaf(children, store.config)
         self._obey_order(replies[-2])
         renewed: dict[str, Renewed] = dict(zip(partitions, replies, strict=False))
         cancelling = {(name, ref) for name, found in renewed.items() for ref in found.cancelling}
@@ -428,64 +365,6 @@ class Supervisor:
             for child in self._children:
                 child.control.send(quiet=True)
 
-    def _recycle(self, children: list[Child]) -> None:
-        """Ends processes that have run their number of jobs or grown too large; new ones follow."""
-        config = self._config
-        for child in children:
-            if child.stopping:
-                continue
-            if config.max_jobs_per_child and child.board.executed >= config.max_jobs_per_child:
-                reason = f"it ran {child.board.executed} jobs"
-            elif config.max_memory_per_child_mb and child.rss_mb() > config.max_memory_per_child_mb:
-                reason = f"it occupies {child.rss_mb():.0f} MiB"
-            else:
-                continue
-            event(log, logging.INFO, f"process is replaced, {reason}", pid=child.pid)
-            child.retire(config.shutdown_timeout_s)
-
-    def _replace_deaf(self, children: list[Child]) -> None:
-        """Replaces processes that look alive but have stopped fetching: a loop that hangs, a connection that is gone.
-
-        Called when the server has just answered: while it does not, nobody fetches. A process whose threads all
-        run jobs has no reason to fetch, however long they take.
-        """
-        assert self._store is not None
-        config = self._store.config
-        now_ns = boot_time_ns()
-        longest_gap_s = max(config.deaf_after_s / 2, 2 * config.beat_ms / 1000)
-        if now_ns - self._looked_ns > longest_gap_s * 1e9:
-            # This process was stopped or the machine slept: so may the others have been.
-            self._serving_since_ns = now_ns
-        self._looked_ns = now_ns
-        for child in children:
-            silent_s = (now_ns - max(child.board.fetched_ns, child.greeted_ns, self._serving_since_ns)) / 1e9
-            if child.stopping or silent_s < config.deaf_after_s or child.board.full:
-                continue
-            event(
-                log,
-                logging.ERROR,
-                "process has stopped fetching, it is replaced",
-                pid=child.pid,
-                silent_s=round(silent_s, 1),
-            )
-            child.deaf_since_ns = now_ns
-            child.retire(self._config.shutdown_timeout_s)
-
-    def _kill_overstayed(self) -> None:
-        """Ends processes that were to be replaced and do not end by themselves.
-
-        A deaf one may not even read that it should end; once it runs no job there is nothing to wait for.
-        """
-        now = time.monotonic()
-        for child in self._children:
-            hopeless = child.deaf_since_ns and now >= child.stopped_at + _DEAF_GRACE_S and not child.board.running()
-            if child.killed or not (hopeless or now >= child.kill_at):
-                continue
-            event(log, logging.ERROR, "process does not end, killing it", pid=child.pid)
-            # A loop that has not even turned since was held up by what it ran.
-            child.held_up = child.board.beat_ns < child.deaf_since_ns
-            child.kill()
-
     def _check_server(self) -> None:
         """Refuses a server that may throw jobs away."""
         assert self._store is not None
@@ -511,7 +390,7 @@ class Supervisor:
             self._failing = True
             return None
         if self._failing:
-            self._serving_since_ns = boot_time_ns()
+            self._watchdog.server_is_back()
             event(log, logging.INFO, "the server answers again")
         self._failing = False
         return result
@@ -557,10 +436,9 @@ class Supervisor:
 
     def _sign_off(self) -> None:
         """Settles what is left and removes the worker from the list."""
-        if self._store is None:
+        if self._store is None or self._settler is None:
             return
-        self._settle_at = 0.0
-        self._settle()
+        self._settler.run()
         namespace = self._store.config.namespace
         batch = self._store.batch().command("HDEL", workers_key(namespace), self._worker_id)
         self._guarded(batch.command("HDEL", worker_orders_key(namespace), self._worker_id).run)
@@ -571,7 +449,7 @@ class Supervisor:
         """Stops when nothing is queued, executing or waiting for a retry in any of the queues."""
         self._burst_at = now + _BURST_CHECK_S
         store = self._store
-        if store is None or self._exit_code is not None or self._unsettled:
+        if store is None or self._settler is None or self._exit_code is not None or not self._settler.idle:
             return
         if not all(child.board.idle for child in self._children if child.hello is not None):
             return

@@ -63,6 +63,7 @@ def work(outcome: str) -> None:
 
 @app.job(retries=1)
 def waits(name: str) -> None:
+    time.sleep(0.011)
     note("waits began")
     while True:
         time.sleep(0.01)

@@ -50,8 +50,8 @@ MUTANTS = [
     Mutant(
         "a fetch does not know paused queues",
         "fetch",
-        "local paused, changes = counts[1],",
-        "local paused, changes = nil,",
+        "local paused = counts[1]\n",
+        "local paused = nil\n",
     ),
     Mutant("an old fetch leases", "fetch", "tonumber(request) < tonumber(last_request)", "false"),
     Mutant("after an outage everything is reclaimed", "reclaim", "if now_ms < tonumber(", "if 0 > tonumber("),
@@ -81,7 +81,7 @@ MUTANTS = [
     ),
     Mutant(
         "the middle of a span is lost",
-        "lib/lease",
+        "lib/settle_lease",
         "entries[#entries + 1], of_id[#of_id + 1] = rest, rest",
         "of_id[#of_id + 1] = rest",
     ),

@@ -106,7 +106,7 @@ def test_a_process_killed_from_outside_costs_its_running_jobs_a_crash_and_no_mor
     [
         ("segfault", "killed by SIGSEGV"),
         ("exit", "exited with code 9"),
-        ("SIGABRT", "killed by SIGABRT"),
+        ("abort", "killed by SIGABRT"),
         ("real-time", "killed by signal 63"),
     ],
 )

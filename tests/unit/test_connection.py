@@ -16,6 +16,7 @@ from fastjobs._core import CommandBuffer, ReplyError, pack_head
 from fastjobs.connection import Client, classify, server_version
 from tests.harness.proxy import Behaviour, Proxy
 from tests.harness.server import ServerProcess
+from tests.harness.waiting import wait_until
 
 
 def command(*parts: bytes | str | int) -> bytes:
@@ -299,8 +300,7 @@ def test_ready_does_not_wait(client: Client, server: ServerProcess) -> None:
     other = Client(server.url, 5)
     pusher = threading.Thread(target=lambda: other.receive(other.send(command("RPUSH", "wake-test", "x"), 1)))
     pusher.start()
-    assert client.readable(5)
+    wait_until(lambda: client.ready(sent), 5, "the reply is there")
     pusher.join(5)
-    assert client.ready(sent)
     assert sent.replies == [[b"wake-test", b"x"]]
     other.close()
