@@ -20,7 +20,7 @@ from tests.harness.waiting import wait_until
 APP = Path(__file__).with_name("recurring_app.py")
 QUEUE = "default"
 INTERVAL_MS = 100
-LEASE_MS = 400
+LEASE_MS = 800
 
 
 class Workers:
