@@ -107,6 +107,10 @@ class BenchServer:
         info = self.client.info("memory")
         return int(info["used_memory"]) - int(info["mem_clients_normal"]) - int(info["mem_aof_buffer"])
 
+    def key_bytes(self, key: bytes) -> int:
+        """Returns what one key occupies, every element of it counted."""
+        return int(self.client.memory_usage(key, samples=0) or 0)
+
     def stat(self, field: str) -> int:
         """Returns one of the queue's exact counters."""
         return int(self.client.hget(self.keys.stats, field) or 0)

@@ -26,6 +26,9 @@ class ServerMemory(Row):
         Figure("plain", "bytes"),
         Figure("plain_over_payload", "bytes", at_most=12),
         Figure("one_by_one", "bytes", at_most=235),
+        # Of these: the job by its id, and its place in line.
+        Figure("of_which_job", "bytes"),
+        Figure("of_which_place", "bytes"),
     )
     max_rounds = 3
 
@@ -42,28 +45,37 @@ class ServerMemory(Row):
             "compressed": compressed,
             "plain": plain,
             "plain_over_payload": plain - self._payload_size,
-            "one_by_one": self._one_by_one(),
-        }
+        } | self._one_by_one()
 
     def _bulk(self, **settings: int) -> float:
         with self.setting.server() as server:
-            before = server.memory_bytes()
             app = FastJobs(server.url, **settings)
+            before = _loaded_bytes(server, app)
             reference_type(app).enqueue_many(self._items)
             app.close()
             _check_queued(server, len(self._items))
             return (server.memory_bytes() - before) / len(self._items)
 
-    def _one_by_one(self) -> float:
+    def _one_by_one(self) -> dict[str, float]:
         with self.setting.server() as server:
-            before = server.memory_bytes()
             app = FastJobs(server.url)
+            before = _loaded_bytes(server, app)
             welcome = reference_type(app)
             for item in self._items[: self._singles]:
                 welcome.enqueue(item["user_id"], email=item["email"], template=item["template"])
             app.close()
             _check_queued(server, self._singles)
-            return (server.memory_bytes() - before) / self._singles
+            return {
+                "one_by_one": (server.memory_bytes() - before) / self._singles,
+                "of_which_job": server.key_bytes(server.keys.chunks) / self._singles,
+                "of_which_place": server.key_bytes(server.keys.ready) / self._singles,
+            }
+
+
+def _loaded_bytes(server: BenchServer, app: FastJobs) -> int:
+    """What the server occupies once it knows the scripts: they are no job's."""
+    app.jobs.counts()
+    return server.memory_bytes()
 
 
 def _check_queued(server: BenchServer, number: int) -> None:
