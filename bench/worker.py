@@ -67,15 +67,20 @@ class BenchWorker:
         assert self._worker is not None
         return psutil.Process(self._worker.pid).children()
 
-    def drain_s(self, jobs: int) -> float:
+    def drain_s(self, jobs: int, every_s: float = 0.005) -> float:
         """Lets the held queue go and waits until `jobs` jobs have finished and been acked; returns the seconds.
 
         The worker was ready and idle before, so its start is not counted; its first fetch and last ack are.
+
+        Args:
+            jobs: how many are queued.
+            every_s: how often the server is asked; each time costs those at work a little.
         """
         goal = self._server.stat("finished_total") + jobs
         begun = time.perf_counter()
         self._server.let_go(self._processes)
-        wait_until(lambda: self._server.stat("finished_total") >= goal, _DRAIN_TIMEOUT_S, f"{jobs} jobs have finished")
+        finished = f"{jobs} jobs have finished"
+        wait_until(lambda: self._server.stat("finished_total") >= goal, _DRAIN_TIMEOUT_S, finished, every_s)
         return time.perf_counter() - begun
 
     def _ready(self) -> bool:

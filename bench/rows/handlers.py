@@ -59,7 +59,7 @@ class CpuHandlers(Row):
         self._rounds = bare.rounds_for_ms(1)
 
     def measure(self, turn: int) -> dict[str, float]:
-        number = self.setting.jobs(8000, 3000)
+        number = self.setting.jobs(16_000, 3000)
         rates = alternately(
             turn,
             {
@@ -73,7 +73,7 @@ class CpuHandlers(Row):
         with self.setting.server() as server, BenchWorker(server, 2) as worker:
             server.hold()
             enqueue_named(server, "burn", [self._rounds] * number)
-            return number / worker.drain_s(number)
+            return number / worker.drain_s(number, every_s=0.02)
 
 
 class Mixed(Row):
