@@ -14,6 +14,7 @@ import orjson
 from fastjobs import errors
 from fastjobs._core import MAX_FETCH_JOBS, Backlog, Board, Chunk, LeasedJobs, boot_time_ns
 from fastjobs.config import Config, QueueChoice
+from fastjobs.keyring import Keyring
 from fastjobs.limits import Limits
 from fastjobs.logs import event
 from fastjobs.partitions import queue_of
@@ -46,6 +47,7 @@ class Prefetcher:
 
     Args:
         config: the app's settings.
+        keyring: opens what is leased.
         job_types: the registry of this process.
         board: the progress board.
         backlog: where leased jobs wait for an executor.
@@ -59,6 +61,7 @@ class Prefetcher:
     def __init__(
         self,
         config: Config,
+        keyring: Keyring,
         job_types: Mapping[str, RegisteredType],
         board: Board,
         backlog: Backlog,
@@ -69,6 +72,7 @@ class Prefetcher:
         worker: str,
     ) -> None:
         self._config = config
+        self._keyring = keyring
         self._job_types = job_types
         self._board = board
         self._backlog = backlog
@@ -86,7 +90,7 @@ class Prefetcher:
         self._chunks: OrderedDict[str, Chunk] = OrderedDict()
         #: Chunks of the lease being taken in that cannot be read, with their size: it comes with the first span only.
         self._refused: dict[str, tuple[errors.ChunkError, int]] = {}
-        #: Spans written by a newer release, to be put off.
+        #: Spans written by a newer release, or sealed with a key that is not known here, to be put off.
         self.too_new: list[HeldSpan] = []
         #: Jobs that killed a process before: each is run alone.
         self.suspects: list[LeasedJobs] = []
@@ -177,25 +181,28 @@ class Prefetcher:
             if item.payload is None:
                 raise errors.CorruptChunk("its payload is missing")
             if detached:
-                span.record = JobRecord.decode(item.payload)
+                span.record = JobRecord.decode(self._keyring.open_record(lease.queue, ref, item.payload))
                 span.keep_ms = self._keep_ms([span.record.type])
             else:
-                span.chunk = self._chunk(ref, item.payload, item.n)
+                span.chunk = self._chunk(lease.queue, ref, item.payload, item.n)
                 span.n = span.chunk.n
                 if first + count > span.n:
                     span.chunk = None
                     raise errors.CorruptChunk(f"it has {span.n} jobs, not {first + count}")
                 span.keep_ms = self._keep_ms([name for name, _ in span.chunk.types])
-        except errors.NewerFormat as error:
-            event(log, logging.WARNING, "chunk put off for a newer worker", chunk=ref, reason=error)
+        except (errors.NewerFormat, errors.MissingKey) as error:
+            event(log, logging.WARNING, "put off for a worker that can read it", chunk=ref, reason=error)
             self.too_new.append(span)
         except errors.CorruptChunk as error:
-            lease.outcomes += outcomes.unreadable(span, str(error), self._worker, item.payload)
+            lease.outcomes += outcomes.unreadable(span, error, self._worker, item.payload)
         return span
 
     def _start(self, span: HeldSpan, redeliveries: int, clock_ns: int) -> None:
         """Hands the jobs of a readable span to the executors; clock_ns: the boot clock minus the server's."""
         if span.chunk is None and span.record is None:
+            return
+        if span.record is not None and span.record.payload is None:
+            span.lease.outcomes.append(outcomes.without_payload(span, span.record, self._worker))
             return
         if redeliveries > self._config.max_redeliveries:
             span.lease.outcomes += [
@@ -257,14 +264,14 @@ class Prefetcher:
             default=default,
         )
 
-    def _chunk(self, chunk_id: str, payload: bytes, n: int) -> Chunk:
+    def _chunk(self, queue: str, chunk_id: str, payload: bytes, n: int) -> Chunk:
         """Decodes a chunk, or finds it decoded."""
         if chunk_id in self._refused:
             raise self._refused[chunk_id][0]
         chunk = self._chunks.pop(chunk_id, None)
         if chunk is None or payload:
             try:
-                chunk = Chunk.decode(payload)
+                chunk = Chunk.decode(self._keyring.open_chunk(queue, chunk_id, payload))
             except errors.ChunkError as error:
                 self._refused[chunk_id] = (error, n)
                 raise

@@ -32,6 +32,7 @@ from fastjobs.worker.control import ControlLine
 from fastjobs.worker.executor import Executors
 from fastjobs.worker.hooks import HookCaller
 from fastjobs.worker.leases import HeldLeases
+from fastjobs.worker.outage import Outage
 from fastjobs.worker.outcomes import Outcomes
 from fastjobs.worker.prefetcher import Prefetcher, longest_runs_s
 from fastjobs.worker.spec import EXIT_DONE, EXIT_FENCED, EXIT_OUT_OF_TIME, ProcessSpec
@@ -50,7 +51,7 @@ _STALL_CHECK_S = 0.05
 _LOOK_STEP_S = 0.005
 #: Timeouts are looked after this exactly.
 _TIMEOUT_STEP_S = 0.01
-#: Delay before a chunk of a newer format is offered again.
+#: Delay before what this process cannot read, and another one may, is offered again.
 _TOO_NEW_DELAY_MS = 30_000
 
 
@@ -107,6 +108,7 @@ class WorkerProcess:
         )
         self._prefetcher = Prefetcher(
             self._config,
+            self._store.keyring,
             registry,
             self._board,
             self._backlog,
@@ -128,7 +130,7 @@ class WorkerProcess:
         self._report_at: float | None = None
         self._audit_at = 0.0
         self._fenced = False
-        self._failing = False
+        self._outage = Outage()
         #: True once nothing more is to be started, though the process lives on.
         self._quiet = False
         #: True while a job is run that killed a process before.
@@ -320,15 +322,11 @@ class WorkerProcess:
             self._end_at = time.monotonic()
             self._fenced = True
             return None
-        if self._failing:
-            self._failing = False
-            event(log, logging.INFO, "the server answers again")
+        self._outage.ended()
         return replies
 
     def _gives_up(self, failure: errors.StoreError) -> bool:
-        if not self._failing:
-            self._failing = True
-            event(log, logging.WARNING, "the server does not serve, trying on", reason=failure)
+        self._outage.failed(failure)
         if not isinstance(failure, errors.ConnectionLost | errors.Unavailable):
             # A refusal is an answer, and a new process would hear the same.
             self._note_fetched()

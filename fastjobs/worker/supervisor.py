@@ -28,6 +28,7 @@ from fastjobs.logs import event
 from fastjobs.retry import RetryPolicy
 from fastjobs.store import Batch, Renewed, Store
 from fastjobs.worker.child import Child
+from fastjobs.worker.outage import Outage
 from fastjobs.worker.reclaimer import Reclaimer
 from fastjobs.worker.recovery import Recovery, died_of
 from fastjobs.worker.recurrer import Recurrer
@@ -117,7 +118,7 @@ class Supervisor:
         self._unsettled: list[tuple[Child, str, bool]] = []
         self._settle_backoff = Backoff(first_s=0.05, cap_s=2.0)
         self._settle_at = 0.0
-        self._failing = False
+        self._outage = Outage()
         #: Since when the server has been answering, on the boot clock.
         self._serving_since_ns = 0
         #: When it was last looked whether processes fetch.
@@ -506,14 +507,10 @@ class Supervisor:
         try:
             result = call()
         except errors.StoreError as error:
-            if not self._failing:
-                event(log, logging.WARNING, "the server does not serve, trying on", reason=error)
-            self._failing = True
+            self._outage.failed(error)
             return None
-        if self._failing:
+        if self._outage.ended():
             self._serving_since_ns = boot_time_ns()
-            event(log, logging.INFO, "the server answers again")
-        self._failing = False
         return result
 
     # Stopping.
