@@ -712,6 +712,11 @@ class Batch:
         """Whether the replies to what was sent are there, or will not come: then `result` waits for nothing."""
         return self._exchange is None or self._exchange.ready()
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether calls were sent again that may have been carried out before, though that was not answered."""
+        return self._exchange is not None and self._exchange.in_doubt
+
     def run(
         self,
         retry_on: tuple[type[errors.StoreError], ...] = PRODUCER_RETRIES,
@@ -777,7 +782,8 @@ class _Exchange:
         self._buffer = buffer
         #: Replies that are on their way; None = the open calls have to be sent (again).
         self._expected: Expected | None = None
-        self._in_doubt = False
+        #: Whether a try was lost that may have been carried out.
+        self.in_doubt = False
         self._open = list(range(len(buffer)))
         self._script_loads = 0
         self.replies: list[Any] = [None] * len(buffer)
@@ -788,7 +794,7 @@ class _Exchange:
         try:
             self._expected = self._client.send(self._buffer.tobytes(), len(self._open))
         except errors.StoreError as error:
-            self._in_doubt = isinstance(error, errors.ConnectionLost)
+            self.in_doubt = isinstance(error, errors.ConnectionLost)
 
     def ready(self) -> bool:
         """Whether the replies are there, or will not come."""
@@ -801,12 +807,12 @@ class _Exchange:
         """One try; returns what prevented an answer to all calls, or None when all are answered."""
         try:
             if self._expected is not None and self._expected.lost and not self._expected.complete:
-                self._in_doubt, self._expected = True, None
+                self.in_doubt, self._expected = True, None
             if self._expected is None:
                 self._expected = self._send_open()
             replies = self._client.receive(self._expected)
         except errors.StoreError as error:
-            self._in_doubt = self._in_doubt or isinstance(error, errors.ConnectionLost)
+            self.in_doubt = self.in_doubt or isinstance(error, errors.ConnectionLost)
             self._expected = None
             self.scripts_are_missing = False
             return error
@@ -845,6 +851,6 @@ class _Exchange:
 
     def verdict(self, failure: errors.StoreError) -> errors.StoreError:
         """The error to raise: in doubt whenever an earlier try may have been applied."""
-        if self._in_doubt and not isinstance(failure, errors.ConnectionLost):
+        if self.in_doubt and not isinstance(failure, errors.ConnectionLost):
             return errors.ConnectionLost(f"the outcome is unknown; last error: {failure}")
         return failure

@@ -10,7 +10,7 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
@@ -24,7 +24,7 @@ from fastjobs.keys import queues_key
 from fastjobs.logs import event
 from fastjobs.registry import Registry
 from fastjobs.retry import RetryPolicy
-from fastjobs.store import WORKER_RETRIES, Batch, Lease, Renewed, Store
+from fastjobs.store import WORKER_RETRIES, Batch, Lease, Outcome, Renewed, Run, Store
 from fastjobs.worker.acker import Acker, Receipt
 from fastjobs.worker.calls import Calls
 from fastjobs.worker.canceller import Canceller
@@ -35,6 +35,7 @@ from fastjobs.worker.leases import HeldLeases
 from fastjobs.worker.outage import Outage
 from fastjobs.worker.outcomes import Outcomes
 from fastjobs.worker.prefetcher import Prefetcher, longest_runs_s
+from fastjobs.worker.refusals import Refusals
 from fastjobs.worker.spec import EXIT_DONE, EXIT_FENCED, EXIT_OUT_OF_TIME, ProcessSpec
 from fastjobs.worker.waker import WAIT_S, Fetch, Wakers
 
@@ -106,6 +107,7 @@ class WorkerProcess:
             spec.worker,
             self._lose_session,
         )
+        self._refusals = Refusals(self._store)
         self._prefetcher = Prefetcher(
             self._config,
             self._store.keyring,
@@ -184,11 +186,16 @@ class WorkerProcess:
         replies = self._exchange(batch)
         if replies is None:
             return
-        for receipt, reply in zip(receipts, replies, strict=False):
-            receipt(reply)
+        self._take_receipts(batch, receipts, replies)
         if queue is not None:
             self._take(queue, replies[-1])
         self._feed()
+
+    def _take_receipts(self, batch: Batch, receipts: list[Receipt], replies: list[Any]) -> None:
+        """Takes in what the server says to reports; the replies to other calls follow theirs."""
+        for receipt, reply in zip(receipts, replies, strict=False):
+            receipt(reply)
+        self._refusals.tell(in_doubt=batch.in_doubt)
 
     def _work_on_new_partitions(self) -> None:
         new, self._new_partitions = self._new_partitions, []
@@ -342,7 +349,7 @@ class WorkerProcess:
         """Takes the reply to a fetch in."""
         self._note_fetched()
         if lease.fence < 0:
-            self._lose_session(0)
+            self._lose_session()
         elif lease.fence == 0:
             self._to_try = self._to_try[1:]
             wait_s = WAIT_S if lease.next_due_ms < 0 else min(WAIT_S, lease.next_due_ms / 1000)
@@ -482,7 +489,7 @@ class WorkerProcess:
             batch.open(name, self._spec.session)
         replies = self._exchange(batch)
         if replies is None or not all(replies):
-            self._lose_session(0)
+            self._lose_session()
             return
         self._queues += partitions
         self._prefetcher.add_partitions(partitions)
@@ -497,20 +504,19 @@ class WorkerProcess:
             if renewed.alive[0]:
                 self._board.valid_until_ns = max(self._board.valid_until_ns, valid_until_ns)
             else:
-                self._lose_session(0)
+                self._lose_session()
 
         return receipt
 
     def _check_fence(self, reply: int) -> None:
         if reply < 0:
-            self._lose_session(0)
+            self._lose_session()
         elif reply > 0:
             event(log, logging.WARNING, "gave back jobs that this process did not know of", jobs=reply)
 
-    def _lose_session(self, jobs: int) -> None:
+    def _lose_session(self, queue: str = "", refused: Sequence[Run | Outcome] = ()) -> None:
         """The session's jobs belong to others now: start nothing more, let running jobs end, end."""
-        if jobs:
-            event(log, logging.ERROR, "ack refused: possible duplicates", jobs=jobs)
+        self._refusals.add(queue, refused)
         if not self._fenced:
             self._fenced = True
             self._board.valid_until_ns = 0
@@ -552,9 +558,10 @@ class WorkerProcess:
             event(log, logging.WARNING, "out of time: running jobs are given back", jobs=running)
         self._end_at = time.monotonic() + self._config.socket_timeout_s
         batch = self._store.batch()
-        self._acker.add_releases(batch, self._backlog.withdraw())
-        self._acker.add_acks(batch)
-        self._exchange(batch)
+        receipts = self._acker.add_releases(batch, self._backlog.withdraw()) + self._acker.add_acks(batch)
+        replies = self._exchange(batch)
+        if replies is not None:
+            self._take_receipts(batch, receipts, replies)
         for queue in self._queues:
             while not self._fenced:
                 replies = self._exchange(self._store.batch().close(queue, self._spec.session))
