@@ -132,7 +132,7 @@ class Keyring:
     def _place(self, kind: bytes, name: str, queue: str, n: int = 0) -> bytes:
         """What a seal is bound to. Sizes stand before the parts: no two places are the same bytes."""
         parts = (kind, self._namespace.encode(), queue_of(queue).encode(), name.encode(), b"%d" % n)
-        return b"".join(struct.pack("<H", len(part)) + part for part in parts)
+        return b"".join(struct.pack("<I", len(part)) + part for part in parts)
 
     def _open(self, place: bytes, envelope: bytes) -> bytes:
         """Returns the content of an envelope."""

@@ -201,8 +201,12 @@ class Sending:
         if stored is None:
             # It was destroyed or trimmed a moment ago.
             return True
-        body = self._store.keyring.open_record(sent.partition, f"{sent.chunk_id}~0", record_body(stored))
-        record, chunk = JobRecord.decode(body), Chunk.decode(sent.blob)
+        try:
+            body = self._store.keyring.open_record(sent.partition, f"{sent.chunk_id}~0", record_body(stored))
+            record = JobRecord.decode(body)
+        except errors.ChunkError:
+            return False
+        chunk = Chunk.decode(sent.blob)
         name, options = chunk.types[0]
         same_options = record.options == (orjson.loads(options) if options else {})
         return record.type == name and record.payload == orjson.loads(chunk.payload(0)) and same_options

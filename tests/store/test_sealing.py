@@ -104,6 +104,16 @@ def test_who_has_no_key_can_look_and_remove_and_nothing_else(make_app, use):
     assert waiting.status is Status.QUEUED
 
 
+def test_a_job_whose_record_is_not_genuine_is_not_the_same_either(make_app, keys, server):
+    app = make_app(signing_keys={"k": NEW}, require_signed=True)
+    enqueue(app, "a", job_id="mine", delay=60).set_priority(3)
+    with server.client() as client:
+        line, _, body = client.hget(keys.jobs, "mine~0").partition(b"\n")
+        client.hset(keys.jobs, "mine~0", line + b"\n" + body[:-1] + b"x")
+    with pytest.raises(JobIdConflict):
+        enqueue(app, "a", job_id="mine")
+
+
 def test_an_operator_with_the_key_signs_nothing_that_others_have_made(make_app, keys, server):
     app = make_app(signing_keys={"k": NEW}, require_signed=True)
     enqueue(app, "genuine", job_id="mine", delay=60).set_priority(1)

@@ -98,6 +98,19 @@ def test_what_is_cut_off_is_refused(use, size):
 
 
 @BOTH
+@given(st.binary(max_size=200), st.binary(max_size=8))
+def test_foreign_bytes_are_refused_and_nothing_else_happens(use, tail, key_id):
+    ring = keyring(**{use: {"k": NEW}})
+    head = b"FS\x01" + (b"s" if use == "signing_keys" else b"e")
+    for stored in (tail, head + tail, head + b"\x01k" + tail, head + bytes((len(key_id),)) + key_id + tail):
+        with pytest.raises(ChunkError):
+            ring.open_record("mail", "id~0", stored)
+        in_chunk = packed()[:3] + b"\x04" + packed()[4:16] + len(stored).to_bytes(4, "little") + stored
+        with pytest.raises(ChunkError):
+            ring.open_chunk("mail", "x" * 70_000, with_right_checksum(in_chunk))
+
+
+@BOTH
 def test_a_seal_holds_for_its_place_only(use):
     ring = keyring(**{use: {"k": NEW}})
     chunk, record = ring.seal_chunk("mail", "id", packed()), ring.seal_record("mail", "id~0", b"{}")
