@@ -87,7 +87,8 @@ class Prefetcher:
         self._worker = worker
         self._average_s = _FIRST_GUESS_S
         self._measured = (0, 0)
-        self._chunks: OrderedDict[str, Chunk] = OrderedDict()
+        #: By partition and id: what is genuine in one queue need not be in another.
+        self._chunks: OrderedDict[tuple[str, str], Chunk] = OrderedDict()
         #: Chunks of the lease being taken in that cannot be read, with their size: it comes with the first span only.
         self._refused: dict[str, tuple[errors.ChunkError, int]] = {}
         #: Spans written by a newer release, or sealed with a key that is not known here, to be put off.
@@ -143,9 +144,9 @@ class Prefetcher:
             wanted = idle_threads - unstarted
         return max(0, min(wanted, self._batch_size, MAX_FETCH_JOBS))
 
-    def held_chunks(self) -> list[str]:
-        """Returns the ids of chunks whose payload need not be sent again."""
-        return list(self._chunks)
+    def held_chunks(self, queue: str) -> list[str]:
+        """Returns the ids of a partition's chunks whose payload need not be sent again."""
+        return [chunk_id for where, chunk_id in self._chunks if where == queue]
 
     def accept(self, queue: str, leased: Lease) -> int:
         """Takes a lease in and hands its jobs to the executors; returns how many."""
@@ -268,7 +269,7 @@ class Prefetcher:
         """Decodes a chunk, or finds it decoded."""
         if chunk_id in self._refused:
             raise self._refused[chunk_id][0]
-        chunk = self._chunks.pop(chunk_id, None)
+        chunk = self._chunks.pop((queue, chunk_id), None)
         if chunk is None or payload:
             try:
                 chunk = Chunk.decode(self._keyring.open_chunk(queue, chunk_id, payload))
@@ -276,7 +277,7 @@ class Prefetcher:
                 self._refused[chunk_id] = (error, n)
                 raise
         if chunk.n > 1:
-            self._chunks[chunk_id] = chunk
+            self._chunks[queue, chunk_id] = chunk
         return chunk
 
     def _forget_chunks(self) -> None:

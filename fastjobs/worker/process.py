@@ -300,7 +300,8 @@ class WorkerProcess:
         if self._lost_fetches:
             lost = self._lost_fetches.pop()
             self._to_try = [lost.queue]
-            batch.fetch(lost.queue, self._spec.session, lost.request, lost.want, self._prefetcher.held_chunks())
+            held = self._prefetcher.held_chunks(lost.queue)
+            batch.fetch(lost.queue, self._spec.session, lost.request, lost.want, held)
             return lost.queue
         if not self._may_fetch() or (self._wakers.armed and not self._looks_before_waker()):
             return None
@@ -313,7 +314,7 @@ class WorkerProcess:
             self._to_try = self._prefetcher.order()
         queue = self._to_try[0]
         self._request += 1
-        batch.fetch(queue, self._spec.session, self._request, want, self._prefetcher.held_chunks())
+        batch.fetch(queue, self._spec.session, self._request, want, self._prefetcher.held_chunks(queue))
         return queue
 
     def _may_fetch(self) -> bool:
@@ -393,7 +394,8 @@ class WorkerProcess:
         if not self._control.closed:
             poll.register(self._control, select.POLLIN)
         if wants and not self._wakers.armed:
-            self._wakers.arm(self._look_at - time.monotonic(), self._fetches_on_wake(), self._prefetcher.held_chunks())
+            held = self._prefetcher.held_chunks(self._queues[0])
+            self._wakers.arm(self._look_at - time.monotonic(), self._fetches_on_wake(), held)
         for descriptor in self._wakers.filenos():
             poll.register(descriptor, select.POLLIN)
         poll.poll(max(0.0, self._wait_s(wants)) * 1000)
