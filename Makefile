@@ -76,8 +76,8 @@ fuzz: MINUTES ?= 10
 fuzz: $(VENV)/fuzz.stamp ## Fuzz the core, guided by coverage, for MINUTES=10.
 	tests/fuzz/run.sh $(BIN)/python $$(( 60 * $(MINUTES) ))
 
-fuzz-quick: $(VENV)/fuzz.stamp ## The same for half a minute.
-	tests/fuzz/run.sh $(BIN)/python 30
+fuzz-quick: $(VENV)/fuzz.stamp ## The same for 15 seconds.
+	tests/fuzz/run.sh $(BIN)/python 15
 
 lint: $(VENV)/dev.stamp ## Check format and style.
 	$(BIN)/ruff format --check .

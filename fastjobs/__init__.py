@@ -33,6 +33,7 @@ from fastjobs.errors import (
 from fastjobs.job import Job, JobIds, Status
 from fastjobs.jobtypes import JobType
 from fastjobs.recurring_jobs import Recurring
+from fastjobs.secret import Secret
 from fastjobs.worker.pool import Pool
 
 __version__ = "0.1.0"
@@ -47,6 +48,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Recurring",
     "Pool",
     "Context",
+    "Secret",
     # For handlers to raise
     "Retry",
     "Discard",

@@ -21,7 +21,7 @@ from libc.math cimport isfinite
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memchr, memcpy, memset, strlen
+from libc.string cimport memchr, memcmp, memcpy, memset, strlen
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 from posix.unistd cimport write
 
@@ -40,6 +40,7 @@ from orjson import loads as json_loads
 
 from fastjobs.errors import CorruptChunk, InternalError, JobCancelled, JobTimeout, NewerFormat, PayloadTooLarge
 from fastjobs.payload import explain
+from fastjobs.secret import Secret, with_secrets
 
 cdef extern from "<time.h>":
     int CLOCK_BOOTTIME

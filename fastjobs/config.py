@@ -6,6 +6,8 @@ For each field the first of these counts: the explicit argument, the environment
 
 from __future__ import annotations
 
+import base64
+import importlib.util
 import math
 import os
 import tomllib
@@ -23,6 +25,7 @@ LOG_FORMATS = ("text", "json")
 #: Workers look at each partition: more than a few per server of a cluster gain nothing.
 MAX_PARTITIONS = 1024
 _DAY_S = 86_400.0
+_MIN_KEY_BYTES = 32
 
 
 class QueueChoice(NamedTuple):
@@ -115,6 +118,12 @@ class Config:
     partitions: int = 1
     #: The same for single queues.
     queue_partitions: dict[str, int] | None = None
+    #: Keys by id, base64 of at least 32 bytes each. What is stored is signed with the first of the one or encrypted,
+    #: and so signed as well, with the first of the other; what was sealed with any of them is read.
+    signing_keys: dict[str, str] | None = field(default=None, repr=False)
+    encryption_keys: dict[str, str] | None = field(default=None, repr=False)
+    #: Whether what is neither signed nor encrypted is refused: such jobs fail and are never run.
+    require_signed: bool = False
 
     def __post_init__(self) -> None:
         check_name("namespace", self.namespace)
@@ -125,6 +134,12 @@ class Config:
             check_name("queue", queue)
             if not 1 <= number <= MAX_PARTITIONS:
                 raise ConfigError(f"queue_partitions: {queue}={number!r} is out of range: 1 to {MAX_PARTITIONS}")
+        _check_keys("signing_keys", self.signing_keys)
+        _check_keys("encryption_keys", self.encryption_keys)
+        if self.encryption_keys and importlib.util.find_spec("cryptography") is None:
+            raise ConfigError("encryption_keys needs the extra: pip install 'fastjobs[crypto]'")
+        if self.require_signed and not (self.signing_keys or self.encryption_keys):
+            raise ConfigError("require_signed needs signing_keys or encryption_keys to tell what is signed")
 
     def partitions_of(self, queue: str) -> int:
         """Returns how many partitions a queue has."""
@@ -227,6 +242,18 @@ def _check_ranges(config: object, ranges: Mapping[str, tuple[float, float]]) -> 
             raise ConfigError(f"{name}={value!r} is out of range: {low:g} to {high:g}")
 
 
+def _check_keys(setting: str, keys: Mapping[str, str] | None) -> None:
+    """Checks keys without showing one."""
+    for name, text in (keys or {}).items():
+        check_name(f"{setting}: the id of a key,", name)
+        try:
+            size = len(base64.b64decode(text, validate=True))
+        except (ValueError, TypeError):
+            size = 0
+        if size < _MIN_KEY_BYTES:
+            raise ConfigError(f"{setting}: key {name!r} is not the base64 of at least {_MIN_KEY_BYTES} random bytes")
+
+
 def _integer(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError
@@ -271,6 +298,13 @@ def _partition_numbers(value: Any) -> dict[str, int]:
     return {str(queue): _integer(number) for queue, number in value.items()}
 
 
+def _keys(value: Any) -> dict[str, str]:
+    """Reads `new:BASE64,old:BASE64`, or a table of that; the order counts."""
+    if isinstance(value, str):
+        value = dict(item.strip().split(":", 1) for item in value.split(",") if item.strip())
+    return {str(name): _text(text) for name, text in value.items()}
+
+
 #: Annotation of a field -> how to read it, and what to call that in an error.
 _READERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "int": (_integer, "an integer"),
@@ -279,6 +313,7 @@ _READERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "str": (_text, "text"),
     "str | None": (_text, "text"),
     "dict[str, int] | None": (_partition_numbers, "numbers such as a:4,b:2"),
+    "dict[str, str] | None": (_keys, "keys such as new:BASE64,old:BASE64"),
     "tuple[QueueChoice, ...]": (_queues, "queues such as a,b or a:3,b:1"),
 }
 
@@ -338,7 +373,8 @@ def _resolve(kind: type[Any], explicit: Mapping[str, Any]) -> dict[str, Any]:
         try:
             values[item.name] = read(value)
         except (ValueError, TypeError, AttributeError):
-            shown = "***" if item.name == "url" else repr(value)
+            # What is kept out of `repr` is secret.
+            shown = repr(value) if item.repr else "***"
             raise ConfigError(f"{source}={shown}: expected {expected}") from None
     return values
 

@@ -100,8 +100,16 @@ class CorruptChunk(ChunkError):
     """The chunk is damaged: wrong magic, checksum, length or structure."""
 
 
+class UntrustedChunk(CorruptChunk):
+    """The chunk is not signed though it has to be, or its signature is wrong."""
+
+
 class NewerFormat(ChunkError):
     """The chunk was written by a newer fastjobs in a format this one does not know."""
+
+
+class MissingKey(ChunkError):
+    """The chunk was signed or encrypted with a key that is not known here."""
 
 
 class StoreError(FastJobsError):

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import orjson
 
 from fastjobs._core import Chunk
-from fastjobs.errors import ChunkError, ConfigError, JobNotFound
+from fastjobs.errors import ChunkError, ConfigError, JobNotFound, MissingKey
 from fastjobs.job import Job, Status, instant
 from fastjobs.names import check_name
 from fastjobs.record import ErrorRecord, JobRecord
 from fastjobs.registry import Registry
-from fastjobs.store import JobAddress, chunk_size, packed_chunk, record_body
+from fastjobs.store import JobAddress, Store, chunk_size, packed_chunk, record_body
 
 #: Of each job that finished in a chunk: seconds from its run's first start, and of run time.
 _TIMES = struct.Struct("<ff")
@@ -70,10 +70,10 @@ def read_segments(segments: bytes) -> Iterator[tuple[int, Times]]:
         at = columns_at + 8 * count
 
 
-def decode_record(job_id: str, stored: bytes) -> JobRecord:
+def decode_record(store: Store, queue: str, job_id: str, ref: str, stored: bytes) -> JobRecord:
     """Reads the stored record of a detached job; one that cannot be read says so as its error."""
     try:
-        return JobRecord.decode(record_body(stored))
+        return JobRecord.decode(store.keyring.open_record(queue, ref, record_body(stored)))
     except ChunkError as error:
         return _unreadable(job_id, error)
 
@@ -81,13 +81,13 @@ def decode_record(job_id: str, stored: bytes) -> JobRecord:
 class StoredChunk:
     """A chunk as it is stored, opened once for many of its jobs."""
 
-    def __init__(self, chunk_id: str, stored: bytes) -> None:
+    def __init__(self, store: Store, queue: str, chunk_id: str, stored: bytes) -> None:
         self._chunk_id = chunk_id
         self.priority = -int(stored.split(b" ", 1)[0])
         self.n = chunk_size(stored)
         self._error: ChunkError | None = None
         try:
-            self._chunk = Chunk.decode(packed_chunk(stored))
+            self._chunk = Chunk.decode(store.keyring.open_chunk(queue, chunk_id, packed_chunk(stored)))
         except ChunkError as error:
             self._error = error
 
@@ -122,7 +122,7 @@ def fill(job: Job, status: Status, due_at_ms: int, record: JobRecord, registry: 
 
 
 def _unreadable(job_id: str, error: ChunkError) -> JobRecord:
-    record = JobRecord(id=job_id, type="", payload=None)
+    record = JobRecord(id=job_id, type="", payload=None, locked=str(error) if isinstance(error, MissingKey) else "")
     record.add_error(ErrorRecord(type=type(error).__name__, message=str(error)))
     return record
 

@@ -14,7 +14,6 @@ from fastjobs.names import check_name
 from fastjobs.operations import Add, Operations, listed
 from fastjobs.options import Options, check_priority
 from fastjobs.partitions import Partitioner, partition_name, partition_order, queue_of
-from fastjobs.recurring import Definition
 from fastjobs.registry import Registry
 from fastjobs.store import Store
 
@@ -130,7 +129,7 @@ class Jobs:
             batch.find(name, where)
         for name, found in zip(partitions, batch.run(), strict=True):
             if found is not None:
-                return self._handle(name, listed(job_id, found))
+                return self._handle(name, listed(self._store(), name, job_id, found))
         return None
 
     def list(
@@ -223,7 +222,7 @@ class Jobs:
         (stored,) = store.batch().command("HGET", store.keys(job.queue).recurring, job.recurring).run()
         if stored is None:
             return None
-        definition = Definition.decode(job.recurring, stored)
+        definition = store.definition(job.queue, job.recurring, stored)
         return None if definition.paused else instant(definition.due_ms)
 
     # What selections call.

@@ -11,6 +11,7 @@ from typing import Any, Protocol, overload
 from fastjobs.partitions import queue_of
 from fastjobs.record import ErrorRecord, JobRecord
 from fastjobs.recurring import definition_of
+from fastjobs.secret import with_secrets
 
 
 class Status(StrEnum):
@@ -240,7 +241,7 @@ class Job:
     def describe(self, record: JobRecord) -> None:
         """Fills the handle with what a record tells; status, due_at and retries_left it does not."""
         self.type = record.type
-        payload = record.payload
+        payload = with_secrets(record.payload)
         self.args, self.kwargs = (None, None) if payload is None else (payload[:-1], payload[-1])
         self.priority = record.priority
         self.created_at = instant(record.created_at_ms) if record.created_at_ms else None

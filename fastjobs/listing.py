@@ -104,7 +104,7 @@ class Listing:
         number, more = 0, False
         for position, entry, more in source(after, limit):  # noqa: B007 - the last one's is used below
             entries.append((position, entry))
-            number += 0 if self._is_begun(entry, begun) else entry.number
+            number += 0 if self._is_begun(position, entry, begun) else entry.number
             if number >= limit:
                 break
         jobs: list[ListedJob] = []
@@ -112,19 +112,27 @@ class Listing:
             for job in self._jobs(entry, stored):
                 # Jobs before the place where the last page ended were on it, whatever has become of their span.
                 place = job.address.position
-                if self._is_begun(entry, begun) and (place > start if self._reverse else place < start):
+                if self._is_begun(position, entry, begun) and (place > start if self._reverse else place < start):
                     continue
                 if len(jobs) == limit:
                     # A detached job says nothing about those that stayed in its chunk.
-                    return Page(jobs, _cursor(after, "" if entry.kind == "detached" else entry.chunk_id, place))
+                    part = ("", "") if entry.kind == "detached" else (entry.chunk_id, position[0])
+                    return Page(jobs, _cursor(after, part, place))
                 jobs.append(job)
             after = position
-        return Page(jobs, _cursor(after, "", 0) if more else None)
+        return Page(jobs, _cursor(after, ("", ""), 0) if more else None)
 
     @staticmethod
-    def _is_begun(entry: _Entry, begun: str) -> bool:
-        """Whether some of the jobs of an entry may have been on the last page."""
-        return entry.kind != "detached" and entry.chunk_id == begun
+    def _is_begun(position: tuple[str, str], entry: _Entry, begun: tuple[str, str]) -> bool:
+        """Whether some of the jobs of an entry may have been on the last page.
+
+        Other jobs of the same chunk may come later, with another score: when they were postponed. What finished of a
+        chunk is one entry, whose score may have changed.
+        """
+        chunk_id, score = begun
+        return entry.chunk_id == chunk_id and (
+            entry.kind == "finished" or (entry.kind == "span" and position[0] == score)
+        )
 
     def _listed(self, after: tuple[str, str] | None, limit: int) -> Iterator[_Found]:
         """Entries of the status's sorted set, behind a (score, member)."""
@@ -217,11 +225,11 @@ class Listing:
         if stored[0] is None:
             return
         if entry.kind == "detached":
-            record = decode_record(entry.ref, stored[0])
+            record = decode_record(self._store, self._queue, entry.ref, entry.ref, stored[0])
             address = JobAddress(entry.chunk_id, entry.first, "~" not in record.id)
             yield ListedJob(address, self._status, entry.due_at_ms, record, stored[0])
             return
-        chunk = StoredChunk(entry.chunk_id, stored[0])
+        chunk = StoredChunk(self._store, self._queue, entry.chunk_id, stored[0])
         # By place, not as they finished: the next page goes on behind the place where this one ends.
         for index, times in sorted(_positions(entry, stored), key=itemgetter(0), reverse=self._reverse):
             address = JobAddress(entry.chunk_id, index, chunk.n == 1)
@@ -250,16 +258,17 @@ def _parse_ref(ref: str, due_at_ms: int = 0) -> _Entry:
     return _Entry(chunk_id, int(first), 1, "detached", due_at_ms)
 
 
-def _cursor(after: tuple[str, str] | None, chunk_id: str, start: int) -> str:
-    """Behind which (score, member) to go on, and, in the chunk that comes next, from which job."""
-    return orjson.dumps([after, chunk_id, start]).decode()
+def _cursor(after: tuple[str, str] | None, part: tuple[str, str], start: int) -> str:
+    """Behind which (score, member) to go on, and, in the (chunk, score) that comes next, from which job."""
+    return orjson.dumps([after, *part, start]).decode()
 
 
-def _parse_cursor(cursor: str | None) -> tuple[tuple[str, str] | None, str, int]:
+def _parse_cursor(cursor: str | None) -> tuple[tuple[str, str] | None, tuple[str, str], int]:
     if cursor is None:
-        return None, "", 0
+        return None, ("", ""), 0
     try:
-        after, chunk_id, start = orjson.loads(cursor)
-        return (None if after is None else (str(after[0]), str(after[1]))), str(chunk_id), int(start)
+        after, chunk_id, score, start = orjson.loads(cursor)
+        part = (str(chunk_id), str(score))
+        return (None if after is None else (str(after[0]), str(after[1]))), part, int(start)
     except (ValueError, TypeError, IndexError) as error:
         raise ConfigError(f"cursor {cursor!r} is none that a page gave") from error

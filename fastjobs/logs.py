@@ -51,7 +51,8 @@ class TextFormatter(logging.Formatter):
             level = f"{_COLOURS[record.levelname]}{level}\x1b[0m"
         line = f"{clock}.{int(record.msecs):03d} {level} {escape(record.getMessage())}{facts}"
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            # Indented, so that what an exception says cannot pass for a line of the log.
+            line += "".join(f"\n    {escape(text)}" for text in self.formatException(record.exc_info).splitlines())
         return line
 
 

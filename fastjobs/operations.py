@@ -118,7 +118,7 @@ class Operations:
         (found,) = self._store.batch().find(self._queue, where).run()
         if found is None:
             raise JobNotFound(job_id)
-        return listed(job_id, found)
+        return listed(self._store, self._queue, job_id, found)
 
     def _add_reschedule(
         self,
@@ -156,7 +156,7 @@ class Operations:
         raise InternalError(f"job {job_id!r} changed {_MAX_TRIES} times while it was to be changed")
 
 
-def listed(job_id: str, found: FoundJob) -> ListedJob:
+def listed(store: Store, queue: str, job_id: str, found: FoundJob) -> ListedJob:
     """Returns what the server told about a job as a listing would.
 
     Raises:
@@ -164,12 +164,12 @@ def listed(job_id: str, found: FoundJob) -> ListedJob:
     """
     where = address(job_id)
     if found.record:
-        record = decode_record(job_id, found.record)
+        record = decode_record(store, queue, job_id, where.ref, found.record)
         if record.id != job_id and where.alone:
             raise JobNotFound(job_id)
     else:
         times = times_of(found.head, found.first_times, found.times) if found.head else None
-        record = StoredChunk(where.chunk_id, found.chunk).record(where.position, times)
+        record = StoredChunk(store, queue, where.chunk_id, found.chunk).record(where.position, times)
     return ListedJob(where, Status(found.status), found.due_at_ms, record, found.record)
 
 

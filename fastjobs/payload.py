@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from fastjobs.errors import PayloadError
+from fastjobs.secret import SECRET_KEY, Secret
 
 #: Deepest nesting of lists and dicts that is stored.
 MAX_DEPTH = 128
@@ -47,10 +48,12 @@ def _walk(value: Any, path: str, depth: int) -> None:
     elif kind is float:
         if not math.isfinite(value):
             raise PayloadError(f"{path}: NaN and infinity cannot be stored", path)
+    elif kind is Secret:
+        _check_text(value.reveal(), path)
     elif value is not None and kind is not bool:
         raise PayloadError(
             f"{path}: a value of type {kind.__name__} cannot be stored;"
-            " use None, bool, int, float, str, list, tuple or dict",
+            " use None, bool, int, float, str, list, tuple, dict or Secret",
             path,
         )
 
@@ -61,6 +64,8 @@ def _walk_dict(value: dict[Any, Any], path: str, depth: int) -> None:
         if type(key) is not str:
             raise PayloadError(f"{path}: a key of type {type(key).__name__}; keys must be str", path)
         _check_text(key, f"{path} (a key)")
+        if key == SECRET_KEY:
+            raise PayloadError(f"{path}: the key {key!r} is kept for how a Secret is stored", path)
         inner = f"{path}.{key}" if key.isidentifier() else f"{path}[{key!r}]"
         _walk(item, inner, depth + 1)
 

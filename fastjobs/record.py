@@ -7,6 +7,7 @@ older release does not lose what a newer one wrote.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from types import NoneType
 from typing import Any
 
 import orjson
@@ -42,7 +43,7 @@ class JobRecord:
     id: str
     type: str
     #: `[*args, kwargs]`; None when the payload could not be read.
-    payload: list[Any] | None
+    payload: list[Any] | None = field(repr=False)
     #: Options given with the call, as stored in the chunk's type table.
     options: dict[str, Any] = field(default_factory=dict)
     priority: int = 0
@@ -58,6 +59,8 @@ class JobRecord:
     started_at_ms: int | None = None
     run_s: float | None = None
     worker: str = ""
+    #: Why its content is not known here: it was sealed with a key that is not. Not stored.
+    locked: str = ""
     #: Fields of newer releases, kept as they are.
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -75,7 +78,13 @@ class JobRecord:
             del self.errors[1]
 
     def encode(self) -> bytes:
-        """Returns the record as it is stored."""
+        """Returns the record as it is stored.
+
+        Raises:
+            MissingKey: its content is not known here, and would be lost.
+        """
+        if self.locked:
+            raise errors.MissingKey(f"job {self.id!r} cannot be changed here: {self.locked}")
         values = {name: getattr(self, name) for name in _FIELDS if name != "extra"}
         return orjson.dumps({"v": 1, **values, **self.extra})
 
@@ -91,6 +100,9 @@ class JobRecord:
             values.pop("v")
             kept_errors = [ErrorRecord(**error) for error in values.pop("errors")]
             extra = {name: values.pop(name) for name in list(values) if name not in _FIELDS}
+            for name, kinds in _KINDS.items():
+                if name in values and type(values[name]) not in kinds:
+                    raise TypeError(f"{name} is of type {type(values[name]).__name__}")
             return JobRecord(errors=kept_errors, extra=extra, **values)
         except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise errors.CorruptChunk(f"the record of a job cannot be read: {error}") from error
@@ -110,4 +122,13 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-_FIELDS = tuple(item.name for item in fields(JobRecord))
+#: What a worker relies on; a bool is no int here.
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("id", "type", "worker"), (str,)),
+    **dict.fromkeys(("priority", "created_at_ms", "attempts", "crashes", "unknown"), (int,)),
+    "payload": (list, NoneType),
+    "options": (dict,),
+    "started_at_ms": (int, NoneType),
+    "run_s": (float, int, NoneType),
+}
+_FIELDS = tuple(item.name for item in fields(JobRecord) if item.name != "locked")

@@ -20,6 +20,7 @@ from cronsim import CronSim, CronSimError
 from fastjobs import errors
 from fastjobs.names import check_name
 from fastjobs.options import RUN_PREFIX, instant_ms, seconds
+from fastjobs.secret import with_secrets
 
 MISSED = ("latest", "all", "skip")
 OVERLAPS = ("skip", "allow")
@@ -318,7 +319,7 @@ class Definition:
     id: str
     schedule: Schedule
     type: str
-    payload: list[Any]
+    payload: list[Any] = field(repr=False)
     options: dict[str, Any] = field(default_factory=dict)
     priority: int = 0
     version: int = 0
@@ -372,7 +373,7 @@ class Definition:
         Raises:
             PayloadError: the arguments cannot be stored.
         """
-        *args, kwargs = self.payload
+        *args, kwargs = with_secrets(self.payload)
         options = orjson.dumps(self.options) if self.options else b""
         packer.add(packer.entry(self.type, options), args, kwargs)
         return packer.finish(created_at_ms)

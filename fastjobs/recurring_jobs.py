@@ -17,6 +17,7 @@ from fastjobs.names import check_name
 from fastjobs.options import now_ms
 from fastjobs.producer import Call
 from fastjobs.recurring import MISSED_LIMIT, Definition, Schedule, check_id, check_policy, run_id
+from fastjobs.secret import with_secrets
 from fastjobs.store import PRODUCER_RETRIES, Batch, Store
 
 #: Definitions read at a time.
@@ -56,8 +57,9 @@ class Recurring:
     def _fill(self, definition: Definition) -> None:
         self.definition = definition
         self.type = definition.type
-        self.args: list[Any] = definition.payload[:-1]
-        self.kwargs: dict[str, Any] = definition.payload[-1]
+        payload = with_secrets(definition.payload)
+        self.args: list[Any] = payload[:-1]
+        self.kwargs: dict[str, Any] = payload[-1]
         self.schedule = definition.schedule.text
         self.priority = definition.priority
         self.version = definition.version
@@ -141,7 +143,7 @@ class RecurringJobs:
         """
         queues = self._jobs.queues() if queue is None else [check_name("queue", queue)]
         found = [
-            Recurring(self, name, Definition.decode(field.decode(), stored))
+            Recurring(self, name, self._store().definition(name, field.decode(), stored))
             for name in queues
             for field, stored in self._stored_in(name).items()
         ]
@@ -216,7 +218,7 @@ class RecurringJobs:
         for name in moved:
             batch.cancel_recurring(name, definition.id, definition.version)
         (_, stored), *_ = self._run(batch)
-        recurring = Recurring(self, queue, Definition.decode(definition.id, stored))
+        recurring = Recurring(self, queue, store.definition(queue, definition.id, stored))
         return recurring.refresh() if moved else recurring
 
     # What the handle needs.
@@ -266,7 +268,7 @@ class RecurringJobs:
     def _job(self, queue: str, definition: Definition, job_id: str) -> Job:
         job = Job(self._jobs, job_id, queue)
         job.type, job.priority = definition.type, definition.priority
-        job.args, job.kwargs = definition.payload[:-1], definition.payload[-1]
+        *job.args, job.kwargs = with_secrets(definition.payload)
         return job
 
     def _writer(self) -> ChunkWriter:
@@ -297,7 +299,7 @@ class RecurringJobs:
         for queue in queues:
             batch.command("HGET", store.keys(queue).recurring, definition_id)
         return {
-            queue: Definition.decode(definition_id, stored)
+            queue: store.definition(queue, definition_id, stored)
             for queue, stored in zip(queues, self._run(batch), strict=True)
             if stored is not None
         }

@@ -54,7 +54,8 @@ class RoutedExchange:
         self._groups: list[_Group] = []
         #: What went wrong when the open calls were sent.
         self._failure: errors.StoreError | None = None
-        self._in_doubt = False
+        #: Whether a try was lost that may have been carried out.
+        self.in_doubt = False
         self._at_once = 0
         self._without_scripts: set[Client] = set()
         self.replies: list[Any] = [None] * len(buffer)
@@ -85,7 +86,7 @@ class RoutedExchange:
             try:
                 replies = group.client.receive(group.expected)
             except errors.StoreError as error:
-                self._in_doubt = True
+                self.in_doubt = True
                 redirected |= lost
                 failure = failure if lost else error
                 continue
@@ -117,7 +118,7 @@ class RoutedExchange:
 
     def verdict(self, failure: errors.StoreError) -> errors.StoreError:
         """The error to raise: in doubt whenever an earlier try may have been applied."""
-        if self._in_doubt and not isinstance(failure, errors.ConnectionLost):
+        if self.in_doubt and not isinstance(failure, errors.ConnectionLost):
             return errors.ConnectionLost(f"the outcome is unknown; last error: {failure}")
         return failure
 
@@ -164,7 +165,7 @@ class RoutedExchange:
             try:
                 expected = target.send(self._data(calls, asking), len(calls) + sum(asking))
             except errors.StoreError as error:
-                self._in_doubt = self._in_doubt or isinstance(error, errors.ConnectionLost)
+                self.in_doubt = self.in_doubt or isinstance(error, errors.ConnectionLost)
                 self._failure = error
             else:
                 self._groups.append(_Group(target, calls, asking, expected))

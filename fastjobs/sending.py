@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import orjson
 
 from fastjobs import errors
 from fastjobs._core import Chunk, new_id
 from fastjobs.job import JobIds
+from fastjobs.keyring import CONTENT_START
 from fastjobs.keys import queues_key
 from fastjobs.options import now_ms
 from fastjobs.partitions import Partitioner, chunk_id_in, earlier_places, partition_name
 from fastjobs.record import JobRecord
-from fastjobs.store import PRODUCER_RETRIES, Batch, Store, Stored, record_body
+from fastjobs.store import PRODUCER_RETRIES, Batch, Store, Stored, packed_chunk, record_body
 
 #: Chunks sent and not yet answered: the server works on one while the next ones are made.
 _IN_FLIGHT = 8
@@ -162,7 +163,9 @@ class Sending:
         sent = self._in_flight.popleft()
         try:
             result = sent.batch.result(PRODUCER_RETRIES, self._store.config.retry_budget_s)[0]
-            taken = result is Stored.CONFLICT or (result is Stored.DETACHED and not self._is_same(sent))
+            taken = (result is Stored.CONFLICT and not self._is_resealed(sent)) or (
+                result is Stored.DETACHED and not self._is_same(sent)
+            )
         except errors.StoreError as error:
             raise self._failure(sent, error) from error
         if taken:
@@ -170,17 +173,40 @@ class Sending:
             raise errors.JobIdConflict(sent.chunk_id)
         self._note_stored(sent)
 
+    def _is_resealed(self, sent: _Sent) -> bool:
+        """Whether what has this id is the same job, but was sealed with another key: the script cannot tell."""
+        keyring = self._store.keyring
+        if not keyring.seals:
+            return False
+        batch = self._store.batch().command("HGET", self._store.keys(sent.partition).chunks, sent.chunk_id)
+        (stored,) = self._ask(batch)
+        if stored is None:
+            return self._is_same(sent)
+        try:
+            there = keyring.open_chunk(sent.partition, sent.chunk_id, packed_chunk(stored))
+        except errors.ChunkError:
+            return False
+        return there[CONTENT_START:] == sent.blob[CONTENT_START:]
+
+    def _ask(self, batch: Batch) -> Sequence[Any]:
+        try:
+            return batch.run(PRODUCER_RETRIES, self._store.config.retry_budget_s)
+        except errors.StoreError as error:
+            raise errors.ConnectionLost(f"the id is taken, it is not known by which job: {error}") from error
+
     def _is_same(self, sent: _Sent) -> bool:
         """Whether the job that has this id, and left its chunk, is the very one that was sent (before)."""
         batch = self._store.batch().command("HGET", self._store.keys(sent.partition).jobs, f"{sent.chunk_id}~0")
-        try:
-            (stored,) = batch.run(PRODUCER_RETRIES, self._store.config.retry_budget_s)
-        except errors.StoreError as error:
-            raise errors.ConnectionLost(f"the id is taken, it is not known by which job: {error}") from error
+        (stored,) = self._ask(batch)
         if stored is None:
             # It was destroyed or trimmed a moment ago.
             return True
-        record, chunk = JobRecord.decode(record_body(stored)), Chunk.decode(sent.blob)
+        try:
+            body = self._store.keyring.open_record(sent.partition, f"{sent.chunk_id}~0", record_body(stored))
+            record = JobRecord.decode(body)
+        except errors.ChunkError:
+            return False
+        chunk = Chunk.decode(sent.blob)
         name, options = chunk.types[0]
         same_options = record.options == (orjson.loads(options) if options else {})
         return record.type == name and record.payload == orjson.loads(chunk.payload(0)) and same_options

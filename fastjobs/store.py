@@ -18,6 +18,7 @@ from fastjobs.backoff import Backoff
 from fastjobs.cluster import Cluster, slot_of
 from fastjobs.config import Config
 from fastjobs.connection import Client, Expected, classify
+from fastjobs.keyring import Keyring
 from fastjobs.keys import QueueKeys, queue_keys, queues_key
 from fastjobs.partitions import number_of, partition_name, partition_order, queue_of
 from fastjobs.recurring import Definition, run_id
@@ -379,6 +380,8 @@ class Store:
         self._slots: dict[str, int] = {}
         self._heads: dict[tuple[str, str], tuple[bytes, int]] = {}
         self._keys: dict[str, QueueKeys] = {}
+        #: Seals what batches store; whoever reads what is stored opens it.
+        self.keyring = Keyring(config)
 
     def keys(self, queue: str) -> QueueKeys:
         """Returns the keys of a queue."""
@@ -387,6 +390,12 @@ class Store:
             keys = queue_keys(self.config.namespace, queue_of(queue), number_of(queue))
             self._keys[queue] = keys
         return keys
+
+    def definition(self, queue: str, definition_id: str, stored: bytes) -> Definition:
+        """Reads the stored definition of a recurring job; errors as for `Definition.decode` and `Keyring`."""
+        line, newline, body = stored.partition(b"\n")
+        body = self.keyring.open_definition(queue, definition_id, body)
+        return Definition.decode(definition_id, line + newline + body)
 
     @property
     def is_cluster(self) -> bool:
@@ -487,7 +496,8 @@ class Batch:
         due_at_ms: int = 0,
     ) -> Batch:
         """Stores a chunk of `n` jobs; result `Stored`. Due after a delay, or at a time, or at once."""
-        args = (chunk_id, n, priority, delay_ms, due_at_ms, _WAKE_CAP, blob)
+        stored = self._store.keyring.seal_chunk(queue, chunk_id, blob)
+        args = (chunk_id, n, priority, delay_ms, due_at_ms, _WAKE_CAP, stored)
         return self._script("enqueue", queue, args, Stored)
 
     def open(self, queue: str, session: str) -> Batch:
@@ -522,7 +532,8 @@ class Batch:
         for run in runs:
             args += run
         for outcome in outcomes:
-            args += outcome
+            ref = outcome.ref if is_detached(outcome.ref) else f"{outcome.ref}~{outcome.index}"
+            args += outcome._replace(record=self._store.keyring.seal_record(queue, ref, outcome.record))
         return self._script("ack", queue, args, int)
 
     def release(self, queue: str, session: str, fence: int, refs: Iterable[str]) -> Batch:
@@ -559,7 +570,8 @@ class Batch:
         """Cancels a job; result: the status it has then, or None. The record is used while it is in its chunk."""
         config = self._store.config
         args = (
-            *(job.chunk_id, job.position, int(job.alone), operation, type_name, record),
+            *(job.chunk_id, job.position, int(job.alone), operation, type_name),
+            self._store.keyring.seal_record(queue, job.ref, record),
             *(config.failed_keep, int(config.failed_keep_s * 1000)),
         )
         return self._script("cancel", queue, args, _parse_status)
@@ -580,7 +592,8 @@ class Batch:
         """Puts a job in line again; result `Answer` or None. Basis: the stored record the new one was made from."""
         args = (
             *(job.chunk_id, job.position, int(job.alone), operation, ",".join(allowed)),
-            *(delay_ms, due_at_ms, _digest(basis), type_name, record),
+            *(delay_ms, due_at_ms, _digest(basis), type_name),
+            self._store.keyring.seal_record(queue, job.ref, record),
         )
         return self._script("reschedule", queue, args, _parse_answer)
 
@@ -597,7 +610,7 @@ class Batch:
         """Changes a waiting job's priority; result `Answer` or None. Basis: as for `reschedule`."""
         args = (
             *(job.chunk_id, job.position, int(job.alone), operation, priority),
-            *(_digest(basis), type_name, record),
+            *(_digest(basis), type_name, self._store.keyring.seal_record(queue, job.ref, record)),
         )
         return self._script("prioritize", queue, args, _parse_answer)
 
@@ -628,19 +641,22 @@ class Batch:
     def define_recurring(self, queue: str, definition: Definition, due_ms: int) -> Batch:
         """Defines or changes a recurring job, first due at `due_ms`; result (`Defined`, what is stored)."""
         args = (definition.id, definition.version, due_ms, definition.overlap, definition.schedule.text)
-        return self._script("define_recurring", queue, (*args, definition.body()), _parse_defined)
+        body = self._store.keyring.seal_definition(queue, definition.id, definition.body())
+        return self._script("define_recurring", queue, (*args, body), _parse_defined)
 
     def recur(self, queue: str, definition: Definition, next_due_ms: int, blob: bytes, dues: Iterable[int]) -> Batch:
         """Fires runs for the due instants given and moves on; result: runs enqueued, or -1 when it was not due."""
         args: list[bytes | str | int] = [definition.id, definition.revision, definition.due_ms, next_due_ms]
-        args += [definition.priority, _WAKE_CAP, blob]
+        stored = self._store.keyring.seal_chunk(queue, run_id(definition.id, definition.due_ms), blob)
+        args += [definition.priority, _WAKE_CAP, stored]
         for due_ms in dues:
             args += [run_id(definition.id, due_ms), due_ms]
         return self._script("recur", queue, args, int)
 
     def run_recurring(self, queue: str, definition: Definition, blob: bytes, job_id: str) -> Batch:
         """Enqueues a run at once; result (1, its id), (0, id of one that is not done) or (-1, "") if it changed."""
-        args = (definition.id, definition.revision, definition.priority, _WAKE_CAP, blob, job_id)
+        stored = self._store.keyring.seal_chunk(queue, job_id, blob)
+        args = (definition.id, definition.revision, definition.priority, _WAKE_CAP, stored, job_id)
         return self._script("run_recurring", queue, args, _parse_run)
 
     def pause_recurring(self, queue: str, definition_id: str) -> Batch:
@@ -696,6 +712,11 @@ class Batch:
         """Whether the replies to what was sent are there, or will not come: then `result` waits for nothing."""
         return self._exchange is None or self._exchange.ready()
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether calls were sent again that may have been carried out before, though that was not answered."""
+        return self._exchange is not None and self._exchange.in_doubt
+
     def run(
         self,
         retry_on: tuple[type[errors.StoreError], ...] = PRODUCER_RETRIES,
@@ -749,7 +770,8 @@ class _Exchange:
         self._buffer = buffer
         #: Replies that are on their way; None = the open calls have to be sent (again).
         self._expected: Expected | None = None
-        self._in_doubt = False
+        #: Whether a try was lost that may have been carried out.
+        self.in_doubt = False
         self._open = list(range(len(buffer)))
         self._script_loads = 0
         self.replies: list[Any] = [None] * len(buffer)
@@ -760,7 +782,7 @@ class _Exchange:
         try:
             self._expected = self._client.send(self._buffer.tobytes(), len(self._open))
         except errors.StoreError as error:
-            self._in_doubt = isinstance(error, errors.ConnectionLost)
+            self.in_doubt = isinstance(error, errors.ConnectionLost)
 
     def ready(self) -> bool:
         """Whether the replies are there, or will not come."""
@@ -773,12 +795,12 @@ class _Exchange:
         """One try; returns what prevented an answer to all calls, or None when all are answered."""
         try:
             if self._expected is not None and self._expected.lost and not self._expected.complete:
-                self._in_doubt, self._expected = True, None
+                self.in_doubt, self._expected = True, None
             if self._expected is None:
                 self._expected = self._send_open()
             replies = self._client.receive(self._expected)
         except errors.StoreError as error:
-            self._in_doubt = self._in_doubt or isinstance(error, errors.ConnectionLost)
+            self.in_doubt = self.in_doubt or isinstance(error, errors.ConnectionLost)
             self._expected = None
             self.scripts_are_missing = False
             return error
@@ -817,7 +839,7 @@ class _Exchange:
 
     def verdict(self, failure: errors.StoreError) -> errors.StoreError:
         """The error to raise: in doubt whenever an earlier try may have been applied."""
-        if self._in_doubt and not isinstance(failure, errors.ConnectionLost):
+        if self.in_doubt and not isinstance(failure, errors.ConnectionLost):
             return errors.ConnectionLost(f"the outcome is unknown; last error: {failure}")
         return failure
 

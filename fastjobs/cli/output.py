@@ -16,6 +16,7 @@ from rich.text import Text
 
 from fastjobs.job import Job
 from fastjobs.logs import escape
+from fastjobs.secret import masked
 
 #: Columns of a page that is not shown on a terminal: enough for every table.
 _PAGE_WIDTH = 160
@@ -128,7 +129,7 @@ def _plain(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, timedelta):
         return value.total_seconds()
-    return value
+    return masked(value)
 
 
 def _time(value: datetime | None) -> str:

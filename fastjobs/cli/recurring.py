@@ -10,6 +10,7 @@ import click
 from fastjobs.cli.output import confirmed, console, plain_table
 from fastjobs.cli.target import Target, with_target
 from fastjobs.recurring_jobs import Recurring, RecurringJobs
+from fastjobs.secret import masked
 
 
 @click.group()
@@ -91,7 +92,7 @@ def _as_json(one: Recurring) -> dict[str, object]:
     names = ("id", "queue", "type", "args", "kwargs", "schedule", "priority", "version", "missed", "overlap", "paused")
     times = {"next_due": one.next_due, "last_due": one.last_due}
     return {
-        **{name: getattr(one, name) for name in names},
+        **{name: masked(getattr(one, name)) for name in names},
         **{name: value.isoformat() if value else None for name, value in times.items()},
         "last_run": one.last_run.id if one.last_run else None,
     }

@@ -248,6 +248,8 @@ cdef class Chunk:
     cdef bytes _body
     cdef const char* _payloads
     cdef const uint8_t* _type_column
+    #: Whether some of its arguments may be a `Secret`.
+    cdef bint _has_secrets
     #: Where each payload starts; payload i ends one comma before _starts[i + 1].
     cdef uint32_t* _starts
 
@@ -344,6 +346,9 @@ cdef class Chunk:
         self._starts[self.n] = <uint32_t>start
         if start != total + 1:
             raise CorruptChunk("it has bytes that belong to no job")
+        self._has_secrets = (
+            memchr(self._payloads, c"$", <size_t>total) != NULL and b'"$secret":' in self._body[size - total :]
+        )
         return 0
 
     cdef inline int _check(self, Py_ssize_t first, Py_ssize_t count) except -1:

@@ -82,7 +82,7 @@ cdef class LeasedJobs:
         self.count = count
         self.owner = owner
         # A copy: what a handler does to its arguments must not end up in the job's record.
-        self._window = None if arguments is None else [json_loads(json_dumps(arguments))]
+        self._window = None if arguments is None else [with_secrets(json_loads(json_dumps(arguments)))]
         self._given_limits = limits
         if limits is not None:
             self._limit(limits)
@@ -136,7 +136,7 @@ cdef class LeasedJobs:
         try:
             window = json_loads(self.chunk.payloads(self.first + position, number))
             if len(window) == number:
-                return window
+                return with_secrets(window) if self.chunk._has_secrets else window
         except ValueError:
             pass
         try:
@@ -145,7 +145,7 @@ cdef class LeasedJobs:
             raise CorruptChunk(f"the arguments of a job are not JSON: {error}") from None
         if len(window) != 1:
             raise CorruptChunk("the arguments of a job are not one list")
-        return window
+        return with_secrets(window) if self.chunk._has_secrets else window
 
     cdef tuple keyword_names(self, dict keywords, PyObject** values):
         """The names of a job's keywords, interned as the names of parameters are, so that Python finds the parameters by

@@ -7,6 +7,7 @@ cdef enum:
     #: Deeper values are refused; this also ends cycles.
     MAX_DEPTH = 128
     FLOAT_REPR = 0x72  # 'r'
+    SECRET_KEY_SIZE = 7
 
 #: For each byte of a string whether it has to be escaped in JSON.
 cdef unsigned char NEEDS_ESCAPE[256]
@@ -14,6 +15,7 @@ cdef int _byte
 for _byte in range(256):
     NEEDS_ESCAPE[_byte] = _byte < 0x20 or _byte == c'"' or _byte == c"\\"
 
+cdef const char* SECRET_KEY_TEXT = b"$secret"
 cdef const char* HEX_DIGITS = b"0123456789abcdef"
 
 cdef extern from "Python.h":
@@ -114,6 +116,22 @@ cdef int _write_float(Buffer buffer, double value) except -1:
     return 0
 
 
+cdef inline bint _is_secret_key(object key) noexcept:
+    """Whether it is the key under which a `Secret` is stored, by its seven bytes."""
+    return (
+        PyUnicode_GET_LENGTH(key) == SECRET_KEY_SIZE
+        and PyUnicode_IS_COMPACT_ASCII(key)
+        and memcmp(PyUnicode_DATA(key), SECRET_KEY_TEXT, SECRET_KEY_SIZE) == 0
+    )
+
+
+cdef int _write_secret(Buffer buffer, object value) except -1:
+    text = value.reveal()
+    buffer.append(b'{"$secret":', 11)
+    _write_string(buffer, text)
+    return buffer.append(b"}", 1)
+
+
 cdef int _write_dict(Buffer buffer, object value, int depth) except -1:
     cdef Py_ssize_t position = 0
     cdef PyObject* key
@@ -124,7 +142,7 @@ cdef int _write_dict(Buffer buffer, object value, int depth) except -1:
     buffer.reserve(1)
     buffer.put_byte(c"{")
     while PyDict_Next(value, &position, &key, &item):
-        if type(<object>key) is not str:
+        if type(<object>key) is not str or _is_secret_key(<object>key):
             raise _Refused()
         if not first:
             buffer.reserve(1)
@@ -175,6 +193,8 @@ cdef int _write_value(Buffer buffer, object value, int depth) except -1:
         return buffer.append(b"true", 4)
     if value is False:
         return buffer.append(b"false", 5)
+    if kind is Secret:
+        return _write_secret(buffer, value)
     raise _Refused()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
+from typing import BinaryIO
 
 from fastjobs.embedded.files import ServerFiles
 from fastjobs.embedded.locks import inheritable_lock
@@ -28,7 +30,7 @@ def launch(binary: Path, files: ServerFiles) -> None:
     """
     command = _command(binary, files)
     try:
-        with inheritable_lock(files.alive) as alive, files.log.open("ab") as log:
+        with inheritable_lock(files.alive) as alive, _open_log(files.log) as log:
             subprocess.run(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -36,11 +38,16 @@ def launch(binary: Path, files: ServerFiles) -> None:
                 stderr=log,
                 pass_fds=(alive,),
                 start_new_session=True,  # Ctrl-C or a kill of our process group is not for it
+                umask=0o077,  # its files hold jobs, which are nobody else's business
                 timeout=DAEMONIZE_TIMEOUT,
                 check=False,
             )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ConfigError(f"cannot run {binary} as an embedded server: {error}") from error
+
+
+def _open_log(path: Path) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")
 
 
 def _command(binary: Path, files: ServerFiles) -> list[str]:
@@ -49,7 +56,7 @@ def _command(binary: Path, files: ServerFiles) -> list[str]:
         "--daemonize": "yes",
         "--port": "0",
         "--unixsocket": str(files.place_socket()),
-        "--unixsocketperm": "700",
+        "--unixsocketperm": "600",
         "--dir": str(files.directory),
         "--pidfile": str(files.pid),
         "--logfile": str(files.log),

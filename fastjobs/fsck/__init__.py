@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from fastjobs._core import Chunk
@@ -19,6 +20,7 @@ from fastjobs.backoff import Backoff
 from fastjobs.errors import ChunkError
 from fastjobs.fsck.contents import HASHES, ZSETS, ChunkHead, Contents, Place, read_lease, read_ready, read_scheduled
 from fastjobs.fsck.plan import MAX_NAMED, Finding, Plan, Write, make_plan
+from fastjobs.keyring import sealed_jobs
 from fastjobs.keys import QueueKeys
 from fastjobs.names import check_name
 from fastjobs.partitions import queue_of
@@ -203,7 +205,9 @@ class Fsck:
         for rescue in rescues:
             assert rescue.write.value is not None
             survey.contents["chunks"][rescue.write.name] = rescue.write.value
-        return make_plan(survey.contents, survey.now_ms, self._store().config.finished_keep_ms), rescues
+        store = self._store()
+        seal = partial(store.keyring.seal_record, self._queue)
+        return make_plan(survey.contents, survey.now_ms, store.config.finished_keep_ms, seal), rescues
 
     def _damaged(self, survey: _Survey) -> tuple[list[bytes], list[Place]]:
         heads = {name: ChunkHead.parse(value) for name, value in survey.contents["chunks"].items()}
@@ -221,7 +225,8 @@ class Fsck:
         for match in re.finditer(rb"FJ", stored or b""):
             packed = stored[match.start() :]
             try:
-                n = Chunk.decode(packed).n
+                # What is sealed need not be opened for this.
+                n = sealed_jobs(packed) or Chunk.decode(packed).n
             except ChunkError:
                 continue
             value = b"%s %s %d %s" % (*place, n, packed)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fastjobs.errors import ChunkError
+from fastjobs.keyring import is_sealed
 from fastjobs.record import JobRecord
 
 #: The keys that are compared; `wake` holds hints only.
@@ -138,11 +139,14 @@ class Record:
 
     @staticmethod
     def parse(stored: bytes) -> Record | None:
-        """Reads it; one whose line alone is damaged has the state "". None when its body cannot be read."""
+        """Reads it; one whose line alone is damaged has the state "". None when its body cannot be read.
+
+        What is sealed is taken as it is: it need not be read to tell where it belongs.
+        """
         match = _LINE.match(stored)
         body = stored.partition(b"\n")[2] if match is None else stored[match.end() :]
         try:
-            job = JobRecord.decode(body)
+            job = JobRecord(id="", type="", payload=None) if is_sealed(body) else JobRecord.decode(body)
         except ChunkError:
             return None
         if match is None:

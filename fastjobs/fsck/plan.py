@@ -8,7 +8,7 @@ For a queue in order the outcome is what is there.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -73,15 +73,16 @@ class Plan:
         return not (self.findings or self.writes or self.counters)
 
 
-def make_plan(contents: Contents, now_ms: int, keep_ms: int) -> Plan:
+def make_plan(contents: Contents, now_ms: int, keep_ms: int, seal: Callable[[str, bytes], bytes]) -> Plan:
     """Compares everything with everything.
 
     Args:
         contents: of one instant.
         now_ms: the server's clock then.
         keep_ms: how long finished jobs are kept of which it is not known.
+        seal: makes of the ref and the body of a new record what is to be stored.
     """
-    return _Planner(contents, now_ms, keep_ms).plan()
+    return _Planner(contents, now_ms, keep_ms, seal).plan()
 
 
 @dataclass(slots=True)
@@ -95,10 +96,11 @@ class _Job:
 
 
 class _Planner:
-    def __init__(self, contents: Contents, now_ms: int, keep_ms: int) -> None:
+    def __init__(self, contents: Contents, now_ms: int, keep_ms: int, seal: Callable[[str, bytes], bytes]) -> None:
         self._is = contents
         self._now_ms = now_ms
         self._keep_ms = keep_ms
+        self._seal = seal
         self._findings: dict[str, Finding] = {}
         #: What the keys should hold.
         self._want: dict[str, dict[bytes, bytes]] = {
@@ -224,7 +226,8 @@ class _Planner:
         # Whether it was alone in its chunk is known to who met it there.
         body = JobRecord(id=chunk_id if alone else f"{chunk_id}~{index}", type="", payload=None)
         body.add_error(ErrorRecord(type="PayloadMissing", message=f"payload missing: {why}", at_ms=self._now_ms))
-        return Record("failed", Place(b"0", b"0"), self._now_ms, b"-", b"", body.encode())
+        sealed = self._seal(f"{chunk_id}~{index}", body.encode())
+        return Record("failed", Place(b"0", b"0"), self._now_ms, b"-", b"", sealed)
 
     # Where jobs are met: leases first, then lines.
 

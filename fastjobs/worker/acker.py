@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastjobs._core import Board, LeasedJobs
@@ -27,7 +27,8 @@ class Acker:
         leases: the leases it holds.
         session: the session they belong to.
         worker: the worker's name, stored with run times.
-        on_fenced: called when the server says that the session's jobs belong to others.
+        on_fenced: called with a queue and the reports the server has refused, because the session's jobs belong to
+            others; none of them when it refused to take unstarted jobs back.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class Acker:
         leases: HeldLeases,
         session: str,
         worker: str,
-        on_fenced: Callable[[int], None],
+        on_fenced: Callable[[str, Sequence[Run | Outcome]], None],
     ) -> None:
         self._board = board
         self._leases = leases
@@ -60,7 +61,7 @@ class Acker:
                 others, outcomes = outcomes[:_ACK_LIMIT], outcomes[_ACK_LIMIT:]
                 number = sum(run.count for run in some) + len(others)
                 batch.ack(lease.queue, self._session, lease.fence, some, others)
-                receipts.append(self._receipt(lease, number))
+                receipts.append(self._receipt(lease, number, [*some, *others]))
         self.retry_in_s = min(delays_ms) / 1000 if delays_ms else None
         return receipts
 
@@ -74,19 +75,19 @@ class Acker:
         receipts = []
         for lease, (parts, number) in refs.items():
             batch.release(lease.queue, self._session, lease.fence, parts)
-            receipts.append(self._receipt(lease, number))
+            receipts.append(self._receipt(lease, number, []))
         return receipts
 
     def add_postponed(self, batch: Batch, span: HeldSpan, delay_ms: int) -> Receipt:
         """Adds what puts a whole span off that this release cannot read."""
         ref = span.part(span.first, span.count)
         batch.postpone(span.lease.queue, self._session, span.lease.fence, delay_ms, [ref])
-        return self._receipt(span.lease, span.count)
+        return self._receipt(span.lease, span.count, [])
 
-    def _receipt(self, lease: HeldLease, number: int) -> Receipt:
+    def _receipt(self, lease: HeldLease, number: int, reports: list[Run | Outcome]) -> Receipt:
         def settle(reply: int) -> None:
             if reply < 0:
-                self._on_fenced(number)
+                self._on_fenced(lease.queue, reports)
             else:
                 self._leases.settle(lease, number)
 

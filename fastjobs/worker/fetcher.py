@@ -90,7 +90,8 @@ class Fetcher:
         if self._lost_fetches:
             lost = self._lost_fetches.pop()
             self._to_try = [lost.queue]
-            batch.fetch(lost.queue, self._session, lost.request, lost.want, self._prefetcher.held_chunks())
+            held = self._prefetcher.held_chunks(lost.queue)
+            batch.fetch(lost.queue, self._session, lost.request, lost.want, held)
             return lost.queue
         if not allowed or (self._wakers.armed and not self._looks_before_waker()):
             return None
@@ -101,9 +102,10 @@ class Fetcher:
             if time.monotonic() < self._look_at:
                 return None
             self._to_try = self._prefetcher.order()
+        partition = self._to_try[0]
         self.request += 1
-        batch.fetch(self._to_try[0], self._session, self.request, want, self._prefetcher.held_chunks())
-        return self._to_try[0]
+        batch.fetch(partition, self._session, self.request, want, self._prefetcher.held_chunks(partition))
+        return partition
 
     def take(self, partition: str, lease: Lease) -> bool:
         """Takes the reply to a fetch in; returns whether it brought jobs."""
@@ -132,7 +134,7 @@ class Fetcher:
         """Begins to wait for hints, unless that is on already."""
         if not self._wakers.armed:
             wait_s = self._look_at - time.monotonic()
-            self._wakers.arm(wait_s, self._fetches_on_wake(), self._prefetcher.held_chunks())
+            self._wakers.arm(wait_s, self._fetches_on_wake(), self._prefetcher.held_chunks(self._partitions[0]))
 
     def disarm(self) -> bool:
         """Ends a wait that could fetch; returns whether something may have been fetched that nobody will know of."""

@@ -50,17 +50,25 @@ def chunk_record(span: HeldSpan, index: int) -> JobRecord:
     )
 
 
-def unreadable(span: HeldSpan, reason: str, worker: str, stored: bytes | None) -> list[Outcome]:
+def unreadable(span: HeldSpan, error: errors.CorruptChunk, worker: str, stored: bytes | None) -> list[Outcome]:
     """Fails the jobs of a span that cannot be read; the first one's record keeps what is stored, for inspection."""
     made = []
     for index in range(span.first, span.first + span.count):
         record = JobRecord(id=span.job_id(index), type="", payload=None, priority=span.priority)
-        record.add_error(ErrorRecord(type="CorruptChunk", message=reason, at_ms=_now_ms(), worker=worker))
+        record.add_error(ErrorRecord(type=type(error).__name__, message=str(error), at_ms=_now_ms(), worker=worker))
         if stored and index == span.first:
             record.extra["stored"] = base64.b64encode(stored[:_KEPT_BYTES]).decode()
-        event(log, logging.ERROR, "job failed, its payload cannot be read", job=span.job_id(index))
+        event(log, logging.ERROR, "job failed, its payload cannot be read", job=span.job_id(index), reason=error)
         made.append(span.outcome(index, "failed", record))
     return made
+
+
+def without_payload(span: HeldSpan, record: JobRecord, worker: str) -> Outcome:
+    """Fails a job that somebody lets run again though its arguments could not be read when its record was made."""
+    message = "its arguments are lost: they could not be read before"
+    record.add_error(ErrorRecord(type="PayloadMissing", message=message, at_ms=_now_ms(), worker=worker))
+    event(log, logging.ERROR, f"job failed, {message}", job=record.id)
+    return span.outcome(span.first, "failed", record)
 
 
 def exhausted(span: HeldSpan, index: int, redeliveries: int, worker: str) -> Outcome:

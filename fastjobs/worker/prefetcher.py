@@ -14,6 +14,7 @@ import orjson
 from fastjobs import errors
 from fastjobs._core import MAX_FETCH_JOBS, Backlog, Board, Chunk, LeasedJobs, boot_time_ns
 from fastjobs.config import Config, QueueChoice
+from fastjobs.keyring import Keyring
 from fastjobs.limits import Limits
 from fastjobs.logs import event
 from fastjobs.partitions import queue_of
@@ -59,6 +60,7 @@ class Prefetcher:
 
     Args:
         config: the app's settings.
+        keyring: opens what is leased.
         job_types: the registry of this process.
         board: the progress board.
         backlog: where leased jobs wait for an executor.
@@ -72,6 +74,7 @@ class Prefetcher:
     def __init__(
         self,
         config: Config,
+        keyring: Keyring,
         job_types: Mapping[str, RegisteredType],
         board: Board,
         backlog: Backlog,
@@ -82,6 +85,7 @@ class Prefetcher:
         worker: str,
     ) -> None:
         self._config = config
+        self._keyring = keyring
         self._job_types = job_types
         self._board = board
         self._backlog = backlog
@@ -97,10 +101,11 @@ class Prefetcher:
         self._average_s = _FIRST_GUESS_S
         self._measured = (0, 0)
         self._plans: dict[tuple[tuple[str, bytes], ...], TypePlan] = {}
-        self._chunks: OrderedDict[str, Chunk] = OrderedDict()
+        #: By partition and id: what is genuine in one queue need not be in another.
+        self._chunks: OrderedDict[tuple[str, str], Chunk] = OrderedDict()
         #: Chunks of the lease being taken in that cannot be read, with their size: it comes with the first span only.
         self._refused: dict[str, tuple[errors.ChunkError, int]] = {}
-        #: Spans written by a newer release, to be put off.
+        #: Spans written by a newer release, or sealed with a key that is not known here, to be put off.
         self.too_new: list[HeldSpan] = []
         #: Jobs that killed a process before: each is run alone.
         self.suspects: list[LeasedJobs] = []
@@ -153,9 +158,9 @@ class Prefetcher:
             wanted = idle_threads - unstarted
         return max(0, min(wanted, self._batch_size, MAX_FETCH_JOBS))
 
-    def held_chunks(self) -> list[str]:
-        """Returns the ids of chunks whose payload need not be sent again."""
-        return list(self._chunks)
+    def held_chunks(self, queue: str) -> list[str]:
+        """Returns the ids of a partition's chunks whose payload need not be sent again."""
+        return [chunk_id for where, chunk_id in self._chunks if where == queue]
 
     def accept(self, queue: str, leased: Lease) -> int:
         """Takes a lease in and hands its jobs to the executors; returns how many."""
@@ -191,25 +196,28 @@ class Prefetcher:
             if item.payload is None:
                 raise errors.CorruptChunk("its payload is missing")
             if detached:
-                span.record = JobRecord.decode(item.payload)
+                span.record = JobRecord.decode(self._keyring.open_record(lease.queue, ref, item.payload))
                 span.keep_ms = self._plan(_types(span)).keep_ms
             else:
-                span.chunk = self._chunk(ref, item.payload, item.n)
+                span.chunk = self._chunk(lease.queue, ref, item.payload, item.n)
                 span.n = span.chunk.n
                 if first + count > span.n:
                     span.chunk = None
                     raise errors.CorruptChunk(f"it has {span.n} jobs, not {first + count}")
                 span.keep_ms = self._plan(_types(span)).keep_ms
-        except errors.NewerFormat as error:
-            event(log, logging.WARNING, "chunk put off for a newer worker", chunk=ref, reason=error)
+        except (errors.NewerFormat, errors.MissingKey) as error:
+            event(log, logging.WARNING, "put off for a worker that can read it", chunk=ref, reason=error)
             self.too_new.append(span)
         except errors.CorruptChunk as error:
-            lease.outcomes += outcomes.unreadable(span, str(error), self._worker, item.payload)
+            lease.outcomes += outcomes.unreadable(span, error, self._worker, item.payload)
         return span
 
     def _start(self, span: HeldSpan, redeliveries: int, clock_ns: int) -> None:
         """Hands the jobs of a readable span to the executors; clock_ns: the boot clock minus the server's."""
         if span.chunk is None and span.record is None:
+            return
+        if span.record is not None and span.record.payload is None:
+            span.lease.outcomes.append(outcomes.without_payload(span, span.record, self._worker))
             return
         if redeliveries > self._config.max_redeliveries:
             span.lease.outcomes += [
@@ -274,19 +282,19 @@ class Prefetcher:
         last_start_ms = limits.last_start_ms(span.sequence)
         return max(1, last_start_ms * 1_000_000 + clock_ns) if last_start_ms else 0
 
-    def _chunk(self, chunk_id: str, payload: bytes, n: int) -> Chunk:
+    def _chunk(self, queue: str, chunk_id: str, payload: bytes, n: int) -> Chunk:
         """Decodes a chunk, or finds it decoded."""
         if chunk_id in self._refused:
             raise self._refused[chunk_id][0]
-        chunk = self._chunks.pop(chunk_id, None)
+        chunk = self._chunks.pop((queue, chunk_id), None)
         if chunk is None or payload:
             try:
-                chunk = Chunk.decode(payload)
+                chunk = Chunk.decode(self._keyring.open_chunk(queue, chunk_id, payload))
             except errors.ChunkError as error:
                 self._refused[chunk_id] = (error, n)
                 raise
         if chunk.n > 1:
-            self._chunks[chunk_id] = chunk
+            self._chunks[queue, chunk_id] = chunk
         return chunk
 
     def _forget_chunks(self) -> None:

@@ -10,7 +10,7 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -23,7 +23,7 @@ from fastjobs.keys import queues_key
 from fastjobs.logs import event
 from fastjobs.registry import Registry
 from fastjobs.retry import RetryPolicy
-from fastjobs.store import WORKER_RETRIES, Batch, Renewed, Store
+from fastjobs.store import WORKER_RETRIES, Batch, Outcome, Renewed, Run, Store
 from fastjobs.worker.acker import Acker, Receipt
 from fastjobs.worker.calls import Calls
 from fastjobs.worker.canceller import Canceller
@@ -32,8 +32,10 @@ from fastjobs.worker.executor import Executors
 from fastjobs.worker.fetcher import Fetcher
 from fastjobs.worker.hooks import HookCaller
 from fastjobs.worker.leases import HeldLeases
+from fastjobs.worker.outage import Outage
 from fastjobs.worker.outcomes import Outcomes
 from fastjobs.worker.prefetcher import Prefetcher, longest_runs_s
+from fastjobs.worker.refusals import Refusals
 from fastjobs.worker.spec import EXIT_DONE, EXIT_FENCED, EXIT_OUT_OF_TIME, ProcessSpec
 from fastjobs.worker.waker import WAIT_S, Wakers
 
@@ -50,7 +52,7 @@ _STALL_CHECK_S = 0.05
 _START_MS = 1
 #: Timeouts are looked after this exactly.
 _TIMEOUT_STEP_S = 0.01
-#: Delay before a chunk of a newer format is offered again.
+#: Delay before what this process cannot read, and another one may, is offered again.
 _TOO_NEW_DELAY_MS = 30_000
 
 
@@ -100,8 +102,10 @@ class WorkerProcess:
             spec.worker,
             self._lose_session,
         )
+        self._refusals = Refusals(self._store)
         self._prefetcher = Prefetcher(
             self._config,
+            self._store.keyring,
             registry,
             self._board,
             self._backlog,
@@ -118,7 +122,7 @@ class WorkerProcess:
             self._executors,
             spec.session,
             self._note_fetched,
-            lambda: self._lose_session(0),
+            self._lose_session,
         )
         self._canceller = Canceller(self._backlog, self._leases, self._prefetcher.suspects)
         #: Partitions the supervisor has found since this process started.
@@ -129,7 +133,7 @@ class WorkerProcess:
         self._report_at: float | None = None
         self._audit_at = 0.0
         self._fenced = False
-        self._failing = False
+        self._outage = Outage()
         #: True once nothing more is to be started, though the process lives on.
         self._quiet = False
         #: True while a job is run that killed a process before.
@@ -183,11 +187,16 @@ class WorkerProcess:
         replies = self._exchange(batch)
         if replies is None:
             return
-        for receipt, reply in zip(receipts, replies, strict=False):
-            receipt(reply)
+        self._take_receipts(batch, receipts, replies)
         if queue is not None:
             self._fetcher.take(queue, replies[-1])
         self._feed()
+
+    def _take_receipts(self, batch: Batch, receipts: list[Receipt], replies: list[Any]) -> None:
+        """Takes in what the server says to reports; the replies to other calls follow theirs."""
+        for receipt, reply in zip(receipts, replies, strict=False):
+            receipt(reply)
+        self._refusals.tell(in_doubt=batch.in_doubt)
 
     def _work_on_new_partitions(self) -> None:
         new, self._new_partitions = self._new_partitions, []
@@ -293,15 +302,11 @@ class WorkerProcess:
             self._end_at = time.monotonic()
             self._fenced = True
             return None
-        if self._failing:
-            self._failing = False
-            event(log, logging.INFO, "the server answers again")
+        self._outage.ended()
         return replies
 
     def _gives_up(self, failure: errors.StoreError) -> bool:
-        if not self._failing:
-            self._failing = True
-            event(log, logging.WARNING, "the server does not serve, trying on", reason=failure)
+        self._outage.failed(failure)
         if not isinstance(failure, errors.ConnectionLost | errors.Unavailable):
             # A refusal is an answer, and a new process would hear the same.
             self._note_fetched()
@@ -414,7 +419,7 @@ class WorkerProcess:
             batch.open(name, self._spec.session)
         replies = self._exchange(batch)
         if replies is None or not all(replies):
-            self._lose_session(0)
+            self._lose_session()
             return
         self._queues += partitions
         self._fetcher.add_partitions(partitions)
@@ -428,20 +433,19 @@ class WorkerProcess:
             if renewed.alive[0]:
                 self._board.valid_until_ns = max(self._board.valid_until_ns, valid_until_ns)
             else:
-                self._lose_session(0)
+                self._lose_session()
 
         return receipt
 
     def _check_fence(self, reply: int) -> None:
         if reply < 0:
-            self._lose_session(0)
+            self._lose_session()
         elif reply > 0:
             event(log, logging.WARNING, "gave back jobs that this process did not know of", jobs=reply)
 
-    def _lose_session(self, jobs: int) -> None:
+    def _lose_session(self, queue: str = "", refused: Sequence[Run | Outcome] = ()) -> None:
         """The session's jobs belong to others now: start nothing more, let running jobs end, end."""
-        if jobs:
-            event(log, logging.ERROR, "ack refused: possible duplicates", jobs=jobs)
+        self._refusals.add(queue, refused)
         if not self._fenced:
             self._fenced = True
             self._board.valid_until_ns = 0
@@ -483,9 +487,10 @@ class WorkerProcess:
             event(log, logging.WARNING, "out of time: running jobs are given back", jobs=running)
         self._end_at = time.monotonic() + self._config.socket_timeout_s
         batch = self._store.batch()
-        self._acker.add_releases(batch, self._backlog.withdraw())
-        self._acker.add_acks(batch)
-        self._exchange(batch)
+        receipts = self._acker.add_releases(batch, self._backlog.withdraw()) + self._acker.add_acks(batch)
+        replies = self._exchange(batch)
+        if replies is not None:
+            self._take_receipts(batch, receipts, replies)
         for queue in self._queues:
             while not self._fenced:
                 replies = self._exchange(self._store.batch().close(queue, self._spec.session))

@@ -128,15 +128,16 @@ class Recovery:
         return outcomes
 
     def _record(self, span: HeldSpan, index: int) -> JobRecord:
-        keys = self._store.keys(span.lease.queue)
+        keyring, queue = self._store.keyring, span.lease.queue
+        keys = self._store.keys(queue)
         source, field = (keys.chunks, span.ref) if span.n else (keys.jobs, span.ref)
         (payload,) = self._store.batch().command("HGET", source, field).run()
         try:
             if payload is None:
                 raise errors.CorruptChunk("its payload is missing")
             if span.n == 0:
-                return JobRecord.decode(record_body(payload))
-            span.chunk = Chunk.decode(packed_chunk(payload))
+                return JobRecord.decode(keyring.open_record(queue, span.ref, record_body(payload)))
+            span.chunk = Chunk.decode(keyring.open_chunk(queue, span.ref, packed_chunk(payload)))
             return chunk_record(span, index)
         except errors.ChunkError:
             return JobRecord(id=span.job_id(index), type="", payload=None)

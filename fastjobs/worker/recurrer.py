@@ -118,7 +118,7 @@ class Recurrer:
             # None: cancelled between the look and now.
             if stored is not None and self._unusable.get((queue, name)) != stored:
                 try:
-                    firings.append(self._firing(queue, Definition.decode(name, stored), look.now_ms))
+                    firings.append(self._firing(queue, self._store.definition(queue, name, stored), look.now_ms))
                 except errors.FastJobsError as error:
                     # Another worker may be able to: a newer one, or one that knows the time zone.
                     self._unusable[queue, name] = stored

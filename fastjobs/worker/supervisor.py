@@ -27,6 +27,7 @@ from fastjobs.logs import event
 from fastjobs.retry import RetryPolicy
 from fastjobs.store import Batch, Renewed, Store
 from fastjobs.worker.child import Child
+from fastjobs.worker.outage import Outage
 from fastjobs.worker.reclaimer import Reclaimer
 from fastjobs.worker.recovery import died_of
 from fastjobs.worker.recurrer import Recurrer
@@ -113,7 +114,7 @@ class Supervisor:
         #: When stopping: the exit code so far, and when processes are killed.
         self._exit_code: int | None = None
         self._kill_at = float("inf")
-        self._failing = False
+        self._outage = Outage()
         #: True once an operator has asked to start nothing more.
         self._quiet = False
 
@@ -385,14 +386,10 @@ class Supervisor:
         try:
             result = call()
         except errors.StoreError as error:
-            if not self._failing:
-                event(log, logging.WARNING, "the server does not serve, trying on", reason=error)
-            self._failing = True
+            self._outage.failed(error)
             return None
-        if self._failing:
+        if self._outage.ended():
             self._watchdog.server_is_back()
-            event(log, logging.INFO, "the server answers again")
-        self._failing = False
         return result
 
     # Stopping.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from fastjobs.secret import SECRET_KEY
+
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+keys = texts.filter(lambda key: key != SECRET_KEY)
 scalars = (
     st.none()
     | st.booleans()
@@ -14,8 +17,8 @@ scalars = (
 )
 values = st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4),
     max_leaves=12,
 )
 positional = st.lists(values, max_size=4)
-keywords = st.dictionaries(texts, values, max_size=4)
+keywords = st.dictionaries(keys, values, max_size=4)

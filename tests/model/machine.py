@@ -222,6 +222,9 @@ class QueueMachine(RuleBasedStateMachine):
             if session not in model.sessions:
                 assert lease.fence == -1
                 return
+            if self.last_leased[session] > request:
+                assert lease.fence == 0, "a fetch that a later one has overtaken leased something"
+                return
             model.tick()
             model.promote()
             queued = [] if model.paused else model.in_status("queued")
@@ -562,9 +565,9 @@ class QueueMachine(RuleBasedStateMachine):
         other.start()
         send(0, self.store)
         other.join(10)
-        before, leases, found = self.model, dict(self.leases), []
+        before, leases, last_leased, found = self.model, dict(self.leases), Counter(self.last_leased), []
         for order in ((0, 1), (1, 0)):
-            self.model, self.leases = deepcopy(before), dict(leases)
+            self.model, self.leases, self.last_leased = deepcopy(before), dict(leases), Counter(last_leased)
             try:
                 for position in order:
                     ops[position].apply(self.model, results[position])
@@ -572,7 +575,7 @@ class QueueMachine(RuleBasedStateMachine):
                 return
             except AssertionError as error:
                 found.append(error)
-        raise AssertionError(f"neither order explains what two calls did: {found}")
+        raise AssertionError(f"neither order explains that calls {kinds} answered {results}: {found!r}")
 
     def any_op(self, kind: int, number: int, part: int) -> Op:
         (session, fence), lease = self.pick_lease(number)

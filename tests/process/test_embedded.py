@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -205,6 +206,25 @@ def test_data_is_replayed_after_the_server_was_killed(project: Path) -> None:
     assert again.started
     assert again.pid != killed.pid
     assert recall(again) == "before the kill"
+
+
+def test_nobody_else_can_enter_its_directory_or_open_its_files(project: Path) -> None:
+    before = os.umask(0)
+    try:
+        server = embedded.start(project)
+    finally:
+        os.umask(before)
+    with redis.Redis.from_url(server.url) as client:
+        client.set("a", "job")
+        modes = {
+            path.name: stat.S_IMODE(path.stat().st_mode)
+            for path in (project, *project.rglob("*"))
+            if not path.is_symlink()
+        }
+    kept = {name: mode for name, mode in modes.items() if name.endswith((".pid", ".log", ".sock", ".aof"))}
+    assert len(kept) >= 4, modes
+    assert set(kept.values()) == {0o600}, modes
+    assert {name for name, mode in modes.items() if mode & 0o077} <= {"project", ".gitignore"}
 
 
 def test_stale_socket_and_pid_file_are_not_taken_for_a_server(project: Path) -> None:

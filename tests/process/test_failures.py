@@ -219,6 +219,27 @@ def test_jobs_whose_payload_is_gone_fail(lab):
     assert all("missing" in job.error.message for job in lab.app.jobs.list(Status.FAILED).jobs)
 
 
+@pytest.mark.parametrize("damage", ["gone", "no list", "no job type"])
+def test_a_job_without_arguments_that_is_let_run_again_fails_again_and_harms_no_worker(lab, damage):
+    lab.jobs.note.enqueue("bad")
+    chunk_id, _ = stored_chunk(lab)
+    lab.redis.hdel(lab.key("chunks"), chunk_id)
+    lab.burst()
+    ((ref, stored),) = lab.redis.hgetall(lab.key("jobs")).items()
+    if damage != "gone":
+        old, new = (b'"payload":null', b'"payload":{"0":1}') if damage == "no list" else (b'"type":""', b'"type":{}')
+        assert old in stored
+        lab.redis.hset(lab.key("jobs"), ref, stored.replace(old, new, 1))
+    assert lab.app.jobs.where(status=Status.FAILED).retry_all() == 1
+    lab.jobs.note.enqueue("good")
+    log = lab.burst().log
+    assert lab.counts() == {"finished": 1, "failed": 1}
+    (job,) = lab.app.jobs.list(Status.FAILED).jobs
+    assert job.error.type == "PayloadMissing"
+    assert "exited with code" not in log
+    assert "Traceback" not in log
+
+
 def test_a_chunk_of_a_newer_format_is_put_off_whole_and_others_run(lab):
     lab.jobs.note.enqueue_many(f"newer-{number}" for number in range(4))
     chunk_id, stored = stored_chunk(lab)

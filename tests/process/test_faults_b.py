@@ -208,6 +208,36 @@ def test_b5_b6_replies_lost_all_the_time_cost_nothing_and_repeat_nothing(namespa
         assert "possible duplicates" not in worker.log
 
 
+@pytest.mark.parametrize("keys", ["", "signing_keys"])
+@pytest.mark.parametrize("taken", [True, False])
+def test_b6_a_report_that_was_taken_before_its_reply_was_lost_is_no_possible_duplicate(
+    namespace, tmp_path, taken, keys
+):
+    with made_lab(namespace, tmp_path, lease_ms=10_000) as lab:
+        if keys:
+            lab.settings[f"FASTJOBS_{keys.upper()}"] = "k:" + "A" * 43 + "="
+        with lined_worker(lab) as (worker, proxy):
+            lab.jobs.hold.enqueue("held", str(lab.gate()))
+            lab.jobs.fail_default.enqueue("fails", 0)
+            lab.jobs.fail_list.enqueue("raises", 1)
+            lab.wait(lambda: lab.counts() == {"executing": 1, "finished": 3}, "one job is running")
+            lab.jobs.explode.options(priority=5).enqueue("Exception")
+            lab.wait(lambda: lab.counts().get("failed") == 1, "one job has failed")
+            proxy.behave(Behaviour.BLACKHOLE if taken else Behaviour.REFUSE)
+            lab.gate().touch()
+            lab.wait_ended("held")
+            if taken:
+                lab.wait(lambda: lab.counts() == {"finished": 4, "failed": 1}, "the report is taken")
+            sessions = lab.key("sessions")
+            lab.redis.zremrangebyrank(sessions, 0, -1)
+            proxy.heal()
+            worker.wait_for_log("the lease was lost")
+            lab.wait(lambda: lab.redis.zcard(sessions) == 2, "new processes have begun")
+            assert worker.stop() == 0
+            assert ("possible duplicates jobs=1" in worker.log) != taken
+            assert "Traceback" not in worker.log
+
+
 def test_b7_a_line_that_swallows_everything_is_given_up_and_made_anew(namespace, tmp_path):
     with made_lab(namespace, tmp_path, lease_ms=10_000) as lab, lined_worker(lab) as (worker, proxy):
         proxy.behave(Behaviour.BLACKHOLE)

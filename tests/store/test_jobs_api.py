@@ -60,7 +60,7 @@ def fail_all(queue: QueueUnderTest, app: FastJobs, error: str = "ValueError") ->
             chunk_id = ref.partition("~")[0]
             stored = queue.raw.hget(queue.keys.chunks, chunk_id)
             assert stored is not None
-            chunk = StoredChunk(chunk_id, stored)
+            chunk = StoredChunk(queue.store, queue.name, chunk_id, stored)
             for job in jobs_of(ref):
                 index = int(job.rpartition("~")[2])
                 record = chunk.record(index)
@@ -384,6 +384,25 @@ def test_from_the_end_of_the_line_pieces_of_a_chunk_are_listed_whole(app: FastJo
         if cursor is None:
             break
     assert listed == [f"{chunk_id}~{index}" for index in (5, 4, 3, 2)]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_postponed_pieces_of_a_chunk_are_listed_though_later_ones_came_first(
+    app: FastJobs, queue: QueueUnderTest, reverse: bool
+) -> None:
+    chunk_id = queue.seed_queued(6)
+    held = [queue.fetch(queue.open(), 2) for _ in range(3)]
+    for lease, delay_ms in zip(held, (3_000_000, 2_000_000, 1_000_000), strict=True):
+        assert queue.postpone(lease, delay_ms) == 2
+    listed, cursor = [], None
+    while True:
+        page = app.jobs.list(Status.SCHEDULED, queue="notes", limit=1, cursor=cursor, reverse=reverse)
+        listed += [job.id for job in page.jobs]
+        cursor = page.cursor
+        if cursor is None:
+            break
+    order = [1, 0, 3, 2, 5, 4] if reverse else [4, 5, 2, 3, 0, 1]
+    assert listed == [f"{chunk_id}~{index}" for index in order]
 
 
 @pytest.mark.parametrize("reverse", [False, True])

@@ -72,6 +72,20 @@ def test_no_fact_can_forge_a_line_or_steer_a_terminal(hostile: str) -> None:
     assert JsonFormatter().format(record).count("\n") == 0
 
 
+def test_no_exception_can_forge_a_line_or_steer_a_terminal() -> None:
+    try:
+        raise ValueError("\x1b[31mred\n12:00:00.000 info     all is well\r\u202e")
+    except ValueError:
+        record = logging.LogRecord("fastjobs", logging.ERROR, "", 0, "a hook raised", (), sys.exc_info())
+    first, *traceback = TextFormatter(colour=False).format(record).split("\n")
+    assert first.endswith("a hook raised")
+    assert "Traceback" in traceback[0]
+    for line in traceback:
+        assert line.startswith("    ")
+        assert line.isprintable()
+    assert JsonFormatter().format(record).count("\n") == 0
+
+
 def test_ordinary_text_stays_as_it_is() -> None:
     assert escape("Grüße, 世界 ok") == "Grüße, 世界 ok"
 

@@ -18,8 +18,10 @@ PACKAGE = Path(fastjobs.__file__).parent
 #: Low to high. A module imports from its own layer and those below it; a package counts as one.
 LAYERS = [
     ["errors"],
-    ["backoff", "logs", "names", "payload", "progress"],
+    ["backoff", "cipher", "logs", "names", "progress", "secret"],
+    ["payload"],
     ["config", "job", "keys", "options", "limits", "partitions", "record", "recurring", "registry", "retry"],
+    ["keyring"],
     ["_core", "scripts"],
     ["context"],
     ["embedded", "urls", "locators", "connection", "cluster", "routing", "endpoint", "store"],

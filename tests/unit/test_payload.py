@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from fastjobs._core import Chunk, ChunkWriter
 from fastjobs.errors import PayloadError, PayloadTooLarge
 from fastjobs.payload import MAX_DEPTH, explain
+from fastjobs.secret import Secret
 from tests.harness import values
 
 Point = namedtuple("Point", "x y")
@@ -106,6 +107,8 @@ def test_every_text_is_escaped_as_json_wants_it(text):
         (("å€𐍈",), None, '["å€𐍈",{}]'.encode()),
         ((((1,), [2, ()]),), None, b"[[[1],[2,[]]],{}]"),
         (({"": {}},), None, b'[{"":{}},{}]'),
+        ((Secret('a"'), {"k": Secret("")}), None, b'[{"$secret":"a\\""},{"k":{"$secret":""}},{}]'),
+        (({"$secrets": 1, "secret$": 2},), None, b'[{"$secrets":1,"secret$":2},{}]'),
     ],
 )
 def test_stored_form(args, keywords, expected):
@@ -125,6 +128,9 @@ def test_stored_form(args, keywords, expected):
         (({"ok": {None: 1}},), None, "args[0].ok", "a key of type NoneType"),
         ((), {"a": {b"k": 1}}, "kwargs.a", "a key of type bytes"),
         ((), {1: 2}, "kwargs", "a key of type int"),
+        (([{"$secret": "s"}],), None, "args[0][0]", "kept for how a Secret is stored"),
+        ((), {"$secret": 1, "other": 2}, "kwargs", "kept for how a Secret is stored"),
+        ((Secret("\ud800"),), None, "args[0]", "a lone surrogate"),
         ((), {Text("k"): 2}, "kwargs", "a key of type Text"),
         (("\ud800",), None, "args[0]", "a lone surrogate"),
         (({"a b": "\udfff"},), None, "args[0]['a b']", "a lone surrogate"),

@@ -62,6 +62,11 @@ def test_fields_an_older_release_did_not_write_have_defaults() -> None:
         b'{"v":1,"id":"c","type":"w","payload":[],"errors":[{"colour":1}]}',
         b'{"v":1,"id":"c","type":"w","payload":[],"errors":3}',
         b'{"v":1,"type":"w","payload":[],"errors":[]}',
+        b'{"v":1,"id":"c","type":"w","payload":"[]","errors":[]}',
+        b'{"v":1,"id":"c","type":["w"],"payload":[],"errors":[]}',
+        b'{"v":1,"id":"c","type":"w","payload":[],"errors":[],"attempts":"1"}',
+        b'{"v":1,"id":"c","type":"w","payload":[],"errors":[],"crashes":true}',
+        b'{"v":1,"id":"c","type":"w","payload":[],"errors":[],"options":null}',
         b"\xff\xfe",
     ],
 )
