@@ -11,17 +11,21 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
-import redis
-
+from tests.chaos.topologies.base import PASSED, Fault, span_s
 from tests.chaos.world import ChaosWorker, Hurt, World, group_of
-from tests.harness.proxy import Behaviour, Proxy
 
 #: Seconds between two faults.
 INTERVAL_S = (0.5, 3.0)
 #: A worker that is replaced is so after this long, as a service manager would do it.
 _REPLACE_S = 0.5
 _WORKERS = 2
+#: How often servers are looked at until they are as they should be again, and for how long, in seconds.
+_LOOK_S = 0.25
+_SETTLING_S = 60.0
+#: What the servers are called while they are harmed: one of their faults at a time.
+_SERVERS = "servers"
 
 #: What heals a fault.
 Heal = Callable[[], None]
@@ -52,13 +56,9 @@ class Nemesis:
             (2, self._kill_group),
             (2, self._stop_group),
             (2, self._deploy),
-            (3, self._kill_server),
-            (2, self._freeze_server),
             (6, self._harm_worker_line),
-            (6, self._harm_producer_line),
-            (3, self._kill_clients),
-            (3, self._flush_scripts),
-            (2, self._fill_server),
+            (6, self._harm_producers_line),
+            *((fault.weight, partial(self._harm_servers, fault)) for fault in world.topology.faults()),
         ]
 
     def run(self, seconds: float) -> None:
@@ -73,8 +73,11 @@ class Nemesis:
         self.heal()
 
     def heal(self) -> None:
+        """Heals everything, and waits until the servers are as they should be."""
         while self._healing:
             self._heal_next()
+            if _SERVERS in self._busy:
+                time.sleep(_LOOK_S)
         self._keep_up_workers()
 
     def _wait(self, until: float) -> None:
@@ -103,7 +106,10 @@ class Nemesis:
             hurt.ended_ns = time.monotonic_ns()
             self._busy.discard(target)
 
-        heapq.heappush(self._healing, (time.monotonic() + seconds, next(self._order), healed))
+        self._later(seconds, healed)
+
+    def _later(self, seconds: float, heal: Heal) -> None:
+        heapq.heappush(self._healing, (time.monotonic() + seconds, next(self._order), heal))
 
     def _hurt(
         self, what: str, pids: frozenset[int] = frozenset(), *, deadly: bool = False, settled: bool = False
@@ -119,11 +125,6 @@ class Nemesis:
             if id(worker) not in self._busy and "process ready" in worker.worker.log
         ]
         return self._draw.choice(free) if free else None
-
-    def _span_s(self) -> float:
-        """How long something is stopped: well within a lease, or well beyond it; in between nobody can tell."""
-        lease_s = self._world.lease_ms / 1000
-        return lease_s * self._draw.choice((0.2, 0.4, 1.5, 2.0))
 
     # Processes.
 
@@ -169,7 +170,7 @@ class Nemesis:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
 
-        self._begin(hurt, id(worker), self._span_s(), thaw)
+        self._begin(hurt, id(worker), span_s(self._draw, self._world.lease_ms), thaw)
 
     def _kill_supervisor(self) -> None:
         worker = self._victim()
@@ -198,81 +199,57 @@ class Nemesis:
         worker.worker.signal(signal.SIGTERM)
         self._begin(hurt, id(worker), _REPLACE_S, self._keep_up_workers)
 
-    # The server.
+    # The servers.
 
-    def _kill_server(self) -> None:
-        if "server" in self._busy:
+    def _harm_servers(self, fault: Fault) -> None:
+        if _SERVERS in self._busy:
             return
-        hurt = self._hurt("kill the server")
-        self._world.server.kill()
-        self._begin(hurt, "server", self._draw.uniform(0.1, 1.5), lambda: self._world.server.start() and None)
-
-    def _freeze_server(self) -> None:
-        if "server" in self._busy:
+        hurt = self._hurt(fault.what)
+        trouble = fault.strike(self._draw)
+        if trouble is None:
             return
-        hurt = self._hurt("freeze the server")
-        self._world.server.freeze()
-        self._begin(hurt, "server", self._span_s(), self._world.server.thaw)
-
-    def _kill_clients(self) -> None:
-        if "server" not in self._busy:
-            self.done["kill all connections"] += 1
-            for _ in range(5):
-                self._command("CLIENT", "KILL", "TYPE", "normal")
-                time.sleep(0.05)
-
-    def _flush_scripts(self) -> None:
-        if "server" not in self._busy:
-            self.done["flush the scripts"] += 1
-            for _ in range(5):
-                self._command("SCRIPT", "FLUSH")
-                time.sleep(0.05)
-
-    def _fill_server(self) -> None:
-        if "server" in self._busy:
+        self.done[fault.what] += 1
+        if trouble is PASSED:
             return
-        hurt = self._hurt("fill the server")
-        self._command("CONFIG", "SET", "maxmemory", "1")
-        seconds = self._draw.uniform(0.5, 1.5)
-        self._begin(hurt, "server", seconds, lambda: self._command("CONFIG", "SET", "maxmemory", "0"))
+        hurt.promotes, hurt.outlived, hurt.partitions = trouble.promotes, trouble.outlived, trouble.partitions
+        self._world.note(hurt)
+        self._busy.add(_SERVERS)
+        looked_until = time.monotonic() + trouble.seconds + _SETTLING_S
 
-    def _command(self, *words: str) -> None:
-        # A kill of all connections includes our own.
-        with suppress(redis.RedisError):
-            self._world.redis.execute_command(*words)
+        def healed() -> None:
+            trouble.heal()
+            look()
+
+        def look() -> None:
+            # As long as a server that was replaced has not noticed, it confirms what will be thrown away.
+            hurt.ended_ns = time.monotonic_ns()
+            if trouble.settled():
+                hurt.ended_ns = time.monotonic_ns()
+                self._busy.discard(_SERVERS)
+                return
+            assert time.monotonic() < looked_until, f"after {fault.what!r} the servers do not come to rest"
+            self._later(_LOOK_S, look)
+
+        self._later(trouble.seconds, healed)
 
     # The lines.
 
     def _harm_worker_line(self) -> None:
         worker = self._victim()
-        if worker is None:
+        if worker is None or not worker.line.harmable:
             return
-        what = self._harm(worker.proxy)
-        hurt = self._hurt(f"a worker's line: {what}", group_of(worker))
+        hurt = self._hurt(f"a worker's line: {worker.line.harm(self._draw)}", group_of(worker))
 
         def heal() -> None:
-            self._heal_line(worker.proxy)
+            worker.line.heal()
             # Also those that came while it lasted.
             hurt.pids |= group_of(worker)
 
         self._begin(hurt, id(worker), self._draw.uniform(0.1, 1.5), heal)
 
-    def _harm_producer_line(self) -> None:
-        proxy = self._world.producer_proxy
-        if id(proxy) in self._busy:
+    def _harm_producers_line(self) -> None:
+        line = self._world.producers_line
+        if line.harmed or not line.harmable:
             return
-        hurt = self._hurt(f"the producers' line: {self._harm(proxy)}")
-        self._begin(hurt, id(proxy), self._draw.uniform(0.1, 3.0), lambda: self._heal_line(proxy))
-
-    def _harm(self, proxy: Proxy) -> str:
-        if self._draw.random() < 0.2:
-            proxy.delay_replies(self._draw.uniform(0.02, 0.3))
-            return "delay"
-        behaviour = self._draw.choice([each for each in Behaviour if each is not Behaviour.PASS])
-        # Some of the replies, or all while it lasts.
-        proxy.behave(behaviour, self._draw.choice((1, 3, None)))
-        return behaviour.value
-
-    def _heal_line(self, proxy: Proxy) -> None:
-        proxy.delay_replies(0)
-        proxy.heal()
+        hurt = self._hurt(f"the producers' line: {line.harm(self._draw)}")
+        self._begin(hurt, line, self._draw.uniform(0.1, 3.0), line.heal)

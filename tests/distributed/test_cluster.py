@@ -15,10 +15,11 @@ from fastjobs.errors import StoreError
 from fastjobs.store import Store
 from tests.distributed.conftest import PARTITIONS, MakeLab
 from tests.distributed.rights import minimal_user
-from tests.harness.cluster import NODE_TIMEOUT_MS, LocalCluster, TcpServer, brief_pause
+from tests.harness.cluster import NODE_TIMEOUT_MS, LocalCluster, brief_pause
 from tests.harness.commands import SCRIPTS, run
 from tests.harness.load import Load
 from tests.harness.snapshot import check_invariants, take_snapshot
+from tests.harness.tcp_server import TcpServer
 from tests.harness.waiting import wait_until
 from tests.harness.worker import Lab
 
@@ -154,23 +155,17 @@ def test_slots_move_key_by_key_under_load(make_lab: MakeLab, own_cluster: LocalC
 
 @pytest.mark.slow
 def test_slots_move_atomically_under_load(make_lab: MakeLab, own_cluster: LocalCluster) -> None:
-    if not moves_slots(own_cluster.nodes[0]):
+    if not own_cluster.moves_slots():
         pytest.skip("this server does not move slots by itself")
     lab = make_lab(own_cluster)
     lab.worker("-p", "2").wait_ready(2)
     with Load(lab.jobs.number) as load:
         load.wait_for_more(50)
         for slot in sorted(set(slots_of(lab).values())):
-            source, target = own_cluster.owner_of_slot(slot), another_master(own_cluster, slot)
-            source.call("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", own_cluster.id_of(target))
-            wait_until(lambda slot=slot, target=target: own_cluster.owner_of_slot(slot) is target, 30, "it has moved")
+            own_cluster.move_slot_atomically(slot, another_master(own_cluster, slot))
             load.wait_for_more(20)
     ran = expect_all_ran(lab, load, own_cluster)
     assert set(ran.values()) == {1}
-
-
-def moves_slots(node: TcpServer) -> bool:
-    return any(b"MIGRATESLOTS" in line for line in node.call("CLUSTER", "HELP"))
 
 
 def test_a_master_dies_under_load_and_its_replica_takes_over(make_lab: MakeLab, own_cluster: LocalCluster) -> None:
