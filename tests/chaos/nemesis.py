@@ -13,7 +13,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from tests.chaos.topologies.base import PASSED, Fault, span_s
+import redis
+
+from tests.chaos.topologies.base import PASSED, Fault, NoServer, Server, Trouble, span_s
 from tests.chaos.world import ChaosWorker, Hurt, World, group_of
 
 #: Seconds between two faults.
@@ -26,6 +28,9 @@ _LOOK_S = 0.25
 _SETTLING_S = 60.0
 #: What the servers are called while they are harmed: one of their faults at a time.
 _SERVERS = "servers"
+
+#: What servers can do by themselves on a machine that is busy enough.
+_UNASKED = "a failover that nobody asked for"
 
 #: What heals a fault.
 Heal = Callable[[], None]
@@ -47,6 +52,8 @@ class Nemesis:
         self._healing: list[tuple[float, int, Heal]] = []
         #: Targets that are being harmed: one fault at a time for each.
         self._busy: set[object] = set()
+        #: Who had each partition, and when that was seen; None = not since the servers were harmed.
+        self._owners: tuple[list[Server], int] | None = None
         self.done: Counter[str] = Counter()
         self._faults: list[tuple[int, Callable[[], None]]] = [
             (5, self._kill_child),
@@ -64,8 +71,10 @@ class Nemesis:
     def run(self, seconds: float) -> None:
         """Harms for a time, heals everything, and leaves as many workers as there were."""
         until = time.monotonic() + seconds
+        self._look_at_owners()
         while time.monotonic() < until:
             self._wait(min(until, time.monotonic() + self._draw.uniform(*INTERVAL_S)))
+            self._look_at_owners()
             if time.monotonic() < until:
                 weights, faults = zip(*self._faults, strict=True)
                 self._draw.choices(faults, weights)[0]()
@@ -74,10 +83,13 @@ class Nemesis:
 
     def heal(self) -> None:
         """Heals everything, and waits until the servers are as they should be."""
+        self._look_at_owners()
         while self._healing:
             self._heal_next()
             if _SERVERS in self._busy:
                 time.sleep(_LOOK_S)
+            if not self._healing:
+                self._look_at_owners()
         self._keep_up_workers()
 
     def _wait(self, until: float) -> None:
@@ -206,14 +218,18 @@ class Nemesis:
             return
         hurt = self._hurt(fault.what)
         trouble = fault.strike(self._draw)
-        if trouble is None:
-            return
-        self.done[fault.what] += 1
         if trouble is PASSED:
-            return
+            self.done[fault.what] += 1
+        elif trouble is not None:
+            self._trouble(hurt, trouble)
+
+    def _trouble(self, hurt: Hurt, trouble: Trouble) -> None:
+        """Notes what has begun, to be healed, and looked at until the servers are as they should be."""
+        self.done[hurt.what] += 1
         hurt.promotes, hurt.outlived, hurt.partitions = trouble.promotes, trouble.outlived, trouble.partitions
         self._world.note(hurt)
         self._busy.add(_SERVERS)
+        self._owners = None
         looked_until = time.monotonic() + trouble.seconds + _SETTLING_S
 
         def healed() -> None:
@@ -222,15 +238,33 @@ class Nemesis:
 
         def look() -> None:
             # As long as a server that was replaced has not noticed, it confirms what will be thrown away.
+            settled = trouble.settled()
             hurt.ended_ns = time.monotonic_ns()
-            if trouble.settled():
-                hurt.ended_ns = time.monotonic_ns()
+            if settled:
                 self._busy.discard(_SERVERS)
+                self._look_at_owners()
                 return
-            assert time.monotonic() < looked_until, f"after {fault.what!r} the servers do not come to rest"
+            assert time.monotonic() < looked_until, f"after {hurt.what!r} the servers do not come to rest"
             self._later(_LOOK_S, look)
 
         self._later(trouble.seconds, healed)
+
+    def _look_at_owners(self) -> None:
+        """Finds out whether another server has taken over though nothing was done: a busy one was taken for dead."""
+        if _SERVERS in self._busy:
+            return
+        looked_ns = time.monotonic_ns()
+        try:
+            owners = self._world.topology.owners()
+        except (redis.RedisError, NoServer):
+            return
+        if self._owners is not None and self._owners[0] != owners:
+            hurt = self._hurt(_UNASKED)
+            hurt.began_ns = self._owners[1]
+            trouble = Trouble(0.0, settled=self._world.topology.settled, promotes=True, outlived=True)
+            self._trouble(hurt, trouble)
+        else:
+            self._owners = owners, looked_ns
 
     # The lines.
 

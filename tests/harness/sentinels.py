@@ -13,16 +13,17 @@ from tests.harness.tcp_server import PATIENCE_S, Rig, TcpServer, free_port
 from tests.harness.waiting import wait_until
 
 SERVICE = "jobs"
-#: How long a master may be silent until a Sentinel takes it for dead.
+#: How long a master may be silent until a Sentinel takes it for dead, unless told otherwise. They ask once a second.
 DOWN_AFTER_MS = 1000
 
 
 class _Sentinel(TcpServer):
     """One Sentinel."""
 
-    def __init__(self, master: TcpServer, host: Host | None) -> None:
+    def __init__(self, master: TcpServer, host: Host | None, down_after_ms: int) -> None:
         super().__init__(host=host)
         self._master = master
+        self._down_after_ms = down_after_ms
 
     def options(self) -> list[str]:
         path = Path(self.directory, "sentinel.conf")
@@ -34,7 +35,7 @@ class _Sentinel(TcpServer):
             f"dir {self.directory}",
             "protected-mode no",
             f"sentinel monitor {SERVICE} {self._master.host} {self._master.port} 2",
-            f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}",
+            f"sentinel down-after-milliseconds {SERVICE} {self._down_after_ms}",
             f"sentinel failover-timeout {SERVICE} 3000",
         ]
         path.write_text("\n".join(lines) + "\n")
@@ -46,12 +47,13 @@ class Sentinels(Rig):
 
     Args:
         hosts: where they run, server i and Sentinel i on machine i; empty = all on loopback.
+        down_after_ms: how long a master may be silent until a Sentinel takes it for dead.
     """
 
-    def __init__(self, hosts: Sequence[Host] = ()) -> None:
+    def __init__(self, hosts: Sequence[Host] = (), down_after_ms: int = DOWN_AFTER_MS) -> None:
         places = list(hosts) or [None] * 3
         self.servers = [TcpServer("--repl-timeout", "5", host=host, port=free_port()) for host in places]
-        self.sentinels = [_Sentinel(self.servers[0], host) for host in places]
+        self.sentinels = [_Sentinel(self.servers[0], host, down_after_ms) for host in places]
 
     @property
     def processes(self) -> Sequence[TcpServer]:

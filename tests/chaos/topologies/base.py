@@ -139,6 +139,10 @@ class Topology(ABC):
             NoServer, redis.RedisError: that is not to be found out.
         """
 
+    def settled(self) -> bool:
+        """Whether the servers agree on who serves, and each of those has its replicas."""
+        return True
+
     @abstractmethod
     def faults(self) -> list[Fault]:
         """Returns all that can be done to them, one at a time."""
@@ -146,6 +150,10 @@ class Topology(ABC):
     @abstractmethod
     def close(self) -> None:
         """Ends the servers and all lines, whatever state they are in."""
+
+    def owners(self) -> list[Server]:
+        """Returns which server has each partition now; errors as `owner`."""
+        return [self.owner(keys.stats) for keys in self.keys.values()]
 
     def used_memory(self) -> int:
         """Returns what all masters hold, in bytes, without what is kept for replicas; errors as `masters`."""

@@ -42,6 +42,9 @@ class ClusterTopology(Machines):
             raise NoServer(f"the slot of {key!r} has no master at present")
         return found
 
+    def settled(self) -> bool:
+        return self.rig.settled()
+
     def masters(self) -> list[TcpServer]:
         return self.rig.masters()
 
@@ -99,7 +102,7 @@ class ClusterTopology(Machines):
             end()
 
         seconds = draw.uniform(*_AWAY_S)
-        return Trouble(seconds, heal, self.rig.settled, promotes=True, outlived=outlived, partitions=partitions)
+        return Trouble(seconds, heal, self.settled, promotes=True, outlived=outlived, partitions=partitions)
 
     def _order_failover(self, draw: random.Random) -> Trouble:
         """The master lets nobody write until its replica has everything: nothing may be lost."""
@@ -112,7 +115,7 @@ class ClusterTopology(Machines):
                 lambda: replica in self.rig.masters(), PATIENCE_S, f"{replica.port} took over from {victim.port}"
             )
 
-        return Trouble(0.0, heal, self.rig.settled, partitions=partitions)
+        return Trouble(0.0, heal, self.settled, partitions=partitions)
 
     def _move_slot(self, draw: random.Random) -> Trouble:
         """Some of its keys at once, the others later: in between its calls have to wait."""
@@ -126,12 +129,12 @@ class ClusterTopology(Machines):
             self.rig.end_moving(slot, target)
             _wait_for_replica(target)
 
-        return Trouble(draw.uniform(0.1, 1.0), heal, self.rig.settled, partitions=frozenset([partition]))
+        return Trouble(draw.uniform(0.1, 1.0), heal, self.settled, partitions=frozenset([partition]))
 
     def _move_slot_atomically(self, draw: random.Random) -> Trouble:
         partition, slot, target = self._journey(draw)
         self.rig.move_slot_atomically(slot, target)
-        return Trouble(0.0, lambda: _wait_for_replica(target), self.rig.settled, partitions=frozenset([partition]))
+        return Trouble(0.0, lambda: _wait_for_replica(target), self.settled, partitions=frozenset([partition]))
 
     def _journey(self, draw: random.Random) -> tuple[str, int, TcpServer]:
         """A partition, its slot, and a master that does not have it."""
@@ -143,7 +146,7 @@ class ClusterTopology(Machines):
     def _kill_replica(self, draw: random.Random) -> Trouble:
         victim = self.rig.replica_of(self._victim(draw)[0])
         victim.kill()
-        return Trouble(draw.uniform(1, 4), lambda: victim.start() and None, self.rig.settled)
+        return Trouble(draw.uniform(1, 4), lambda: victim.start() and None, self.settled)
 
 
 def _wait_for_replica(master: TcpServer) -> None:

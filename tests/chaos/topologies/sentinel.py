@@ -13,8 +13,11 @@ from tests.harness.network import Host
 from tests.harness.sentinels import SERVICE, Sentinels
 from tests.harness.tcp_server import TcpServer
 
+#: How long a master may be silent until a Sentinel takes it for dead. With less, a new master is taken for dead at
+#: times, before the Sentinels have heard from it for the first time.
+_DOWN_AFTER_MS = 2500
 #: How long a master is away, in seconds: longer than Sentinels wait, so that they do promote another.
-_AWAY_S = (2.5, 6.0)
+_AWAY_S = (4.0, 7.0)
 
 
 class SentinelTopology(Machines):
@@ -27,7 +30,7 @@ class SentinelTopology(Machines):
         super().__init__(3)
 
     def make_rig(self, hosts: Sequence[Host]) -> Sentinels:
-        return Sentinels(hosts)
+        return Sentinels(hosts, _DOWN_AFTER_MS)
 
     @property
     def url(self) -> str:
@@ -38,6 +41,9 @@ class SentinelTopology(Machines):
         if not master.trusted:
             raise NoServer("the master is gone, and no other was promoted yet")
         return master
+
+    def settled(self) -> bool:
+        return self.rig.settled()
 
     def masters(self) -> list[TcpServer]:
         return [self.owner(b"")]
@@ -93,7 +99,7 @@ class SentinelTopology(Machines):
 
     def _promotion(self, draw: random.Random, heal: Callable[[], None], *, outlived: bool) -> Trouble:
         seconds, all_partitions = draw.uniform(*_AWAY_S), frozenset(self.keys)
-        return Trouble(seconds, heal, self.rig.settled, promotes=True, outlived=outlived, partitions=all_partitions)
+        return Trouble(seconds, heal, self.settled, promotes=True, outlived=outlived, partitions=all_partitions)
 
     def _order_failover(self, draw: random.Random) -> Trouble | None:
         return self._failover(SERVICE, loses=True)
@@ -114,7 +120,7 @@ class SentinelTopology(Machines):
             self.rig.wait_for_another(former)
 
         all_partitions = frozenset(self.keys)
-        return Trouble(0.0, heal, self.rig.settled, promotes=loses, outlived=loses, partitions=all_partitions)
+        return Trouble(0.0, heal, self.settled, promotes=loses, outlived=loses, partitions=all_partitions)
 
     def _kill_replica(self, draw: random.Random) -> Trouble:
         master = self.rig.master()
@@ -126,4 +132,4 @@ class SentinelTopology(Machines):
     def _kill(self, draw: random.Random, processes: Sequence[TcpServer]) -> Trouble:
         victim = draw.choice(processes)
         victim.kill()
-        return Trouble(draw.uniform(1, 4), lambda: victim.start() and None, self.rig.settled)
+        return Trouble(draw.uniform(1, 4), lambda: victim.start() and None, self.settled)
