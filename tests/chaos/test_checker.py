@@ -200,6 +200,9 @@ def test_a_job_that_was_lost_while_it_ran_is_lost_by_fire_and_never_ended_otherw
     verdict = judged([call()], runs, hurts=[taken_over(2.5, 9.0)])
     assert (verdict.problems, verdict.lost) == ([], 1)
     assert judged([call(durability="replicated")], runs, hurts=[taken_over(2.5, 9.0)]).problems
+    in_doubt = call(durability="replicated", stored=0, unknown=3)
+    assert judged([in_doubt], runs, hurts=[taken_over(2.5, 9.0)]).problems == []
+    assert judged([in_doubt], runs).problems
 
 
 def test_a_promotion_explains_runs_that_ended_around_it_and_none_before():

@@ -130,6 +130,12 @@ def _may_be_forgotten(hurts: list[Hurt], began_ns: int, ended_ns: int) -> bool:
     )
 
 
+def _may_be_gone(call: Call, hurts: list[Hurt]) -> bool:
+    """Whether a job of the call may be lost though it was started: a server that goes may have it, also in doubt."""
+    in_doubt = call.stored < call.n and _may_be_forgotten(hurts, call.began_ns, call.ended_ns)
+    return in_doubt or _is_exposed(call, hurts)
+
+
 def _is_exposed(call: Call, hurts: list[Hurt]) -> bool:
     """Whether jobs of the call may be lost: nobody waited for a replica to have them."""
     return call.durability == "fire" and _may_be_forgotten(hurts, call.began_ns, call.ended_ns)
@@ -146,7 +152,8 @@ def _judge_calls(evidence: Evidence, verdict: Verdict) -> None:
         verdict.refused += call.n - call.stored - call.unknown
         if _is_exposed(call, evidence.hurts):
             verdict.exposed += call.stored
-            verdict.lost += max(0, call.stored - there)
+            done = sum(key in ended or any(run.returned for run in runs.get(key, [])) for key in call.keys)
+            verdict.lost += max(0, call.stored - done)
         elif there < call.stored:
             lost.append(f"{call.kind} {call.first}+{call.n}: {call.stored} stored, {there} known")
         if there > call.stored + call.unknown:
@@ -166,11 +173,9 @@ def _judge_ends(evidence: Evidence, verdict: Verdict, calls: dict[int, Call]) ->
         runs, end, call = evidence.history.runs.get(key, []), evidence.ended.get(key), calls.get(key)
         if end is None:
             verdict.executed += 1
-            if not any(run.returned for run in runs):
-                if call is not None and _is_exposed(call, evidence.hurts):
-                    verdict.lost += 1
-                else:
-                    unended.append(f"{key} ({len(runs)} runs)")
+            done = any(run.returned for run in runs)
+            if not done and (call is None or not _may_be_gone(call, evidence.hurts)):
+                unended.append(f"{key} ({len(runs)} runs)")
         elif end.status == "failed":
             verdict.failed += 1
             if call is not None and not _has_reason(end, call.kind):
