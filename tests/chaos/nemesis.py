@@ -28,7 +28,6 @@ _LOOK_S = 0.25
 _SETTLING_S = 60.0
 #: What the servers are called while they are harmed: one of their faults at a time.
 _SERVERS = "servers"
-
 #: What servers can do by themselves on a machine that is busy enough.
 _UNASKED = "a failover that nobody asked for"
 
@@ -214,7 +213,7 @@ class Nemesis:
     # The servers.
 
     def _harm_servers(self, fault: Fault) -> None:
-        if _SERVERS in self._busy:
+        if _SERVERS in self._busy or not self._world.topology.settled():
             return
         hurt = self._hurt(fault.what)
         trouble = fault.strike(self._draw)
