@@ -60,8 +60,8 @@ JOBS ?= 5000000
 test-chaos: $(VENV)/dev.stamp ## A chaos run of 45 seconds with a fixed seed; the tests of its checker are with the others.
 	$(BIN)/python -m tests.chaos --minutes 0.75 --seed 7
 
-chaos: $(VENV)/dev.stamp ## Faults of all kinds for MINUTES=3 under load, and a verdict; SEED= repeats the choice, NEMESIS=off is chaos-calm.
-	$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED)) --nemesis $(or $(NEMESIS),on) --jobs $(JOBS)
+chaos: $(VENV)/dev.stamp ## Faults of all kinds for MINUTES=3 under load, and a verdict; SEED= repeats the choice, TOPOLOGY=single, sentinel or cluster, NEMESIS=off is chaos-calm.
+	$(BIN)/python -m tests.chaos --topology $(or $(TOPOLOGY),single) --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED)) --nemesis $(or $(NEMESIS),on) --jobs $(JOBS)
 
 chaos-calm: $(VENV)/dev.stamp ## JOBS=5000000 at full speed without faults: each exactly once.
 	$(BIN)/python -m tests.chaos --nemesis off --jobs $(JOBS)

@@ -6,6 +6,7 @@ The servers tell where slots are (CLUSTER SLOTS, MOVED); nothing about the distr
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import Any
 
 from redis.connection import AbstractConnection
@@ -48,6 +49,8 @@ class Cluster:
         self._clients: dict[Node, Client] = {}
         self._owners: dict[int, Node] = {}
         self._asked_at = float("-inf")
+        #: Counts how often the map was asked for.
+        self._asked = 0
         #: Whether the map has to be asked for again before it is used.
         self.stale = True
         #: Counts the changes of the map.
@@ -131,7 +134,10 @@ class Cluster:
             return
         self._asked_at = time.monotonic()
         failure: errors.StoreError = errors.Unavailable("no node of the cluster answers")
-        known = [client for client in self._clients.values() if client.fileno() >= 0]
+        known = deque(client for client in self._clients.values() if client.fileno() >= 0)
+        # Another one first each time: a node that is cut off from the others answers with a map that is out of date.
+        known.rotate(self._asked)
+        self._asked += 1
         for client in [*known, *[self._entrance] * len(self._servers.nodes)]:
             try:
                 self._read_map(client)

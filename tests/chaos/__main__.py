@@ -1,4 +1,4 @@
-"""The command: `python -m tests.chaos [--minutes 3] [--seed N]`; ends with 1 when the verdict is bad."""
+"""The command: `python -m tests.chaos [--topology single] [--minutes 3] [--seed N]`; ends with 1 on a bad verdict."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import sys
 
 from tests.chaos.calm import run_calm
 from tests.chaos.chaos import run_chaos
+from tests.chaos.topologies import TOPOLOGIES
 from tests.chaos.world import World, make_directory
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.chaos", description=__doc__)
+    parser.add_argument("--topology", choices=tuple(TOPOLOGIES), default="single", help="the servers it runs on")
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--seed", type=int, default=None, help="decides what is done; without one, it is drawn")
     parser.add_argument(
@@ -24,9 +26,9 @@ def main() -> int:
     if arguments.nemesis == "off":
         return run_calm(arguments.jobs)
     seed = random.randrange(1 << 32) if arguments.seed is None else arguments.seed
-    print(f"seed {seed}, {arguments.minutes} minutes")
+    print(f"{arguments.topology}, seed {seed}, {arguments.minutes} minutes", flush=True)
     directory = make_directory()
-    with World(directory) as world:
+    with World(directory, TOPOLOGIES[arguments.topology]()) as world:
         verdict, report = run_chaos(world, arguments.minutes * 60, seed)
     print(report)
     for problem in verdict.problems:

@@ -1,4 +1,4 @@
-"""Gauges: memory of the server, descriptors and memory of the workers, read all the time; what grows is told."""
+"""Gauges: memory of the servers, descriptors and memory of the workers, read all the time; what grows is told."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import psutil
 import redis
 
+from tests.chaos.topologies.base import NoServer
 from tests.chaos.world import World
 
 #: Seconds between two readings.
@@ -57,10 +58,9 @@ class Gauges:
 
     def _read_server(self) -> None:
         try:
-            with redis.Redis(unix_socket_path=self.world.server.socket, socket_timeout=0.3, protocol=2) as client:
-                self.server_mib.append(client.info("memory")["used_memory"] / 2**20)
-        except redis.RedisError:
-            # It is killed or frozen; the next reading follows.
+            self.server_mib.append(self.world.topology.used_memory() / 2**20)
+        except (redis.RedisError, NoServer):
+            # One is killed or frozen; the next reading follows.
             return
 
     def _read(self, process: psutil.Process) -> None:
@@ -87,5 +87,5 @@ class Gauges:
         return (
             f"{len(readings)} processes measured, at most {max(r.mib for r in readings):.0f} MiB"
             f" (growth {max(r.mib - r.first_mib for r in readings):.1f} MiB)"
-            f" and {max(r.fds for r in readings)} descriptors; server at most {max(self.server_mib):.1f} MiB"
+            f" and {max(r.fds for r in readings)} descriptors; servers at most {max(self.server_mib):.1f} MiB"
         )

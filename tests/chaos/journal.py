@@ -48,6 +48,10 @@ class Call:
     unknown: int = 0
     #: Runs that raise on purpose before one returns.
     fails: int = 0
+    #: How safe it had to be before the call returned.
+    durability: str = "fire"
+    #: Where its jobs are; "" = not told, as for several jobs.
+    partition: str = ""
 
     @property
     def keys(self) -> range:

@@ -11,17 +11,25 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import redis
 
+from tests.chaos.topologies.base import PASSED, Fault, NoServer, Server, Trouble, span_s
 from tests.chaos.world import ChaosWorker, Hurt, World, group_of
-from tests.harness.proxy import Behaviour, Proxy
 
 #: Seconds between two faults.
 INTERVAL_S = (0.5, 3.0)
 #: A worker that is replaced is so after this long, as a service manager would do it.
 _REPLACE_S = 0.5
 _WORKERS = 2
+#: How often servers are looked at until they are as they should be again, and for how long, in seconds.
+_LOOK_S = 0.25
+_SETTLING_S = 60.0
+#: What the servers are called while they are harmed: one of their faults at a time.
+_SERVERS = "servers"
+#: What servers can do by themselves on a machine that is busy enough.
+_UNASKED = "a failover that nobody asked for"
 
 #: What heals a fault.
 Heal = Callable[[], None]
@@ -43,6 +51,8 @@ class Nemesis:
         self._healing: list[tuple[float, int, Heal]] = []
         #: Targets that are being harmed: one fault at a time for each.
         self._busy: set[object] = set()
+        #: Who had each partition, and when that was seen; None = not since the servers were harmed.
+        self._owners: tuple[list[Server], int] | None = None
         self.done: Counter[str] = Counter()
         self._faults: list[tuple[int, Callable[[], None]]] = [
             (5, self._kill_child),
@@ -52,20 +62,18 @@ class Nemesis:
             (2, self._kill_group),
             (2, self._stop_group),
             (2, self._deploy),
-            (3, self._kill_server),
-            (2, self._freeze_server),
             (6, self._harm_worker_line),
-            (6, self._harm_producer_line),
-            (3, self._kill_clients),
-            (3, self._flush_scripts),
-            (2, self._fill_server),
+            (6, self._harm_producers_line),
+            *((fault.weight, partial(self._harm_servers, fault)) for fault in world.topology.faults()),
         ]
 
     def run(self, seconds: float) -> None:
         """Harms for a time, heals everything, and leaves as many workers as there were."""
         until = time.monotonic() + seconds
+        self._look_at_owners()
         while time.monotonic() < until:
             self._wait(min(until, time.monotonic() + self._draw.uniform(*INTERVAL_S)))
+            self._look_at_owners()
             if time.monotonic() < until:
                 weights, faults = zip(*self._faults, strict=True)
                 self._draw.choices(faults, weights)[0]()
@@ -73,8 +81,14 @@ class Nemesis:
         self.heal()
 
     def heal(self) -> None:
+        """Heals everything, and waits until the servers are as they should be."""
+        self._look_at_owners()
         while self._healing:
             self._heal_next()
+            if _SERVERS in self._busy:
+                time.sleep(_LOOK_S)
+            if not self._healing:
+                self._look_at_owners()
         self._keep_up_workers()
 
     def _wait(self, until: float) -> None:
@@ -103,7 +117,10 @@ class Nemesis:
             hurt.ended_ns = time.monotonic_ns()
             self._busy.discard(target)
 
-        heapq.heappush(self._healing, (time.monotonic() + seconds, next(self._order), healed))
+        self._later(seconds, healed)
+
+    def _later(self, seconds: float, heal: Heal) -> None:
+        heapq.heappush(self._healing, (time.monotonic() + seconds, next(self._order), heal))
 
     def _hurt(
         self, what: str, pids: frozenset[int] = frozenset(), *, deadly: bool = False, settled: bool = False
@@ -119,11 +136,6 @@ class Nemesis:
             if id(worker) not in self._busy and "process ready" in worker.worker.log
         ]
         return self._draw.choice(free) if free else None
-
-    def _span_s(self) -> float:
-        """How long something is stopped: well within a lease, or well beyond it; in between nobody can tell."""
-        lease_s = self._world.lease_ms / 1000
-        return lease_s * self._draw.choice((0.2, 0.4, 1.5, 2.0))
 
     # Processes.
 
@@ -169,7 +181,7 @@ class Nemesis:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
 
-        self._begin(hurt, id(worker), self._span_s(), thaw)
+        self._begin(hurt, id(worker), span_s(self._draw, self._world.lease_ms), thaw)
 
     def _kill_supervisor(self) -> None:
         worker = self._victim()
@@ -198,81 +210,79 @@ class Nemesis:
         worker.worker.signal(signal.SIGTERM)
         self._begin(hurt, id(worker), _REPLACE_S, self._keep_up_workers)
 
-    # The server.
+    # The servers.
 
-    def _kill_server(self) -> None:
-        if "server" in self._busy:
+    def _harm_servers(self, fault: Fault) -> None:
+        if _SERVERS in self._busy or not self._world.topology.settled():
             return
-        hurt = self._hurt("kill the server")
-        self._world.server.kill()
-        self._begin(hurt, "server", self._draw.uniform(0.1, 1.5), lambda: self._world.server.start() and None)
+        hurt = self._hurt(fault.what)
+        trouble = fault.strike(self._draw)
+        if trouble is PASSED:
+            self.done[fault.what] += 1
+        elif trouble is not None:
+            self._trouble(hurt, trouble)
 
-    def _freeze_server(self) -> None:
-        if "server" in self._busy:
+    def _trouble(self, hurt: Hurt, trouble: Trouble) -> None:
+        """Notes what has begun, to be healed, and looked at until the servers are as they should be."""
+        self.done[hurt.what] += 1
+        hurt.promotes, hurt.outlived, hurt.partitions = trouble.promotes, trouble.outlived, trouble.partitions
+        self._world.note(hurt)
+        self._busy.add(_SERVERS)
+        self._owners = None
+        looked_until = time.monotonic() + trouble.seconds + _SETTLING_S
+
+        def healed() -> None:
+            trouble.heal()
+            look()
+
+        def look() -> None:
+            # As long as a server that was replaced has not noticed, it confirms what will be thrown away.
+            settled = trouble.settled()
+            hurt.ended_ns = time.monotonic_ns()
+            if settled:
+                self._busy.discard(_SERVERS)
+                self._look_at_owners()
+                return
+            assert time.monotonic() < looked_until, f"after {hurt.what!r} the servers do not come to rest"
+            self._later(_LOOK_S, look)
+
+        self._later(trouble.seconds, healed)
+
+    def _look_at_owners(self) -> None:
+        """Finds out whether another server has taken over though nothing was done: a busy one was taken for dead."""
+        if _SERVERS in self._busy:
             return
-        hurt = self._hurt("freeze the server")
-        self._world.server.freeze()
-        self._begin(hurt, "server", self._span_s(), self._world.server.thaw)
-
-    def _kill_clients(self) -> None:
-        if "server" not in self._busy:
-            self.done["kill all connections"] += 1
-            for _ in range(5):
-                self._command("CLIENT", "KILL", "TYPE", "normal")
-                time.sleep(0.05)
-
-    def _flush_scripts(self) -> None:
-        if "server" not in self._busy:
-            self.done["flush the scripts"] += 1
-            for _ in range(5):
-                self._command("SCRIPT", "FLUSH")
-                time.sleep(0.05)
-
-    def _fill_server(self) -> None:
-        if "server" in self._busy:
+        looked_ns = time.monotonic_ns()
+        try:
+            owners = self._world.topology.owners()
+        except (redis.RedisError, NoServer):
             return
-        hurt = self._hurt("fill the server")
-        self._command("CONFIG", "SET", "maxmemory", "1")
-        seconds = self._draw.uniform(0.5, 1.5)
-        self._begin(hurt, "server", seconds, lambda: self._command("CONFIG", "SET", "maxmemory", "0"))
-
-    def _command(self, *words: str) -> None:
-        # A kill of all connections includes our own.
-        with suppress(redis.RedisError):
-            self._world.redis.execute_command(*words)
+        if self._owners is not None and self._owners[0] != owners:
+            hurt = self._hurt(_UNASKED)
+            hurt.began_ns = self._owners[1]
+            trouble = Trouble(0.0, settled=self._world.topology.settled, promotes=True, outlived=True)
+            self._trouble(hurt, trouble)
+        else:
+            self._owners = owners, looked_ns
 
     # The lines.
 
     def _harm_worker_line(self) -> None:
         worker = self._victim()
-        if worker is None:
+        if worker is None or not worker.line.harmable:
             return
-        what = self._harm(worker.proxy)
-        hurt = self._hurt(f"a worker's line: {what}", group_of(worker))
+        hurt = self._hurt(f"a worker's line: {worker.line.harm(self._draw)}", group_of(worker))
 
         def heal() -> None:
-            self._heal_line(worker.proxy)
+            worker.line.heal()
             # Also those that came while it lasted.
             hurt.pids |= group_of(worker)
 
         self._begin(hurt, id(worker), self._draw.uniform(0.1, 1.5), heal)
 
-    def _harm_producer_line(self) -> None:
-        proxy = self._world.producer_proxy
-        if id(proxy) in self._busy:
+    def _harm_producers_line(self) -> None:
+        line = self._world.producers_line
+        if line.harmed or not line.harmable:
             return
-        hurt = self._hurt(f"the producers' line: {self._harm(proxy)}")
-        self._begin(hurt, id(proxy), self._draw.uniform(0.1, 3.0), lambda: self._heal_line(proxy))
-
-    def _harm(self, proxy: Proxy) -> str:
-        if self._draw.random() < 0.2:
-            proxy.delay_replies(self._draw.uniform(0.02, 0.3))
-            return "delay"
-        behaviour = self._draw.choice([each for each in Behaviour if each is not Behaviour.PASS])
-        # Some of the replies, or all while it lasts.
-        proxy.behave(behaviour, self._draw.choice((1, 3, None)))
-        return behaviour.value
-
-    def _heal_line(self, proxy: Proxy) -> None:
-        proxy.delay_replies(0)
-        proxy.heal()
+        hurt = self._hurt(f"the producers' line: {line.harm(self._draw)}")
+        self._begin(hurt, line, self._draw.uniform(0.1, 3.0), line.heal)

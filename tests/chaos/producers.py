@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from fastjobs import FastJobs, Job, Status, errors
 from tests.chaos.app import QUEUES, register
@@ -23,14 +23,14 @@ class Producers:
     """Enqueues until told to stop.
 
     Args:
-        app: over a connection that may be harmed.
+        apps: over connections that may be harmed, by their durability; each call draws one.
         journal: where calls are noted for people; what is judged is `calls`.
         waiting: asks how many jobs wait.
         seed: decides what is enqueued.
     """
 
-    def __init__(self, app: FastJobs, journal: Journal, waiting: Callable[[], int], seed: int) -> None:
-        self._types = register(app)
+    def __init__(self, apps: Mapping[str, FastJobs], journal: Journal, waiting: Callable[[], int], seed: int) -> None:
+        self._types = {durability: register(app) for durability, app in apps.items()}
         self._journal = journal
         self._waiting = waiting
         self._seed = seed
@@ -88,16 +88,17 @@ class Producers:
         delay_s: float = 0.0,
         chosen: bool = False,
         fails: int = 0,
+        durability: str = "fire",
     ) -> Call:
         """Enqueues `n` jobs in one call, a single one alone; notes what came of it."""
         with self._lock:
             first = next(self._keys)
             for _ in range(n - 1):
                 next(self._keys)
-            call = Call(first, n, kind, queue, delay_s, time.monotonic_ns(), fails=fails)
+            call = Call(first, n, kind, queue, delay_s, time.monotonic_ns(), fails=fails, durability=durability)
             self.calls.append(call)
-        self._journal.write("intent", first, n, kind, queue, delay_s)
-        job_type = self._types[kind, queue]
+        self._journal.write("intent", first, n, kind, queue, delay_s, durability)
+        job_type = self._types[durability][kind, queue]
         if delay_s:
             job_type = job_type.options(delay=delay_s)
         if chosen:
@@ -105,6 +106,7 @@ class Producers:
         try:
             if n == 1:
                 job = job_type.enqueue(first, *arguments)
+                call.partition = job.partition
                 if delay_s:
                     self._delayed.append((first, job))
             else:
@@ -113,7 +115,9 @@ class Producers:
         except errors.NotEnqueued as error:
             call.stored = len(error.enqueued)
         except errors.EnqueueUnknown as error:
-            call.stored, call.unknown = len(error.enqueued), len(error.ids)
+            # What is stored, but not as safely as was asked for, is told as both.
+            in_doubt = set(error.ids)
+            call.stored, call.unknown = len(set(error.enqueued) - in_doubt), len(in_doubt)
         call.ended_ns = time.monotonic_ns()
         self._journal.write("result", first, call.stored, call.unknown)
         return call
@@ -121,42 +125,50 @@ class Producers:
     def enqueue_again(self, call: Call) -> None:
         """Repeats the call of a job with a chosen id: it is one job all the same."""
         try:
-            self._types[call.kind, call.queue].options(job_id=f"chosen-{call.first}").enqueue(call.first)
-            call.stored, call.unknown = 1, 0
+            job_type = self._types[call.durability][call.kind, call.queue]
+            job_type.options(job_id=f"chosen-{call.first}").enqueue(call.first)
+            if not call.stored:
+                call.stored, call.unknown, call.ended_ns = 1, 0, time.monotonic_ns()
         except errors.NotEnqueued:
             pass
         except errors.EnqueueUnknown:
             call.unknown = 1 - call.stored
         self._journal.write("again", call.first, call.stored, call.unknown)
 
+    def _durability(self, draw: random.Random) -> str:
+        return draw.choice(sorted(self._types))
+
     # What threads do.
 
     def _many(self, draw: random.Random) -> None:
         # Mostly one chunk, at times several.
         n = draw.randint(1001, 2500) if draw.random() < 0.05 else draw.randint(2, 200)
-        self.enqueue("quick", draw.choice(QUEUES), n)
+        self.enqueue("quick", draw.choice(QUEUES), n, durability=self._durability(draw))
 
     def _one(self, draw: random.Random) -> None:
-        self.enqueue("quick", draw.choice(QUEUES))
+        self.enqueue("quick", draw.choice(QUEUES), durability=self._durability(draw))
 
     def _chosen(self, draw: random.Random) -> None:
-        call = self.enqueue("quick", draw.choice(QUEUES), chosen=True)
+        call = self.enqueue("quick", draw.choice(QUEUES), chosen=True, durability=self._durability(draw))
         if call.unknown or draw.random() < 0.3:
             self.enqueue_again(call)
 
     def _later(self, draw: random.Random) -> None:
         n = draw.choice((1, 1, 1, 20))
-        self.enqueue("quick", draw.choice(QUEUES), n, delay_s=draw.uniform(0.2, 3))
+        delay_s = draw.uniform(0.2, 3)
+        self.enqueue("quick", draw.choice(QUEUES), n, delay_s=delay_s, durability=self._durability(draw))
 
     def _flaky(self, draw: random.Random) -> None:
         fails = draw.randint(1, 2)
-        self.enqueue("flaky", draw.choice(QUEUES), draw.choice((1, 10)), fails, fails=fails)
+        n = draw.choice((1, 10))
+        self.enqueue("flaky", draw.choice(QUEUES), n, fails, fails=fails, durability=self._durability(draw))
 
     def _slow(self, draw: random.Random) -> None:
-        self.enqueue("slow", draw.choice(QUEUES), 1, draw.uniform(0.02, 0.3))
+        seconds = draw.uniform(0.02, 0.3)
+        self.enqueue("slow", draw.choice(QUEUES), 1, seconds, durability=self._durability(draw))
 
     def _doomed(self, draw: random.Random) -> None:
-        self.enqueue("doomed", draw.choice(QUEUES))
+        self.enqueue("doomed", draw.choice(QUEUES), durability=self._durability(draw))
 
     def _cancel(self, draw: random.Random) -> None:
         if not self._delayed:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from tests.chaos.chaos import gather
 from tests.chaos.producers import Producers
+from tests.chaos.topologies.single import ProxyLine
 from tests.chaos.verdict import judge
 from tests.chaos.world import ChaosWorker, Hurt, World, group_of, make_directory
 from tests.harness.waiting import wait_until
@@ -82,9 +83,11 @@ def lost_reply(world: World, producers: Producers) -> None:
     _ready_worker(world)
     # So that the connection is there: what is swallowed is the reply to the enqueue, not to the connecting.
     producers.enqueue("quick", _QUEUE)
-    world.producer_proxy.swallow_one_reply()
+    line = world.producers_line
+    assert isinstance(line, ProxyLine)
+    line.proxy.swallow_one_reply()
     producers.enqueue("quick", _QUEUE, 20)
-    assert world.producer_proxy.harmed == 1
+    assert line.proxy.harmed == 1
 
 
 SCENARIOS: dict[str, Callable[[World, Producers], None]] = {
@@ -97,7 +100,7 @@ SCENARIOS: dict[str, Callable[[World, Producers], None]] = {
 def main() -> int:
     directory = make_directory()
     with World(directory, lease_ms=1000, processes=1) as world:
-        producers = Producers(world.app, world.journal, world.waiting, 0)
+        producers = Producers(world.apps, world.journal, world.waiting, 0)
         SCENARIOS[sys.argv[1]](world, producers)
         verdict = judge(gather(world, producers, _DRAIN_S))
     shutil.rmtree(directory)

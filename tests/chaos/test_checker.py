@@ -171,6 +171,67 @@ def test_a_worker_cut_off_beyond_its_lease_may_lose_it_and_one_cut_off_shortly_m
     assert judged([call()], runs, hurts=[cut_off(0.3)]).problems
 
 
+def taken_over(began_s: float, ended_s: float, *, outlived: bool = False) -> Hurt:
+    """Another server took over from the one that failed."""
+    hurt = Hurt("a promotion", int(began_s * _SECOND), int(ended_s * _SECOND), promotes=True, outlived=outlived)
+    hurt.partitions = frozenset(["alpha"])
+    return hurt
+
+
+def test_what_fire_lost_to_a_promotion_is_counted_and_nothing_else_may_be_lost():
+    runs = [ran(0, start_s=1.5), ran(1, start_s=1.5)]
+    around = taken_over(2.5, 9.0)
+    verdict = judged([call()], runs, hurts=[around])
+    assert (verdict.problems, verdict.exposed, verdict.lost) == ([], 3, 1)
+    assert judged([call(durability="replicated")], runs, hurts=[around]).problems
+    # Long before, or after the new one had taken over, nothing is excused.
+    assert judged([call()], runs, hurts=[taken_over(3.5, 9.0)]).problems
+    assert judged([call()], runs, hurts=[taken_over(0.5, 9.0)]).problems
+
+
+def test_a_server_that_lives_on_may_lose_what_it_confirms_until_it_is_demoted():
+    runs = [ran(0, start_s=1.5), ran(1, start_s=1.5)]
+    assert judged([call()], runs, hurts=[taken_over(0.5, 1.5, outlived=True)]).problems == []
+    assert judged([call()], runs, hurts=[taken_over(0.5, 0.9, outlived=True)]).problems
+
+
+def test_a_job_that_was_lost_while_it_ran_is_lost_by_fire_and_never_ended_otherwise():
+    runs = [ran(0, start_s=2.1), ran(1, start_s=2.1), ran(2, start_s=2.1, ended=False)]
+    verdict = judged([call()], runs, hurts=[taken_over(2.5, 9.0)])
+    assert (verdict.problems, verdict.lost) == ([], 1)
+    assert judged([call(durability="replicated")], runs, hurts=[taken_over(2.5, 9.0)]).problems
+    in_doubt = call(durability="replicated", stored=0, unknown=3)
+    assert judged([in_doubt], runs, hurts=[taken_over(2.5, 9.0)]).problems == []
+    assert judged([in_doubt], runs).problems
+
+
+def test_a_promotion_explains_runs_that_ended_around_it_and_none_before():
+    def repeated(ended_s: float) -> Verdict:
+        runs = [ran(0, start_s=ended_s), ran(1), ran(2), ran(0, pid=9, start_s=8.0)]
+        return judged([call()], runs, hurts=[taken_over(6.0, 7.0)])
+
+    assert repeated(5.5).problems == []
+    assert repeated(4.0).problems
+
+
+def test_a_cancellation_may_be_forgotten_by_a_promotion_around_it_only():
+    runs = [ran(0), ran(1), ran(2, start_s=6.0)]
+    cancelled = {"cancelled_ns": {2: 3 * _SECOND}, "cancel_asked": {2}}
+    assert judged([call()], runs, hurts=[taken_over(3.5, 5.0)], **cancelled).problems == []
+    assert judged([call()], runs, hurts=[taken_over(4.5, 5.0)], **cancelled).problems
+
+
+def test_the_time_to_the_next_accepted_call_is_measured_in_the_partitions_concerned():
+    def single(first: int, began_s: float, partition: str) -> Call:
+        began_ns = int(began_s * _SECOND)
+        return call(first=first, n=1, stored=1, began_ns=began_ns, ended_ns=began_ns + 1000, partition=partition)
+
+    calls = [single(0, 3.5, "beta"), single(1, 2.0, "alpha"), single(2, 4.0, "alpha")]
+    runs = [ran(key, start_s=5.0) for key in range(3)]
+    verdict = judged(calls, runs, hurts=[taken_over(3.0, 9.0)])
+    assert verdict.resumptions_s == {"fire": [pytest.approx(1.0, abs=0.001)]}
+
+
 def test_the_count_of_the_calm_run_finds_what_is_missing_repeated_or_foreign(tmp_path):
     file = tmp_path / "numbers"
     file.write_bytes(b"".join(number.to_bytes(4, "little") for number in (0, 1, 1, 3, 9)))

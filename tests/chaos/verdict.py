@@ -24,8 +24,10 @@ _RECOVERY_NS = 1_000_000_000
 _RISKY_PART = 0.6
 #: A monotonic and a wall clock, and the server's milliseconds.
 _CLOCK_NS = 5_000_000
-#: Between a handler's last note and the mark that its supervisor reads, on a busy machine.
+#: Between two notes of one moment by two processes, on a busy machine: a handler's last one, and its process's mark.
 _MARK_NS = 20_000_000
+#: What a master has confirmed may be on its way to its replicas for this long; usually it is milliseconds.
+_REPLICATION_NS = 1_000_000_000
 #: How many examples of a problem are told.
 _EXAMPLES = 5
 
@@ -67,6 +69,8 @@ class Loss:
     hit_ns: int
     #: Only jobs that were running are in doubt: the supervisor reports the others.
     running_only: bool = False
+    #: Only what ended since then is in doubt, of whichever process: servers forgot it.
+    forgotten_since_ns: int | None = None
 
 
 @dataclass
@@ -87,6 +91,12 @@ class Verdict:
     waits_s: list[float] = field(default_factory=list)
     #: Seconds from the loss of a process to when a job it was running ran again.
     recoveries_s: list[float] = field(default_factory=list)
+    #: Jobs that a server confirmed without waiting for a replica, around the time when another took over; and how many
+    #: of those are gone.
+    exposed: int = 0
+    lost: int = 0
+    #: Durability -> seconds from each change of servers to the next call that was accepted.
+    resumptions_s: dict[str, list[float]] = field(default_factory=dict)
 
     def blame(self, what: str, examples: Iterable[object]) -> None:
         """Adds a problem if there are examples of it."""
@@ -106,7 +116,29 @@ def judge(evidence: Evidence) -> Verdict:
     _judge_times(evidence, verdict, calls)
     _judge_repeats(evidence, verdict, losses)
     _measure_recoveries(evidence, verdict, losses)
+    _measure_resumptions(evidence, verdict)
     return verdict
+
+
+def _may_be_forgotten(hurts: list[Hurt], began_ns: int, ended_ns: int) -> bool:
+    """Whether a server that confirmed something in this time may have been replaced by one that does not know of it."""
+    return any(
+        hurt.promotes
+        and began_ns <= (hurt.ended_ns if hurt.outlived else hurt.began_ns) + _MARK_NS
+        and ended_ns >= hurt.began_ns - _REPLICATION_NS
+        for hurt in hurts
+    )
+
+
+def _may_be_gone(call: Call, hurts: list[Hurt]) -> bool:
+    """Whether a job of the call may be lost though it was started: a server that goes may have it, also in doubt."""
+    in_doubt = call.stored < call.n and _may_be_forgotten(hurts, call.began_ns, call.ended_ns)
+    return in_doubt or _is_exposed(call, hurts)
+
+
+def _is_exposed(call: Call, hurts: list[Hurt]) -> bool:
+    """Whether jobs of the call may be lost: nobody waited for a replica to have them."""
+    return call.durability == "fire" and _may_be_forgotten(hurts, call.began_ns, call.ended_ns)
 
 
 def _judge_calls(evidence: Evidence, verdict: Verdict) -> None:
@@ -118,7 +150,11 @@ def _judge_calls(evidence: Evidence, verdict: Verdict) -> None:
         verdict.jobs += call.n
         verdict.unknown += call.unknown
         verdict.refused += call.n - call.stored - call.unknown
-        if there < call.stored:
+        if _is_exposed(call, evidence.hurts):
+            verdict.exposed += call.stored
+            done = sum(key in ended or any(run.returned for run in runs.get(key, [])) for key in call.keys)
+            verdict.lost += max(0, call.stored - done)
+        elif there < call.stored:
             lost.append(f"{call.kind} {call.first}+{call.n}: {call.stored} stored, {there} known")
         if there > call.stored + call.unknown:
             started.append(
@@ -137,7 +173,8 @@ def _judge_ends(evidence: Evidence, verdict: Verdict, calls: dict[int, Call]) ->
         runs, end, call = evidence.history.runs.get(key, []), evidence.ended.get(key), calls.get(key)
         if end is None:
             verdict.executed += 1
-            if not any(run.returned for run in runs):
+            done = any(run.returned for run in runs)
+            if not done and (call is None or not _may_be_gone(call, evidence.hurts)):
                 unended.append(f"{key} ({len(runs)} runs)")
         elif end.status == "failed":
             verdict.failed += 1
@@ -148,7 +185,10 @@ def _judge_ends(evidence: Evidence, verdict: Verdict, calls: dict[int, Call]) ->
             if key not in evidence.cancel_asked:
                 unasked.append(key)
     for key, at_ns in evidence.cancelled_ns.items():
-        if any(run.start_ns > at_ns + _CLOCK_NS for run in evidence.history.runs.get(key, [])):
+        # A cancellation waits for no replica.
+        if not _may_be_forgotten(evidence.hurts, at_ns, at_ns) and any(
+            run.start_ns > at_ns + _CLOCK_NS for run in evidence.history.runs.get(key, [])
+        ):
             after.append(key)
     verdict.blame("started and never ended", unended)
     verdict.blame("failed without a reason", baseless)
@@ -206,12 +246,16 @@ def _explains(loss: Loss, run: Run) -> bool:
     """Whether the run's outcome may have been lost."""
     if run.pid not in loss.pids or run.start_ns > loss.ended_ns:
         return False
+    if loss.forgotten_since_ns is not None:
+        return run.end_ns is None or run.end_ns >= loss.forgotten_since_ns
     # A run is noted to have ended a moment before its process marks it as ended.
     return not loss.running_only or run.end_ns is None or run.end_ns > loss.began_ns - _MARK_NS
 
 
 def _bound(evidence: Evidence, loss: Loss, by_process: dict[int, list[Run]]) -> int:
     """What the loss of these processes explains: what each was running, and what it had not reported yet."""
+    if loss.forgotten_since_ns is not None:
+        return sum(_explains(loss, run) for runs in by_process.values() for run in runs)
     workers = {pid for pid in loss.pids if pid in evidence.history.supervisors}
     running = evidence.threads * len(workers)
     if loss.running_only:
@@ -238,7 +282,7 @@ def _last_report_ns(hurts: list[Hurt], loss: Loss) -> int:
 
 
 def find_losses(evidence: Evidence) -> list[Loss]:
-    """Which processes may have lost work: those that were killed, and those that were cut off for too long."""
+    """Which processes may have lost work: killed, cut off for too long, or reported to a server that was replaced."""
     losses = []
     lost_supervisors = [hurt for hurt in evidence.hurts if not hurt.settled_by_supervisor and hurt.pids]
     for hurt in evidence.hurts:
@@ -251,7 +295,22 @@ def find_losses(evidence: Evidence) -> list[Loss]:
             for other in lost_supervisors
         )
         losses.append(Loss(hurt.what, hurt.began_ns, hurt.ended_ns, hurt.pids, hurt.began_ns, running_only=settled))
-    return losses + _cut_off(evidence)
+    return losses + _cut_off(evidence) + _forgotten(evidence)
+
+
+def _forgotten(evidence: Evidence) -> list[Loss]:
+    """What was leased and reported around the time when another server took over, by anybody."""
+    losses = []
+    everybody = frozenset(evidence.history.supervisors)
+    for hurt in evidence.hurts:
+        if not hurt.promotes:
+            continue
+        # Who was harmed at the same time may run later what it had leased before.
+        began_ns, ended_ns, _ = _together(hurt, [other for other in evidence.hurts if other is not hurt])
+        loss = Loss(hurt.what, began_ns, ended_ns + _BACKOFF_NS, everybody, hurt.began_ns - _REPLICATION_NS)
+        loss.forgotten_since_ns = _last_report_ns(evidence.hurts, loss)
+        losses.append(loss)
+    return losses
 
 
 def _cut_off(evidence: Evidence) -> list[Loss]:
@@ -260,21 +319,27 @@ def _cut_off(evidence: Evidence) -> list[Loss]:
     risky_ns = int(evidence.lease_ms * 1e6 * _RISKY_PART)
     own = [hurt for hurt in evidence.hurts if hurt.pids and not hurt.deadly]
     for hurt in own:
-        began_ns, ended_ns = hurt.began_ns, hurt.ended_ns
         others = [other for other in evidence.hurts if other is not hurt and (not other.pids or other.pids & hurt.pids)]
-        together = 1
-        grew = True
-        while grew:
-            grew = False
-            for other in list(others):
-                if other.began_ns <= ended_ns + _RECOVERY_NS and other.ended_ns >= began_ns - _RECOVERY_NS:
-                    began_ns, ended_ns = min(began_ns, other.began_ns), max(ended_ns, other.ended_ns)
-                    others.remove(other)
-                    together, grew = together + 1, True
+        began_ns, ended_ns, together = _together(hurt, others)
         if ended_ns - began_ns >= risky_ns or (hurt.ending and together > 1):
             # It learns of the loss when it can talk again.
             losses.append(Loss(hurt.what, began_ns, ended_ns + _BACKOFF_NS, hurt.pids, hurt.began_ns))
     return _merged(losses)
+
+
+def _together(hurt: Hurt, others: list[Hurt]) -> tuple[int, int, int]:
+    """When a fault began and ended with all those that left no time to recover in between, and how many they are."""
+    began_ns, ended_ns, together = hurt.began_ns, hurt.ended_ns, 1
+    left = list(others)
+    grew = True
+    while grew:
+        grew = False
+        for other in list(left):
+            if other.began_ns <= ended_ns + _RECOVERY_NS and other.ended_ns >= began_ns - _RECOVERY_NS:
+                began_ns, ended_ns = min(began_ns, other.began_ns), max(ended_ns, other.ended_ns)
+                left.remove(other)
+                together, grew = together + 1, True
+    return began_ns, ended_ns, together
 
 
 def _merged(losses: list[Loss]) -> list[Loss]:
@@ -299,3 +364,25 @@ def _measure_recoveries(evidence: Evidence, verdict: Verdict, losses: list[Loss]
                 if running and later.start_ns > loss.began_ns:
                     verdict.recoveries_s.append((later.start_ns - loss.began_ns) / 1e9)
                     break
+
+
+def _measure_resumptions(evidence: Evidence, verdict: Verdict) -> None:
+    """How long after each change of servers the next job was accepted in a partition that was concerned."""
+    singles = sorted((call for call in evidence.calls if call.partition), key=lambda call: call.ended_ns)
+    for hurt in evidence.hurts:
+        if hurt.partitions is None:
+            continue
+        for durability in {call.durability for call in singles}:
+            ended_ns = next(
+                (
+                    call.ended_ns
+                    for call in singles
+                    if call.durability == durability
+                    and call.partition in hurt.partitions
+                    and call.began_ns > hurt.began_ns
+                    and call.stored
+                ),
+                None,
+            )
+            if ended_ns is not None:
+                verdict.resumptions_s.setdefault(durability, []).append((ended_ns - hurt.began_ns) / 1e9)

@@ -1,4 +1,4 @@
-"""A world to do harm to: a server, workers each behind a proxy of its own, and a producing side behind another."""
+"""A world to do harm to: servers, workers each at the end of a line of its own, and a producing side."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import re
 import signal
 import tempfile
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -16,23 +17,22 @@ import psutil
 import redis
 
 from fastjobs import FastJobs
-from fastjobs.keys import queue_keys
-from tests.chaos.app import QUEUES
 from tests.chaos.journal import JOURNAL_VARIABLE, Journal
-from tests.harness.proxy import Proxy
-from tests.harness.server import ServerProcess
+from tests.chaos.topologies.base import LEASE_MS, NAMESPACE, Line, NoServer, Topology
+from tests.chaos.topologies.single import SingleServer
 from tests.harness.waiting import wait_until
 from tests.harness.worker import ROOT, Worker, clean_environment, group_members
 
 APP = "tests.chaos.app:app"
-NAMESPACE = "chaos"
 #: What counts as live: while there is any, the queues are not drained.
 _LIVE = ("queued", "executing", "retrying", "scheduled")
+#: What `waiting` says is at most this old, in seconds: asking costs the servers as much as an enqueue.
+_COUNT_S = 0.1
 
 
 @dataclass
 class Hurt:
-    """Something was done, to the processes of one worker, or (no pids) to the server, for a time."""
+    """Something was done, to the processes of one worker, or (no pids) to the servers, for a time."""
 
     what: str
     began_ns: int
@@ -44,14 +44,20 @@ class Hurt:
     settled_by_supervisor: bool = False
     #: The processes end in good order, unless something else happens at the same time.
     ending: bool = False
+    #: Another server may have taken over without what the one before had confirmed last.
+    promotes: bool = False
+    #: The one before lived on, and confirmed what was thrown away until it was demoted: until this has ended.
+    outlived: bool = False
+    #: Which partitions are served by another server afterwards; None = this is not about that.
+    partitions: frozenset[str] | None = None
 
 
 @dataclass
 class ChaosWorker:
-    """A worker and the proxy through which it reaches the server."""
+    """A worker and the line through which it reaches the servers."""
 
     worker: Worker
-    proxy: Proxy
+    line: Line
     #: Every process it ever had, as far as anybody looked; the supervisor among them.
     pids: set[int] = field(default_factory=set)
 
@@ -71,16 +77,19 @@ class World:
 
     Args:
         directory: where the journal and the logs are.
+        topology: the servers; they are started and closed with the world. None = one server.
         lease_ms: the workers' lease.
         processes, threads: of each worker.
-        shortest_timeout_s: how long clients wait for a reply: short, so that a fault is not mostly waiting.
+        timeout_s: how long clients wait for a reply: short, so that a fault is not mostly waiting.
+        budget_s: how long producers try.
     """
 
     def __init__(
         self,
         directory: Path,
+        topology: Topology | None = None,
         *,
-        lease_ms: int = 2000,
+        lease_ms: int = LEASE_MS,
         processes: int = 2,
         threads: int = 2,
         timeout_s: float = 0.5,
@@ -90,35 +99,59 @@ class World:
         self.lease_ms, self.processes, self.threads = lease_ms, processes, threads
         self._timeout_s = timeout_s
         self.journal = Journal(directory / "journal")
-        self.server = ServerProcess()
-        self.server.start()
-        self.redis = self.server.client()
-        self._proxies = ExitStack()
-        self.producer_proxy = self._proxies.enter_context(Proxy(self.server.socket))
-        settings = {"lease_ms": lease_ms, "retry_budget_s": budget_s, "socket_timeout_s": timeout_s}
-        #: The producers' side, which may be harmed, and one to look with, which goes straight to the server.
-        self.app = FastJobs(self.producer_proxy.url, namespace=NAMESPACE, **settings)
-        self.looking_app = FastJobs(self.server.url, namespace=NAMESPACE, lease_ms=lease_ms)
         self.workers: list[ChaosWorker] = []
         self.hurts: list[Hurt] = []
-        self.keys = {queue: queue_keys(NAMESPACE, queue) for queue in QUEUES}
+        self._lines: list[Line] = []
+        self._counted = (0, 0.0)
+        self.topology = topology or SingleServer()
+        try:
+            self.topology.start()
+        except BaseException:
+            self.topology.close()
+            raise
+        self.producers_line = self.topology.producers_line()
+        settings = {
+            "namespace": NAMESPACE,
+            "lease_ms": lease_ms,
+            "retry_budget_s": budget_s,
+            "socket_timeout_s": timeout_s,
+            "partitions": self.topology.partitions,
+        }
+        #: The producers' side, which may be harmed, by how durably it enqueues; and one to look with, which may not.
+        self.apps: Mapping[str, FastJobs] = {"fire": FastJobs(self.producers_line.url, **settings)}
+        if self.topology.replicas:
+            copies = {"durability": "replicated", "replicas": self.topology.replicas}
+            self.apps = {**self.apps, "replicated": FastJobs(self.producers_line.url, **settings, **copies)}
+        self.looking_app = FastJobs(
+            self.topology.url, namespace=NAMESPACE, lease_ms=lease_ms, partitions=self.topology.partitions
+        )
 
     def start_worker(self) -> ChaosWorker:
-        proxy = self._proxies.enter_context(Proxy(self.server.socket))
+        line = self._free_line()
         environment = clean_environment(
-            FASTJOBS_URL=proxy.url,
+            FASTJOBS_URL=line.url,
             FASTJOBS_NAMESPACE=NAMESPACE,
             FASTJOBS_LEASE_MS=str(self.lease_ms),
             FASTJOBS_SOCKET_TIMEOUT_S=str(self._timeout_s),
+            FASTJOBS_PARTITIONS=str(self.topology.partitions),
             **{JOURNAL_VARIABLE: str(self.journal.path)},
         )
         # Set when the tests break fastjobs to see whether that is noticed; see `breaking/sitecustomize.py`.
         if "CHAOS_BREAK" in os.environ:
             environment["PYTHONPATH"] = f"{Path(__file__).parent / 'breaking'}:{ROOT}"
         arguments = [APP, "-p", str(self.processes), "-c", str(self.threads)]
-        made = ChaosWorker(Worker(self.directory, arguments, environment), proxy)
+        made = ChaosWorker(Worker(self.directory, arguments, environment, line.prefix), line)
         self.workers.append(made)
         return made
+
+    def _free_line(self) -> Line:
+        """A line that a worker has left behind in good order, or a new one."""
+        used = [worker.line for worker in self.living_workers()]
+        for line in self._lines:
+            if line not in used and not line.harmed:
+                return line
+        self._lines.append(self.topology.worker_line())
+        return self._lines[-1]
 
     def note(self, hurt: Hurt) -> Hurt:
         self.hurts.append(hurt)
@@ -127,25 +160,29 @@ class World:
     def living_workers(self) -> list[ChaosWorker]:
         return [worker for worker in self.workers if worker.alive]
 
-    # Looking, straight at the server.
+    # Looking, straight at the servers.
 
     def status_counts(self) -> dict[str, int] | None:
-        """Jobs by status, of all queues; None while the server does not answer."""
+        """Jobs by status, of all queues; None while one of the servers does not answer."""
         counts = dict.fromkeys(_LIVE, 0)
         try:
-            with redis.Redis(unix_socket_path=self.server.socket, socket_timeout=0.3, protocol=2) as client:
-                for keys in self.keys.values():
+            for keys in self.topology.keys.values():
+                with self.topology.owner(keys.stats).client(0.3) as client:
                     values = client.hmget(keys.stats, *_LIVE)
-                    for name, value in zip(_LIVE, values, strict=True):
-                        counts[name] += int(value or 0)
-        except redis.RedisError:
+                for name, value in zip(_LIVE, values, strict=True):
+                    counts[name] += int(value or 0)
+        except (redis.RedisError, NoServer):
             return None
         return counts
 
     def waiting(self) -> int:
-        """Jobs that are not done; 0 while the server does not answer, so that producers go on asking."""
-        counts = self.status_counts()
-        return sum(counts.values()) if counts else 0
+        """Jobs that are not done; 0 while a server does not answer, so that producers go on asking."""
+        number, counted_at = self._counted
+        if time.monotonic() - counted_at > _COUNT_S:
+            counts = self.status_counts()
+            number = sum(counts.values()) if counts else 0
+            self._counted = number, time.monotonic()
+        return number
 
     def drained(self) -> bool:
         counts = self.status_counts()
@@ -172,15 +209,11 @@ class World:
         return [worker.worker.wait(60) for worker in living]
 
     def close(self) -> None:
-        with suppress(ProcessLookupError, AssertionError):
-            self.server.thaw()
         for worker in self.workers:
             worker.worker.close()
-        self.app.close()
-        self.looking_app.close()
-        self._proxies.close()
-        self.redis.close()
-        self.server.close()
+        for app in (*self.apps.values(), self.looking_app):
+            app.close()
+        self.topology.close()
         self.journal.close()
 
     def __enter__(self) -> World:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from fastjobs.errors import StoreError
 from fastjobs.store import Store
 from tests.distributed.conftest import PARTITIONS, MakeLab
 from tests.distributed.rights import minimal_user
-from tests.harness.cluster import NODE_TIMEOUT_MS, LocalCluster, TcpServer, brief_pause
+from tests.harness.cluster import NODE_TIMEOUT_MS, LocalCluster, brief_pause
 from tests.harness.commands import SCRIPTS, run
 from tests.harness.load import Load
+from tests.harness.network import Network, can_make_networks
 from tests.harness.snapshot import check_invariants, take_snapshot
+from tests.harness.tcp_server import TcpServer
 from tests.harness.waiting import wait_until
 from tests.harness.worker import Lab
 
@@ -53,17 +56,22 @@ def check_all(lab: Lab, cluster: LocalCluster) -> None:
             check_invariants(take_snapshot(client, keys))
 
 
-def expect_all_ran(lab: Lab, load: Load, cluster: LocalCluster) -> dict[int, int]:
-    """Waits until what was accepted has run; returns how often each number ran."""
+def lost(lab: Lab, load: Load) -> set[int]:
+    """The accepted numbers that never ran, when all that is stored has."""
 
     def done() -> bool:
         counts = lab.app.jobs.counts(["default"])["default"]
         return not any(counts[status] for status in (Status.QUEUED, Status.EXECUTING, Status.RETRYING))
 
     lab.wait(done, "all has run", 60)
+    return set(load.accepted) - lab.ledger.number_counts().keys()
+
+
+def expect_all_ran(lab: Lab, load: Load, cluster: LocalCluster) -> dict[int, int]:
+    """Waits until what was accepted has run; returns how often each number ran."""
+    gone = lost(lab, load)
+    assert not gone, f"{len(gone)} of {len(load.accepted)} accepted jobs are lost: {sorted(gone)[:10]}"
     ran = lab.ledger.number_counts()
-    lost = set(load.accepted) - ran.keys()
-    assert not lost, f"{len(lost)} of {len(load.accepted)} accepted jobs are lost: {sorted(lost)[:10]}"
     assert not set(load.refused) & ran.keys(), "a job ran that was certainly not stored"
     check_all(lab, cluster)
     return ran
@@ -154,23 +162,17 @@ def test_slots_move_key_by_key_under_load(make_lab: MakeLab, own_cluster: LocalC
 
 @pytest.mark.slow
 def test_slots_move_atomically_under_load(make_lab: MakeLab, own_cluster: LocalCluster) -> None:
-    if not moves_slots(own_cluster.nodes[0]):
+    if not own_cluster.moves_slots():
         pytest.skip("this server does not move slots by itself")
     lab = make_lab(own_cluster)
     lab.worker("-p", "2").wait_ready(2)
     with Load(lab.jobs.number) as load:
         load.wait_for_more(50)
         for slot in sorted(set(slots_of(lab).values())):
-            source, target = own_cluster.owner_of_slot(slot), another_master(own_cluster, slot)
-            source.call("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", own_cluster.id_of(target))
-            wait_until(lambda slot=slot, target=target: own_cluster.owner_of_slot(slot) is target, 30, "it has moved")
+            own_cluster.move_slot_atomically(slot, another_master(own_cluster, slot))
             load.wait_for_more(20)
     ran = expect_all_ran(lab, load, own_cluster)
     assert set(ran.values()) == {1}
-
-
-def moves_slots(node: TcpServer) -> bool:
-    return any(b"MIGRATESLOTS" in line for line in node.call("CLUSTER", "HELP"))
 
 
 def test_a_master_dies_under_load_and_its_replica_takes_over(make_lab: MakeLab, own_cluster: LocalCluster) -> None:
@@ -197,6 +199,111 @@ def test_replicated_jobs_survive_the_death_of_their_master(make_lab: MakeLab, ow
         # Where the promoted replica has none of its own, each call raises, after its time.
         load.wait_for_more(5, 60)
     expect_all_ran(lab, load, own_cluster)
+
+
+def takes_over(cluster: LocalCluster, slot: int) -> None:
+    """Waits until a slot of a node that is gone, frozen or cut off has another master."""
+    wait_until(lambda: cluster.living_owner(slot) is not None, 30, "its replica takes over")
+
+
+@pytest.mark.slow
+def test_a_frozen_master_is_replaced_under_load_and_comes_back_as_a_replica(
+    make_lab: MakeLab, own_cluster: LocalCluster
+) -> None:
+    lab = make_lab(own_cluster)
+    worker = lab.worker("-p", "2").wait_ready(2)
+    slot = slots_of(lab)["default"]
+    with Load(lab.jobs.number) as load:
+        load.wait_for_more(50)
+        former = own_cluster.owner_of_slot(slot)
+        former.freeze()
+        frozen_at = len(load.accepted)
+        try:
+            takes_over(own_cluster, slot)
+            load.wait_for_more(100)
+        finally:
+            former.thaw()
+        wait_until(own_cluster.settled, 30, "the former master follows")
+        load.wait_for_more(50)
+    assert load.longest_gap_s() < FAILOVER_S
+    gone = lost(lab, load)
+    # At most what was on its way to the replica: nobody writes to the former master when it is back.
+    assert gone <= set(load.accepted[max(0, frozen_at - 50) : frozen_at + 1])
+    check_all(lab, own_cluster)
+    assert worker.stop() == 0
+
+
+@pytest.mark.slow
+def test_replicated_jobs_survive_a_frozen_master(make_lab: MakeLab, own_cluster: LocalCluster) -> None:
+    lab = make_lab(own_cluster, durability="replicated")
+    lab.worker("-p", "2").wait_ready(2)
+    slot = slots_of(lab)["default"]
+    with Load(lab.jobs.number, 10) as load:
+        load.wait_for_more(30)
+        former = own_cluster.owner_of_slot(slot)
+        former.freeze()
+        try:
+            takes_over(own_cluster, slot)
+        finally:
+            former.thaw()
+        wait_until(own_cluster.settled, 30, "the former master follows")
+        load.wait_for_more(30)
+    expect_all_ran(lab, load, own_cluster)
+
+
+@pytest.fixture
+def apart_cluster() -> Iterator[LocalCluster]:
+    """A cluster with a machine for each node."""
+    if not can_make_networks():
+        pytest.skip("needs root and iproute2")
+    with Network(6) as network, LocalCluster(hosts=network.hosts) as cluster:
+        yield cluster
+
+
+@pytest.mark.slow
+def test_a_master_that_is_cut_off_from_the_others_is_left_by_its_clients(
+    make_lab: MakeLab, apart_cluster: LocalCluster
+) -> None:
+    lab = make_lab(apart_cluster)
+    slot = slots_of(lab)["default"]
+    with Load(lab.jobs.number) as load:
+        load.wait_for_more(50)
+        former = apart_cluster.owner_of_slot(slot)
+        former.cut_off(apart_cluster.nodes)
+        cut_off_at = len(load.accepted)
+        takes_over(apart_cluster, slot)
+        # It is cut off still, and says to whoever asks that the slots are its own.
+        load.wait_for_more(200)
+        resumed_at = len(load.accepted)
+        load.wait_for_more(50)
+        former.join(apart_cluster.nodes)
+        wait_until(apart_cluster.settled, 30, "the former master follows")
+        load.wait_for_more(50)
+    lab.worker("-p", "2")
+    gone = lost(lab, load)
+    print(json.dumps({"accepted": len(load.accepted), "lost": len(gone), "gap_s": load.longest_gap_s()}))
+    assert load.longest_gap_s() < FAILOVER_S
+    assert gone, "being cut off did not do what it is for"
+    # Only what it accepted until it noticed, a node timeout later.
+    assert gone <= set(load.accepted[max(0, cut_off_at - 50) : resumed_at])
+    check_all(lab, apart_cluster)
+
+
+@pytest.mark.slow
+def test_replicated_jobs_survive_a_master_that_is_cut_off(make_lab: MakeLab, apart_cluster: LocalCluster) -> None:
+    lab = make_lab(apart_cluster, durability="replicated", retry_budget_s=5.0)
+    slot = slots_of(lab)["default"]
+    with Load(lab.jobs.number, 5) as load:
+        load.wait_for_more(30)
+        former = apart_cluster.owner_of_slot(slot)
+        former.cut_off(apart_cluster.nodes)
+        takes_over(apart_cluster, slot)
+        wait_until(lambda: load.unknown, 30, "an enqueue says that it is not safe")
+        former.join(apart_cluster.nodes)
+        wait_until(apart_cluster.settled, 30, "the former master follows")
+        load.wait_for_more(30)
+    lab.worker("-p", "2")
+    expect_all_ran(lab, load, apart_cluster)
 
 
 @pytest.mark.slow

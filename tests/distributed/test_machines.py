@@ -9,8 +9,8 @@ import redis
 
 from fastjobs import Status
 from tests.distributed.conftest import MakeLab
-from tests.harness.cluster import TcpServer
 from tests.harness.network import Network, can_make_networks
+from tests.harness.tcp_server import TcpServer
 
 pytestmark = pytest.mark.skipif(not can_make_networks(), reason="needs root and iproute2")
 

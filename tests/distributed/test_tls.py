@@ -13,7 +13,7 @@ from fastjobs.connection import Client
 from fastjobs.errors import AccessDenied, StoreError, Unavailable
 from tests.distributed.conftest import MakeLab
 from tests.harness.certificates import Certificates
-from tests.harness.cluster import TcpServer, free_port
+from tests.harness.tcp_server import TcpServer, free_port
 
 REDIS = shutil.which("redis-server")
 needs_tls = pytest.mark.skipif(

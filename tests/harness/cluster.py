@@ -1,136 +1,43 @@
-"""Servers that belong together under a test's control: a cluster of masters and replicas, or Sentinels with theirs."""
+"""A cluster under a test's control: masters and replicas, whose slots can be moved."""
 
 from __future__ import annotations
 
-import shutil
-import signal
-import socket
-import subprocess
-import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import redis
-from redis.backoff import NoBackoff
 from redis.crc import key_slot
-from redis.retry import Retry
 
 from tests.harness.network import Host
-from tests.harness.server import server_binary
+from tests.harness.tcp_server import PATIENCE_S, Rig, TcpServer, free_port
 from tests.harness.waiting import wait_until
 
 #: How long a node may be silent until the others take it for dead.
 NODE_TIMEOUT_MS = 1500
 SLOTS = 16384
-PATIENCE_S = 30.0
 
 
-def free_port() -> int:
-    """A port that is free, with the one 10000 above it, which a cluster's bus takes."""
-    for _ in range(100):
-        with socket.socket() as one, socket.socket() as other:
-            one.bind(("127.0.0.1", 0))
-            port = int(one.getsockname()[1])
-            if port > 55_000:
-                continue
-            with suppress(OSError):
-                other.bind(("127.0.0.1", port + 10_000))
-                return port
-    raise AssertionError("no free port")
-
-
-class TcpServer:
-    """One server on a port, of loopback or of a machine of its own.
+class LocalCluster(Rig):
+    """Masters, and replicas of them.
 
     Args:
-        args: further options.
-        binary: which program; None = the one under test.
-        port: which port; None = a free one.
-        host: the machine; None = this one, on loopback.
+        masters, replicas: how many; masters get their replicas in turn.
+        args: further options of all nodes.
+        hosts: a machine for each node; empty = all on loopback.
     """
 
-    def __init__(
-        self, *args: str, binary: str | None = None, port: int | None = None, host: Host | None = None
-    ) -> None:
-        self.host = "127.0.0.1" if host is None else host.address
-        self.port = port or free_port()
-        self.address = f"{self.host}:{self.port}"
-        self._prefix = () if host is None else host.prefix
-        self.directory = tempfile.mkdtemp(prefix="fjc-", dir="/tmp")
-        self._binary = binary or server_binary()
-        self._args = args
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> TcpServer:
-        self.spawn()
-        wait_until(self.answers, PATIENCE_S, f"the server on {self.port} answers")
-        return self
-
-    def spawn(self) -> None:
-        command = [*self._prefix, self._binary, *self.options(), *self._args]
-        with Path(self.directory, "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-
-    def options(self) -> list[str]:
-        port = ["--port", str(self.port), "--bind", self.host, "--protected-mode", "no", "--dir", self.directory]
-        return [*port, "--appendonly", "yes", "--save", "", "--repl-diskless-sync-delay", "0"]
-
-    def client(self) -> redis.Redis:
-        return redis.Redis(self.host, self.port, protocol=2, retry=Retry(NoBackoff(), 0), socket_timeout=10)
-
-    def call(self, *words: Any) -> Any:
-        """One command, over a connection of its own."""
-        with self.client() as client:
-            return client.execute_command(*words)
-
-    def answers(self) -> bool:
-        try:
-            return bool(self.call("PING"))
-        except redis.exceptions.RedisError:
-            return False
-
-    def info(self, section: str) -> dict[str, Any]:
-        with self.client() as client:
-            return dict(client.info(section))
-
-    @property
-    def alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    def kill(self) -> None:
-        """SIGKILL, and wait for the end."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def freeze(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
-
-    def close(self) -> None:
-        self.kill()
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-
-class LocalCluster:
-    """Masters, and replicas of them, on loopback."""
-
-    def __init__(self, masters: int = 3, replicas: int = 3, *args: str) -> None:
+    def __init__(self, masters: int = 3, replicas: int = 3, *args: str, hosts: Sequence[Host] = ()) -> None:
         options = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS))
         options += ("--cluster-replica-validity-factor", "0", *args)
-        self.nodes = [TcpServer(*options) for _ in range(masters + replicas)]
+        places = list(hosts) or [None] * (masters + replicas)
+        self.nodes = [TcpServer(*options, host=host, port=free_port()) for host in places]
         self._masters = masters
         self.ids: dict[str, TcpServer] = {}
+
+    @property
+    def processes(self) -> Sequence[TcpServer]:
+        return self.nodes
 
     @property
     def url(self) -> str:
@@ -140,7 +47,7 @@ class LocalCluster:
         """A connection to one of the nodes."""
         return self.nodes[0].client()
 
-    def start(self) -> LocalCluster:
+    def start(self) -> Self:
         for node in self.nodes:
             node.spawn()
         for node in self.nodes:
@@ -153,7 +60,7 @@ class LocalCluster:
             first, last = SLOTS * number // len(masters), SLOTS * (number + 1) // len(masters) - 1
             node.call("CLUSTER", "ADDSLOTSRANGE", first, last)
         for node in self.nodes[1:]:
-            node.call("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port)
+            node.call("CLUSTER", "MEET", self.nodes[0].host, self.nodes[0].port)
         wait_until(lambda: all(self._knows(node) for node in self.nodes), PATIENCE_S, "all nodes know each other")
         for number, node in enumerate(replicas):
             master = masters[number % len(masters)]
@@ -197,23 +104,40 @@ class LocalCluster:
     def living_owner(self, slot: int) -> TcpServer | None:
         """The master of a slot, as one of the living nodes sees it; None when it is dead."""
         for node in self.nodes:
-            if not node.alive:
+            if not node.trusted:
                 continue
             for first, last, (_, port, *_), *_ in _raw_slots(node):
                 if first <= slot <= last:
                     found = next(other for other in self.nodes if other.port == port)
-                    if found.alive:
+                    if found.trusted:
                         return found
         return None
 
     def masters(self) -> list[TcpServer]:
-        return [node for node in self.nodes if node.alive and node.info("replication")["role"] == "master"]
+        return [node for node in self.nodes if node.trusted and node.info("replication")["role"] == "master"]
 
     def replica_of(self, master: TcpServer) -> TcpServer:
         for node in self.nodes:
-            if node.alive and node.info("replication").get("master_port") == master.port:
+            if node.trusted and node.info("replication").get("master_port") == master.port:
                 return node
         raise AssertionError("no replica")
+
+    def settled(self) -> bool:
+        """Whether all nodes agree on the slots, and each master has its replica."""
+        if not all(node.trusted for node in self.nodes):
+            return False
+        try:
+            maps = [
+                sorted((first, last, owner[1]) for first, last, owner, *_ in _raw_slots(node)) for node in self.nodes
+            ]
+            roles = [node.info("replication") for node in self.nodes]
+            ok = all(cluster_info(node)["cluster_state"] == "ok" for node in self.nodes)
+        except redis.exceptions.RedisError:
+            return False
+        masters = [found for found in roles if found["role"] == "master"]
+        replicas = [found for found in roles if found["role"] == "slave"]
+        whole = len(masters) == self._masters and all(found["connected_slaves"] for found in masters)
+        return ok and whole and maps.count(maps[0]) == len(maps) and all(map(_is_in_step, replicas))
 
     def begin_moving(self, slot: int, target: TcpServer) -> TcpServer:
         """From now on the owner sends for keys it does not have to the target; returns the owner."""
@@ -228,10 +152,21 @@ class LocalCluster:
         """Moves the keys of a slot one by one; returns how many."""
         moved = 0
         while keys := source.call("CLUSTER", "GETKEYSINSLOT", slot, 1):
-            source.call("MIGRATE", "127.0.0.1", target.port, keys[0], 0, 5000)
+            source.call("MIGRATE", target.host, target.port, keys[0], 0, 5000)
             moved += 1
             step()
         return moved
+
+    def moves_slots(self) -> bool:
+        """Whether its servers move slots by themselves, atomically."""
+        return any(b"MIGRATESLOTS" in line for line in self.nodes[0].call("CLUSTER", "HELP"))
+
+    def move_slot_atomically(self, slot: int, target: TcpServer) -> None:
+        """Lets the servers move a slot, and waits until they have."""
+        source = self.owner_of_slot(slot)
+        if source is not target:
+            source.call("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", self.id_of(target))
+            wait_until(lambda: self.owner_of_slot(slot) is target, PATIENCE_S, f"slot {slot} has moved")
 
     def end_moving(self, slot: int, target: TcpServer) -> None:
         for node in [target, *(node for node in self.masters() if node is not target)]:
@@ -244,24 +179,14 @@ class LocalCluster:
             self.move_keys(slot, source, target, step)
             self.end_moving(slot, target)
 
-    def close(self) -> None:
-        for node in self.nodes:
-            node.close()
-
-    def __enter__(self) -> LocalCluster:
-        try:
-            return self.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
 
 def cluster_info(node: TcpServer) -> dict[str, str]:
     """What a node says about its cluster."""
     return dict(line.split(":", 1) for line in node.call("CLUSTER", "INFO").decode().splitlines() if ":" in line)
+
+
+def _is_in_step(replication: dict[str, Any]) -> bool:
+    return bool(replication["master_link_status"] == "up")
 
 
 def _raw_slots(node: TcpServer) -> list[Any]:

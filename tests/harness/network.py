@@ -78,8 +78,8 @@ class Network:
             _ip("link", "add", self.name, "type", "bridge")
             _ip("address", "add", f"{self.address}/24", "dev", self.name)
             _ip("link", "set", self.name, "up")
-            for number in range(self._number):
-                self.hosts.append(Host(self, number))
+            for _ in range(self._number):
+                self.add()
         except BaseException:
             self.close()
             raise
@@ -87,6 +87,11 @@ class Network:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def add(self) -> Host:
+        """Adds one more machine."""
+        self.hosts.append(Host(self, len(self.hosts)))
+        return self.hosts[-1]
 
     def close(self) -> None:
         for host in self.hosts:

@@ -65,8 +65,10 @@ class ServerProcess:
         wait_until(self.answers, 20, "the server answers")
         return self
 
-    def client(self) -> redis.Redis:
-        return redis.Redis(unix_socket_path=self.socket, protocol=2, retry=Retry(NoBackoff(), 0), socket_timeout=10)
+    def client(self, timeout_s: float = 10) -> redis.Redis:
+        return redis.Redis(
+            unix_socket_path=self.socket, protocol=2, retry=Retry(NoBackoff(), 0), socket_timeout=timeout_s
+        )
 
     def answers(self) -> bool:
         try:
