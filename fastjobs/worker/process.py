@@ -267,9 +267,11 @@ class WorkerProcess:
         now = time.monotonic()
         if now >= self._audit_at:
             self._audit_at = now + self._config.lease_ms / 1000
+            # What a wait may just have leased is not lost, only on its way.
+            known = min((fetch.request - 1 for fetch in self._wakers.pending), default=self._request)
             for queue in self._queues:
                 fences = [lease.fence for lease in self._leases if lease.queue == queue]
-                batch.audit(queue, self._spec.session, self._request, fences)
+                batch.audit(queue, self._spec.session, known, fences)
                 receipts.append(self._check_fence)
         left_ns = self._board.valid_until_ns - boot_time_ns()
         if left_ns < self._config.lease_ms * 1_000_000 // 3:
