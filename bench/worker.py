@@ -7,14 +7,36 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
-from bench.server import BenchServer, wait_until
+from bench.server import wait_until
 
 ROOT = Path(__file__).parent.parent
 _READY_TIMEOUT_S = 60.0
 _DRAIN_TIMEOUT_S = 600.0
+
+
+class Site(Protocol):
+    """Where a worker works: one server, or a cluster."""
+
+    @property
+    def queue(self) -> str:
+        """The measured queue."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What leads a worker there."""
+
+    def sessions(self) -> int:
+        """Returns how many processes are ready."""
+
+    def stat(self, field: str) -> int:
+        """Returns one of the queue's exact counters."""
+
+    def let_go(self, processes: int) -> None:
+        """Lets workers take jobs, and wakes as many processes."""
 
 
 def worker_command(*options: object) -> list[str]:
@@ -35,15 +57,15 @@ class BenchWorker:
 
     def __init__(
         self,
-        server: BenchServer,
+        server: Site,
         processes: int = 1,
         concurrency: int = 1,
         environment: dict[str, str] | None = None,
     ) -> None:
         self._server = server
         self._processes = processes
-        self._command = worker_command("-p", processes, "-c", concurrency)
-        self._environment = os.environ | {"FASTJOBS_URL": server.url} | (environment or {})
+        self._command = worker_command("-p", processes, "-c", concurrency, "-Q", server.queue)
+        self._environment = os.environ | server.environment | (environment or {})
         self._worker: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> BenchWorker:
@@ -67,19 +89,21 @@ class BenchWorker:
         assert self._worker is not None
         return psutil.Process(self._worker.pid).children()
 
-    def drain_s(self, jobs: int) -> float:
+    def drain_s(self, jobs: int, look_s: float = 0.005) -> float:
         """Lets the held queue go and waits until `jobs` jobs have finished and been acked; returns the seconds.
 
-        The worker was ready and idle before, so its start is not counted; its first fetch and last ack are.
+        The worker was ready and idle before, so its start is not counted; its first fetch and last ack are. The
+        server is asked every `look_s` seconds.
         """
         goal = self._server.stat("finished_total") + jobs
         begun = time.perf_counter()
         self._server.let_go(self._processes)
-        wait_until(lambda: self._server.stat("finished_total") >= goal, _DRAIN_TIMEOUT_S, f"{jobs} jobs have finished")
+        finished = f"{jobs} jobs have finished"
+        wait_until(lambda: self._server.stat("finished_total") >= goal, _DRAIN_TIMEOUT_S, finished, look_s)
         return time.perf_counter() - begun
 
     def _ready(self) -> bool:
         assert self._worker is not None
         if self._worker.poll() is not None:
             raise RuntimeError(f"the worker ended with exit code {self._worker.returncode}")
-        return int(self._server.client.zcard(self._server.keys.sessions)) >= self._processes
+        return self._server.sessions() >= self._processes

@@ -125,10 +125,10 @@ class TcpServer:
 class LocalCluster:
     """Masters, and replicas of them, on loopback."""
 
-    def __init__(self, masters: int = 3, replicas: int = 3, *args: str) -> None:
+    def __init__(self, masters: int = 3, replicas: int = 3, *args: str, binary: str | None = None) -> None:
         options = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS))
         options += ("--cluster-replica-validity-factor", "0", *args)
-        self.nodes = [TcpServer(*options) for _ in range(masters + replicas)]
+        self.nodes = [TcpServer(*options, binary=binary) for _ in range(masters + replicas)]
         self._masters = masters
         self.ids: dict[str, TcpServer] = {}
 
