@@ -12,6 +12,7 @@ import redis
 from bench.server import NAMESPACE, QUEUE
 from fastjobs.cluster import slot_of
 from fastjobs.keys import QueueKeys, queue_keys
+from fastjobs.scripts import all_scripts
 from tests.harness.cluster import SLOTS, LocalCluster, TcpServer
 
 #: As in `BenchServer`: a rewrite of the log would fall into one measurement and not into another.
@@ -47,6 +48,10 @@ class Nodes:
             self._close()
             raise
         self._clients = [server.client() for server in self.servers]
+        # Once per server, however many jobs there are: it belongs to no job's memory.
+        for client in self._clients:
+            for script in all_scripts():
+                client.script_load(script.source)
         for number in range(self.partitions):
             keys = queue_keys(NAMESPACE, self.queue, number)
             self._keys.setdefault(self._place(keys), []).append(keys)

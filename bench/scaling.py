@@ -39,11 +39,14 @@ _GIB = 1 << 30
 class Constants:
     """What one job, one queued job and one idle worker of one process cost a server."""
 
-    #: Processor time of a job's whole life, in microseconds: in bulk, and alone, waking an idle worker.
+    #: Processor time of a job's whole life, in microseconds: in bulk; alone, waking an idle worker; alone in a backlog.
     bulk_us: float
-    single_us: float
-    #: The part of `enqueue` alone.
+    waking_us: float
+    backlog_us: float
+    #: The part of `enqueue` in the last one.
     enqueue_us: float
+    #: What a hint costs more while a thousand wait for it than while ten do.
+    crowd_us: float
     #: Memory of a queued job.
     bulk_bytes: float
     single_bytes: float
@@ -96,8 +99,10 @@ def constants_of(results: dict[str, Result]) -> Constants:
     """Returns the medians that the model is made of."""
     return Constants(
         bulk_us=results["partitions"].median("p2_cpu"),
-        single_us=results["singles"].median("trickle"),
+        waking_us=results["singles"].median("trickle"),
+        backlog_us=results["singles"].median("enqueue") + results["singles"].median("drain"),
         enqueue_us=results["singles"].median("enqueue"),
+        crowd_us=results["waiters"].median("n1000") - results["waiters"].median("n10"),
         bulk_bytes=results["partitions"].median("p2_bytes"),
         single_bytes=results["singles"].median("bytes"),
         idle_cpu_ms=results["idle"].median("cpu"),
@@ -138,7 +143,7 @@ def compare(results: dict[str, Result], known: Constants) -> list[Comparison]:
     add("1,000 idle workers: commands", "/s", 1000 * known.idle_commands, "thousand", "commands")
     add("1,000 idle workers: CPU", "ms/s", 1000 * known.idle_cpu_ms, "thousand", "cpu")
     add("1,000 idle workers: log", "bytes/s", 1000 * known.idle_log_bytes, "thousand", "log")
-    add("1,000 idle workers: CPU per single job", "us", known.single_us, "thousand", "job_cpu")
+    add("1,000 idle workers: CPU per single job", "us", known.waking_us + known.crowd_us, "thousand", "job_cpu")
     return found
 
 
@@ -154,7 +159,16 @@ def comparison_table(found: list[Comparison]) -> str:
 def capacity_table(known: Constants) -> str:
     """Returns what servers carry by the model while the busiest one's core is half busy, as a Markdown table."""
     lines = [
-        ["masters", "partitions", "busiest has", "bulk jobs/s", "or single jobs/s", "or idle workers", "queued per GiB"]
+        [
+            "masters",
+            "partitions",
+            "busiest has",
+            "bulk jobs/s",
+            "or singles in a backlog/s",
+            "or singles waking/s",
+            "or idle workers",
+            "queued per GiB",
+        ]
     ]
     for masters, partitions in ((None, 1), (3, 3), (3, 12), (6, 24)):
         share = busiest_share(masters or 1, partitions)
@@ -165,7 +179,8 @@ def capacity_table(known: Constants) -> str:
                 str(partitions),
                 f"{share:.0%}",
                 f"{budget_us / known.bulk_us / 1e6:.1f} M",
-                f"{budget_us / known.single_us / 1e3:.1f} k",
+                f"{budget_us / known.backlog_us / 1e3:.1f} k",
+                f"{budget_us / known.waking_us / 1e3:.1f} k",
                 f"{idle_workers(known, masters, partitions, share):.0f}",
                 f"{_GIB / known.bulk_bytes / 1e6:.0f} M or {_GIB / known.single_bytes / 1e6:.1f} M",
             ]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import socket
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
 from bench.nodes import Nodes
 from fastjobs.scripts import all_scripts
 from tests.harness.cluster import TcpServer
 
-_LINE = re.compile(rb'^\+\d+\.\d+ \[\d+ ([^\]]+)\] "([^"]*)"(?: "([^"]*)")?', re.MULTILINE)
+_LINE = re.compile(rb'^\+(\d+\.\d+) \[\d+ ([^\]]+)\] "([^"]*)"(?: "([^"]*)")?', re.MULTILINE)
 _READ_SIZE = 1 << 20
 _POLL_S = 0.2
 
@@ -22,20 +22,26 @@ def commands_per_s(nodes: Nodes, seconds: float) -> dict[str, float]:
 
     The servers do more than otherwise meanwhile: measure nothing else at the same time.
     """
+    total: defaultdict[str, float] = defaultdict(float)
     with ThreadPoolExecutor(len(nodes.servers)) as threads:
-        heard = b"".join(threads.map(lambda server: _hear(server, seconds), nodes.servers))
-    return {name: number / seconds for name, number in calls_of_clients(heard).items()}
+        for heard in threads.map(lambda server: _hear(server, seconds), nodes.servers):
+            calls, heard_s = calls_of_clients(heard)
+            # On a busy machine it is heard late, and the last of it not at all: what counts is when it was said.
+            for name, number in calls.items():
+                total[name] += number / heard_s
+    return dict(total)
 
 
-def calls_of_clients(heard: bytes) -> Counter[str]:
-    """Counts the calls in the output of MONITOR that no script made, by name."""
+def calls_of_clients(heard: bytes) -> tuple[Counter[str], float]:
+    """Counts the calls in the output of MONITOR that no script made, by name; and tells over how many seconds."""
     scripts = {script.sha.encode(): script.name for script in all_scripts()}
     calls: Counter[str] = Counter()
-    for source, command, first in _LINE.findall(heard):
+    lines = _LINE.findall(heard)
+    for _, source, command, first in lines:
         if source != b"lua":
             name = command.decode().lower()
             calls[scripts.get(first, "?") if name == "evalsha" else name] += 1
-    return calls
+    return calls, float(lines[-1][0]) - float(lines[0][0]) if lines else 0.0
 
 
 def _hear(server: TcpServer, seconds: float) -> bytes:

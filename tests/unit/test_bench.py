@@ -88,9 +88,11 @@ def test_calls_of_scripts_are_not_those_of_clients() -> None:
 +1.000002 [0 127.0.0.1:1] "EVALSHA" "{load("fetch").sha}" "9" "BLPOP"
 +1.000003 [0 lua] "HGET" "{{a}}:stats" "tick"
 +1.000004 [0 unix:/tmp/s] "hget" "orders" "]"
-+1.000005 [0 127.0.0.1:2] "PING"
++1.500001 [0 127.0.0.1:2] "PING"
 """.encode()
-    assert calls_of_clients(heard.replace(b"\n", b"\r\n")) == {"blpop": 1, "fetch": 1, "hget": 1, "ping": 1}
+    calls, seconds = calls_of_clients(heard.replace(b"\n", b"\r\n"))
+    assert calls == {"blpop": 1, "fetch": 1, "hget": 1, "ping": 1}
+    assert seconds == pytest.approx(0.5)
 
 
 def test_the_model_counts_what_an_idle_worker_sends() -> None:
