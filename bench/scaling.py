@@ -50,7 +50,7 @@ class Constants:
     #: Memory of a queued job.
     bulk_bytes: float
     single_bytes: float
-    #: Per second.
+    #: Per second and idle worker; the processor time while there are a hundred.
     idle_cpu_ms: float
     idle_commands: float
     idle_log_bytes: float
@@ -105,7 +105,7 @@ def constants_of(results: dict[str, Result]) -> Constants:
         crowd_us=results["waiters"].median("n1000") - results["waiters"].median("n10"),
         bulk_bytes=results["partitions"].median("p2_bytes"),
         single_bytes=results["singles"].median("bytes"),
-        idle_cpu_ms=results["idle"].median("cpu"),
+        idle_cpu_ms=results["thousand"].median("hundred_cpu") / 100,
         idle_commands=results["idle"].median("commands"),
         idle_log_bytes=results["idle"].median("log"),
     )
@@ -123,15 +123,11 @@ def compare(results: dict[str, Result], known: Constants) -> list[Comparison]:
     for count in Partitions.counts:
         share = most_on_one(queue, MASTERS, count) / count
         name = f"{count} partition{'s' if count > 1 else ''}"
-        add(f"{name}: CPU per bulk job, all masters", "us", known.bulk_us, "partitions", f"p{count}_cpu")
-        add(
-            f"{name}: that of the busiest master",
-            "us",
-            known.bulk_us * share,
-            "partitions",
-            f"p{count}_first",
-        )
-        add(f"{name}: memory per queued job", "bytes", known.bulk_bytes, "partitions", f"p{count}_bytes")
+        # The constants are those of two partitions.
+        if count != 2:
+            add(f"{name}: CPU per bulk job, all masters", "us", known.bulk_us, "partitions", f"p{count}_cpu")
+            add(f"{name}: memory per queued job", "bytes", known.bulk_bytes, "partitions", f"p{count}_bytes")
+        add(f"{name}: CPU of the busiest master", "us", known.bulk_us * share, "partitions", f"p{count}_first")
     add("an enqueue of one job on a busy server: CPU", "us", known.enqueue_us, "singles", "loaded_enqueue")
     add("an idle worker: commands", "/s", idle_commands(1, 1, cluster=False, lease_s=lease_s), "idle", "commands")
     wide = Idle.PARTITIONS

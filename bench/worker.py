@@ -89,6 +89,11 @@ class BenchWorker:
         assert self._worker is not None
         return psutil.Process(self._worker.pid).children()
 
+    def cpu_s(self) -> float:
+        """Returns the processor time its processes have used, in seconds."""
+        times = [child.cpu_times() for child in self.children()]
+        return sum(used.user + used.system for used in times)
+
     def drain_s(self, jobs: int, look_s: float = 0.005) -> float:
         """Lets the held queue go and waits until `jobs` jobs have finished and been acked; returns the seconds.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
+from contextlib import closing
 
 from bench.nodes import Nodes, queue_apart
 from bench.payload import arguments
@@ -21,18 +23,46 @@ _REPEATS = 7
 _LOOK_S = 0.02
 
 
-def enqueue_all(nodes: Nodes, items: list[dict[str, object]], queue: str) -> float:
-    """Enqueues reference jobs in bulk; returns the seconds, without those for connecting."""
-    app = FastJobs(nodes.url, partitions=nodes.partitions)
-    welcome = reference_type(app).options(queue=queue)
-    rest = items[nodes.partitions :]
-    for item in items[: nodes.partitions]:
-        welcome.enqueue_many([item])
-    begun = time.perf_counter()
-    welcome.enqueue_many(rest)
-    seconds = time.perf_counter() - begun
-    app.close()
-    return seconds
+class _Side:
+    """One of two that are compared: servers with one partition, a producer that is connected, and a worker.
+
+    Args:
+        nodes: the servers.
+        worker: of one process, idle.
+        items: what to enqueue.
+    """
+
+    def __init__(self, nodes: Nodes, worker: BenchWorker, items: list[dict[str, object]]) -> None:
+        self._nodes = nodes
+        self._worker = worker
+        self._items = items
+        self._app = FastJobs(nodes.url)
+        self._welcome = reference_type(self._app)
+        self._welcome.options(queue=_UNUSED_QUEUE).enqueue_many(items)
+        #: Jobs per second, and processor seconds of all who take part.
+        self.rates: dict[str, list[float]] = {"enqueue": [], "drain": []}
+        self.used_s = {"enqueue": 0.0, "drain": 0.0}
+
+    def measure(self) -> None:
+        """Enqueues all where nobody is woken, and has as many drained."""
+        self._time("enqueue", time.process_time, lambda: self._enqueue(_UNUSED_QUEUE))
+        self._nodes.hold()
+        self._enqueue(self._nodes.queue)
+        self._time("drain", self._worker.cpu_s, lambda: self._worker.drain_s(len(self._items)))
+
+    def close(self) -> None:
+        """Ends the producer."""
+        self._app.close()
+
+    def _enqueue(self, queue: str) -> float:
+        begun = time.perf_counter()
+        self._welcome.options(queue=queue).enqueue_many(self._items)
+        return time.perf_counter() - begun
+
+    def _time(self, name: str, cpu_s: Callable[[], float], act: Callable[[], float]) -> None:
+        before_s = cpu_s() + sum(self._nodes.cpu_s())
+        self.rates[name].append(len(self._items) / act())
+        self.used_s[name] += cpu_s() + sum(self._nodes.cpu_s()) - before_s
 
 
 class ClusterVsOne(Row):
@@ -50,31 +80,33 @@ class ClusterVsOne(Row):
         Figure("drain", "jobs/s"),
         Figure("drain_one", "jobs/s"),
         Figure("drain_ratio", "x", at_least=0.9),
+        # Processor time per job of all who take part, which other work on the machine changes less than rates.
+        Figure("enqueue_cpu_ratio", "x", at_most=1.1),
+        Figure("drain_cpu_ratio", "x", at_most=1.1),
     )
 
     def prepare(self) -> None:
         self._items = arguments(self.setting.jobs(1_000_000, 300_000))
 
     def measure(self, turn: int) -> dict[str, float]:
-        rates: dict[str, list[float]] = {name: [] for name in ("enqueue", "enqueue_one", "drain", "drain_one")}
-        number = len(self._items)
         with (
-            Nodes(self.setting.binary, MASTERS) as cluster,
-            Nodes(self.setting.binary) as one,
-            BenchWorker(cluster) as cluster_worker,
-            BenchWorker(one) as worker,
+            Nodes(self.setting.binary, MASTERS) as nodes,
+            Nodes(self.setting.binary) as node,
+            BenchWorker(nodes) as cluster_worker,
+            BenchWorker(node) as worker,
+            closing(_Side(nodes, cluster_worker, self._items)) as cluster,
+            closing(_Side(node, worker, self._items)) as one,
         ):
-            sides = [("", cluster, cluster_worker), ("_one", one, worker)]
             for repeat in range(_REPEATS):
-                for side, nodes, its_worker in sides if (turn + repeat) % 2 == 0 else sides[::-1]:
-                    rates[f"enqueue{side}"].append((number - 1) / enqueue_all(nodes, self._items, _UNUSED_QUEUE))
-                    nodes.hold()
-                    enqueue_all(nodes, self._items, nodes.queue)
-                    rates[f"drain{side}"].append(number / its_worker.drain_s(number))
-        values = {name: statistics.median(found) for name, found in rates.items()}
+                for side in (cluster, one) if (turn + repeat) % 2 == 0 else (one, cluster):
+                    side.measure()
+        values: dict[str, float] = {}
         for name in ("enqueue", "drain"):
-            pairs = zip(rates[name], rates[f"{name}_one"], strict=True)
+            pairs = zip(cluster.rates[name], one.rates[name], strict=True)
+            values[name] = statistics.median(cluster.rates[name])
+            values[f"{name}_one"] = statistics.median(one.rates[name])
             values[f"{name}_ratio"] = statistics.median(there / here for there, here in pairs)
+            values[f"{name}_cpu_ratio"] = cluster.used_s[name] / one.used_s[name]
         return values
 
 
@@ -116,7 +148,9 @@ class Partitions(Row):
         with Nodes(self.setting.binary, MASTERS, self._queue, partitions) as nodes:
             nodes.hold()
             held, before_s = nodes.memory_bytes(), nodes.cpu_s()
-            enqueue_all(nodes, self._items, nodes.queue)
+            app = FastJobs(nodes.url, partitions=partitions)
+            reference_type(app).options(queue=self._queue).enqueue_many(self._items)
+            app.close()
             stored_s = nodes.cpu_s()
             held = nodes.memory_bytes() - held
             # Started only now: what is enqueued would wake it in vain.
