@@ -9,7 +9,7 @@ CORE := fastjobs/_core.pyx $(wildcard fastjobs/core/*.pxi)
 BUILT_FROM := pyproject.toml setup.py $(CORE)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build demo test test-redis test-distributed test-chaos chaos chaos-calm model sanitize leaks fuzz fuzz-quick lint format types bench bench-quick bench-guard bench-peers bench-plots clean
+.PHONY: help venv build demo test test-redis test-distributed test-chaos chaos chaos-calm model sanitize leaks fuzz fuzz-quick lint format types bench bench-quick bench-guard bench-scaling bench-peers bench-plots clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -99,6 +99,9 @@ bench-quick: $(VENV)/dev.stamp ## Run them small: do they work?
 
 bench-guard: $(VENV)/dev.stamp ## Check the figures that hold on every machine against their floors.
 	$(BIN)/python -m bench.guard
+
+bench-scaling: $(VENV)/dev.stamp ## Measure clusters, partitions and idle workers, and compare them with the model of docs/scaling.md.
+	$(BIN)/python -m bench.scaling
 
 bench-peers: $(VENV)/dev.stamp ## Compare with other job queues, each installed apart in .venv-peers.
 	$(BIN)/python -m bench.peers

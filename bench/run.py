@@ -9,21 +9,21 @@ import traceback
 from collections.abc import Sequence
 
 from bench.report import Result, machine, save, summary, table
-from bench.rows import ROWS, Row, Setting
+from bench.rows import ROWS, SCALING, Row, Setting
 from bench.server import server_binary
 
 _ROUNDS, _QUICK_ROUNDS = 5, 2
 
 
 def choose(names: str | None, *, quick: bool) -> list[type[Row]]:
-    """Returns the rows with these names, separated by commas; None = all, of a quick run those that are quick.
+    """Returns the rows with these names, separated by commas; None = all of `ROWS`, of a quick run the quick ones.
 
     Raises:
         SystemExit: there is no such row.
     """
     if names is None:
         return [row for row in ROWS if row.quick or not quick]
-    known = {row.name: row for row in ROWS}
+    known = {row.name: row for row in (*ROWS, *SCALING)}
     unknown = [name for name in names.split(",") if name not in known]
     if unknown:
         raise SystemExit(f"no row {unknown[0]!r}; there are {', '.join(known)}")
@@ -59,7 +59,7 @@ def main() -> int:
     """The command; returns its exit code: 0 when every row could be measured, whatever the targets say."""
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer jobs, rounds and rows: under 90 seconds")
-    parser.add_argument("--rows", help="names separated by commas: " + ",".join(row.name for row in ROWS))
+    parser.add_argument("--rows", help="names separated by commas: " + ",".join(row.name for row in (*ROWS, *SCALING)))
     parser.add_argument("--rounds", type=int, help=f"rounds [default: {_ROUNDS}, quick {_QUICK_ROUNDS}]")
     parser.add_argument("--server", default="valkey", help="valkey (the embedded one), redis (on PATH) or a path")
     options = parser.parse_args()

@@ -80,6 +80,16 @@ class BenchServer:
         """The keys of the measured queue."""
         return queue_keys(NAMESPACE, QUEUE)
 
+    @property
+    def queue(self) -> str:
+        """The measured queue."""
+        return QUEUE
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What leads a worker here."""
+        return {"FASTJOBS_URL": self.url}
+
     def version(self) -> str:
         """Returns for example `valkey 9.1.2`."""
         info = self.client.info("server")
@@ -114,6 +124,10 @@ class BenchServer:
     def stat(self, field: str) -> int:
         """Returns one of the queue's exact counters."""
         return int(self.client.hget(self.keys.stats, field) or 0)
+
+    def sessions(self) -> int:
+        """Returns how many processes have opened a session."""
+        return int(self.client.zcard(self.keys.sessions))
 
     def hold(self) -> None:
         """Lets no worker take jobs until `let_go`."""

@@ -7,14 +7,36 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
-from bench.server import BenchServer, wait_until
+from bench.server import wait_until
 
 ROOT = Path(__file__).parent.parent
 _READY_TIMEOUT_S = 60.0
 _DRAIN_TIMEOUT_S = 600.0
+
+
+class Site(Protocol):
+    """Where a worker works: one server, or a cluster."""
+
+    @property
+    def queue(self) -> str:
+        """The measured queue."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What leads a worker there."""
+
+    def sessions(self) -> int:
+        """Returns how many processes are ready."""
+
+    def stat(self, field: str) -> int:
+        """Returns one of the queue's exact counters."""
+
+    def let_go(self, processes: int) -> None:
+        """Lets workers take jobs, and wakes as many processes."""
 
 
 def worker_command(*options: object) -> list[str]:
@@ -35,15 +57,15 @@ class BenchWorker:
 
     def __init__(
         self,
-        server: BenchServer,
+        server: Site,
         processes: int = 1,
         concurrency: int = 1,
         environment: dict[str, str] | None = None,
     ) -> None:
         self._server = server
         self._processes = processes
-        self._command = worker_command("-p", processes, "-c", concurrency)
-        self._environment = os.environ | {"FASTJOBS_URL": server.url} | (environment or {})
+        self._command = worker_command("-p", processes, "-c", concurrency, "-Q", server.queue)
+        self._environment = os.environ | server.environment | (environment or {})
         self._worker: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> BenchWorker:
@@ -67,6 +89,11 @@ class BenchWorker:
         assert self._worker is not None
         return psutil.Process(self._worker.pid).children()
 
+    def cpu_s(self) -> float:
+        """Returns the processor time its processes have used, in seconds."""
+        times = [child.cpu_times() for child in self.children()]
+        return sum(used.user + used.system for used in times)
+
     def drain_s(self, jobs: int, every_s: float = 0.005) -> float:
         """Lets the held queue go and waits until `jobs` jobs have finished and been acked; returns the seconds.
 
@@ -87,4 +114,4 @@ class BenchWorker:
         assert self._worker is not None
         if self._worker.poll() is not None:
             raise RuntimeError(f"the worker ended with exit code {self._worker.returncode}")
-        return int(self._server.client.zcard(self._server.keys.sessions)) >= self._processes
+        return self._server.sessions() >= self._processes

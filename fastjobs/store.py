@@ -555,7 +555,10 @@ class Batch:
         return self._script("reclaim", queue, args, _parse_reclaimed)
 
     def audit(self, queue: str, session: str, request: int, fences: Iterable[int]) -> Batch:
-        """Gives back leases the session does not know of; result: jobs, or -1 when fenced."""
+        """Gives back leases the session does not know of; result: jobs, or -1 when fenced.
+
+        `request` is the last fetch whose reply is known: after a later one the session may be about to know more.
+        """
         return self._script("audit", queue, (session, request, *fences), int)
 
     def close(self, queue: str, session: str) -> Batch:

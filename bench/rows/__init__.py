@@ -1,12 +1,16 @@
 """The rows of the table, in its order. A new one is a class in a module here, and a line below."""
 
+from bench.rows.cluster import ClusterVsOne, Partitions
 from bench.rows.drain import Drain, ServerCpu
 from bench.rows.enqueue import Buffered, EnqueueMany, EnqueueOne
 from bench.rows.handlers import CpuHandlers, Mixed, Sleepers
+from bench.rows.idle import Idle, Thousand
 from bench.rows.latency import Latency, Start
 from bench.rows.memory import ServerMemory, WorkerMemory
 from bench.rows.row import Figure, Row, Setting
 from bench.rows.scale import Scale
+from bench.rows.singles import Singles
+from bench.rows.waiters import Waiters
 
 ROWS: tuple[type[Row], ...] = (
     EnqueueMany,
@@ -24,4 +28,7 @@ ROWS: tuple[type[Row], ...] = (
     Start,
 )
 
-__all__ = ["ROWS", "Figure", "Row", "Setting"]
+#: What servers and clusters carry; run by `python -m bench.scaling`, or by name.
+SCALING: tuple[type[Row], ...] = (ClusterVsOne, Partitions, Singles, Idle, Thousand, Waiters)
+
+__all__ = ["ROWS", "SCALING", "Figure", "Row", "Setting"]

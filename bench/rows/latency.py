@@ -32,16 +32,16 @@ def noted_type(app: FastJobs) -> Callable[..., object]:
     return noted.enqueue
 
 
-def _spaced(number: int, act: Callable[[int], object]) -> tuple[list[int], float]:
-    """Calls act(index) at a fixed spacing; returns when each began (monotonic ns), and their median duration (ms)."""
-    begun_ns, took_ns = [], []
+def spaced(number: int, act: Callable[[int], object]) -> tuple[list[int], list[float]]:
+    """Calls act(index) at a fixed spacing; returns when each began (monotonic ns), and how long each took (ms)."""
+    begun_ns, took_ms = [], []
     start = time.monotonic()
     for index in range(number):
         time.sleep(max(0.0, start + index * _SPACING_S - time.monotonic()))
         begun_ns.append(time.monotonic_ns())
         act(index)
-        took_ns.append(time.monotonic_ns() - begun_ns[-1])
-    return begun_ns, statistics.median(took_ns) / 1e6
+        took_ms.append((time.monotonic_ns() - begun_ns[-1]) / 1e6)
+    return begun_ns, took_ms
 
 
 class Latency(Row):
@@ -85,10 +85,10 @@ class Latency(Row):
         notes = Notes.create(path, number)
         with BenchWorker(server, environment={VARIABLE: str(path)}):
             app = FastJobs(server.url)
-            begun_ns, enqueue_ms = _spaced(number, noted_type(app))
+            begun_ns, enqueue_ms = spaced(number, noted_type(app))
             app.close()
             wait_until(notes.complete, _TIMEOUT_S, "all jobs have run")
-        return notes.delays_ms(begun_ns), enqueue_ms
+        return notes.delays_ms(begun_ns), statistics.median(enqueue_ms)
 
     def _handover_ms(self, server: BenchServer, path: Path, number: int) -> float:
         """Median of the least that starting something in a thread of another process takes."""
@@ -99,7 +99,7 @@ class Latency(Row):
             try:
                 assert other.stdout is not None
                 other.stdout.readline()
-                begun_ns, _ = _spaced(number, lambda _: hints.send())
+                begun_ns, _ = spaced(number, lambda _: hints.send())
                 wait_until(notes.complete, _TIMEOUT_S, "all hints have arrived")
             finally:
                 other.kill()
@@ -108,8 +108,8 @@ class Latency(Row):
     def _round_trip_ms(self, server: BenchServer, number: int) -> float:
         """Median round trip of the smallest script there is."""
         sha = server.client.script_load("return 1")
-        _, median_ms = _spaced(number, lambda _: server.client.evalsha(sha, 0))
-        return median_ms
+        _, took_ms = spaced(number, lambda _: server.client.evalsha(sha, 0))
+        return statistics.median(took_ms)
 
 
 class Start(Row):

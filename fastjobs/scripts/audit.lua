@@ -13,7 +13,7 @@
 -- KEYS[11] stats         {..}:stats         hash
 -- KEYS[12] wake          {..}:wake          list  hints
 -- ARGV[1] session
--- ARGV[2] request   number of the session's last fetch; when a later one was made, this is out of date and does nothing
+-- ARGV[2] request   number of the session's last fetch whose reply is known; when a later one was made, this does nothing
 -- ARGV[3..] fences the session holds
 -- Returns the number of jobs given back, or -1 when the session is fenced.
 -- O(leases of the session). Keeps: no job belongs to a session that does not know of it.

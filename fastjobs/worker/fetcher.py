@@ -67,6 +67,11 @@ class Fetcher:
         """How many jobs are wanted now; 0 while enough are held."""
         return self._prefetcher.want(self._executors.idle, self._prefetcher.target())
 
+    @property
+    def known_request(self) -> int:
+        """Number of the last fetch whose reply is known: what a wait may have leased is not lost, but on its way."""
+        return min((fetch.request - 1 for fetch in self._wakers.pending), default=self.request)
+
     # By turn.
 
     def look_within(self, seconds: float) -> None:

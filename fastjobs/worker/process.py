@@ -279,7 +279,7 @@ class WorkerProcess:
             self._audit_at = now + self._config.lease_ms / 1000
             for queue in self._queues:
                 fences = [lease.fence for lease in self._leases if lease.queue == queue]
-                batch.audit(queue, self._spec.session, self._fetcher.request, fences)
+                batch.audit(queue, self._spec.session, self._fetcher.known_request, fences)
                 receipts.append(self._check_fence)
         left_ns = self._board.valid_until_ns - boot_time_ns()
         if left_ns < self._config.lease_ms * 1_000_000 // 3:

@@ -164,6 +164,11 @@ class Wakers:
         """The fetches that may be carried out at any moment."""
         return self._wakers[0].fetches
 
+    @property
+    def pending(self) -> list[Fetch]:
+        """The fetches of the waits that are on: they may have been carried out, and their replies be on the way."""
+        return [fetch for waker in self._wakers if waker.armed for fetch in waker.fetches]
+
     def arm(self, wait_s: float, fetches: Sequence[Fetch], held: Iterable[str]) -> None:
         """Begins the waits that are not on already; see `Waker.arm`."""
         for waker in self._wakers:

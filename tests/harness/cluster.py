@@ -25,13 +25,21 @@ class LocalCluster(Rig):
         masters, replicas: how many; masters get their replicas in turn.
         args: further options of all nodes.
         hosts: a machine for each node; empty = all on loopback.
+        binary: which program; None = the one under test.
     """
 
-    def __init__(self, masters: int = 3, replicas: int = 3, *args: str, hosts: Sequence[Host] = ()) -> None:
+    def __init__(
+        self,
+        masters: int = 3,
+        replicas: int = 3,
+        *args: str,
+        hosts: Sequence[Host] = (),
+        binary: str | None = None,
+    ) -> None:
         options = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS))
         options += ("--cluster-replica-validity-factor", "0", *args)
         places = list(hosts) or [None] * (masters + replicas)
-        self.nodes = [TcpServer(*options, host=host, port=free_port()) for host in places]
+        self.nodes = [TcpServer(*options, host=host, port=free_port(), binary=binary) for host in places]
         self._masters = masters
         self.ids: dict[str, TcpServer] = {}
 

@@ -45,6 +45,7 @@ class _Pair:
         self._client = client
         self._server = server
         self._client_ended = False
+        self._late = False
 
     def run(self) -> None:
         with self._client, self._server, contextlib.suppress(OSError):
@@ -63,6 +64,7 @@ class _Pair:
             data = self._client.recv(1 << 16)
             if not data or not self._proxy.on_request(data):
                 return False
+            self._late = self._late or self._proxy.holds_back(data)
             self._server.sendall(data)
         if self._server in readable:
             data = self._server.recv(1 << 16)
@@ -70,7 +72,7 @@ class _Pair:
         return True
 
     def _answer(self, data: bytes) -> bool:
-        behaviour = self._proxy.on_reply()
+        behaviour = self._proxy.on_reply(late=self._late)
         if behaviour is Behaviour.BLACKHOLE or self._client_ended:
             return True
         if behaviour is Behaviour.CUT_AFTER_REQUEST:
@@ -108,6 +110,7 @@ class Proxy:
         self._behaviour = Behaviour.PASS
         self._times: int | None = None
         self._delay_s = 0.0
+        self._delayed = b""
         self._pairs: set[_Pair] = set()
         self._threads: list[threading.Thread] = []
         self._closed = False
@@ -148,9 +151,18 @@ class Proxy:
         """Lets the next request through and closes the connection in place of its reply."""
         self.behave(Behaviour.CUT_AFTER_REQUEST, 1)
 
-    def delay_replies(self, seconds: float) -> None:
-        """Holds each reply back; 0 = no longer."""
-        self._delay_s = seconds
+    def delay_replies(self, seconds: float, word: bytes = b"") -> None:
+        """Holds each reply back; 0 = no longer.
+
+        Args:
+            seconds: for how long.
+            word: only over connections on which a request with this in it is sent from now on.
+        """
+        self._delay_s, self._delayed = seconds, word
+
+    def holds_back(self, request: bytes) -> bool:
+        """Whether the connection of a request is one whose replies are to come late."""
+        return bool(self._delayed) and self._delayed in request
 
     def on_request(self, data: bytes) -> bool:
         """Counts a portion of a request; False when it is not to be handed on."""
@@ -162,9 +174,9 @@ class Proxy:
                 return False
         return True
 
-    def on_reply(self) -> Behaviour:
-        """Returns what to do with a portion of a reply."""
-        if self._delay_s:
+    def on_reply(self, *, late: bool) -> Behaviour:
+        """Returns what to do with a portion of a reply; late: of a connection that `delay_replies` chose by a word."""
+        if self._delay_s and (late or not self._delayed):
             time.sleep(self._delay_s)
         with self._lock:
             behaviour = self._behaviour

@@ -1,4 +1,4 @@
-"""Tries every cell of the table of operations in docs/operations.md, on each way a job can be stored."""
+"""Tries every cell of the table of operations in docs/jobs.md, on each way a job can be stored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.harness.queue import Held, QueueUnderTest, record
 from tests.harness.server import ServerProcess
 from tests.store.conftest import MakeQueue
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "jobs.md"
 STATUSES = ("scheduled", "queued", "executing", "retrying", "finished", "failed", "cancelled")
 COLUMNS = (*STATUSES, "gone")
 HOUR_MS = 3_600_000

@@ -125,7 +125,7 @@ def test_every_setting_of_an_app_is_described_with_its_default() -> None:
 
 
 def test_every_command_is_described() -> None:
-    text = read("docs/queues.md") + read("docs/operations.md") + read("docs/running.md")
+    text = read("docs/queues.md") + read("docs/jobs.md") + read("docs/running.md")
     for name, group in tool.commands.items():
         for command in group.commands if isinstance(group, click.Group) else ():
             assert f"fastjobs {name} {command}" in text or re.search(rf"fastjobs {name} .*\b{command}\b", text), (

@@ -1,0 +1,58 @@
+"""What clients ask of servers per second, by name: read from MONITOR, which tells clients' calls from scripts'."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
+
+from bench.nodes import Nodes
+from fastjobs.scripts import all_scripts
+from tests.harness.tcp_server import TcpServer
+
+_LINE = re.compile(rb'^\+(\d+\.\d+) \[\d+ ([^\]]+)\] "([^"]*)"(?: "([^"]*)")?', re.MULTILINE)
+_READ_SIZE = 1 << 20
+_POLL_S = 0.2
+
+
+def commands_per_s(nodes: Nodes, seconds: float) -> dict[str, float]:
+    """Listens to all servers for so long; returns the calls of clients per second, scripts by their names.
+
+    The servers do more than otherwise meanwhile: measure nothing else at the same time.
+    """
+    total: defaultdict[str, float] = defaultdict(float)
+    with ThreadPoolExecutor(len(nodes.servers)) as threads:
+        for heard in threads.map(lambda server: _hear(server, seconds), nodes.servers):
+            calls, heard_s = calls_of_clients(heard)
+            # On a busy machine it is heard late, and the last of it not at all: what counts is when it was said.
+            for name, number in calls.items():
+                total[name] += number / heard_s
+    return dict(total)
+
+
+def calls_of_clients(heard: bytes) -> tuple[Counter[str], float]:
+    """Counts the calls in the output of MONITOR that no script made, by name; and tells over how many seconds."""
+    scripts = {script.sha.encode(): script.name for script in all_scripts()}
+    calls: Counter[str] = Counter()
+    lines = _LINE.findall(heard)
+    for _, source, command, first in lines:
+        if source != b"lua":
+            name = command.decode().lower()
+            calls[scripts.get(first, "?") if name == "evalsha" else name] += 1
+    return calls, float(lines[-1][0]) - float(lines[0][0]) if lines else 0.0
+
+
+def _hear(server: TcpServer, seconds: float) -> bytes:
+    heard = bytearray()
+    with socket.create_connection((server.host, server.port)) as connection:
+        connection.settimeout(_POLL_S)
+        connection.sendall(b"MONITOR\r\n")
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                heard += connection.recv(_READ_SIZE)
+            except TimeoutError:
+                continue
+    return bytes(heard)
