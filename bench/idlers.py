@@ -24,7 +24,8 @@ from fastjobs._core import Chunk, new_id
 from fastjobs.config import Config
 from fastjobs.endpoint import Endpoint
 from fastjobs.keys import queues_key, worker_orders_key, workers_key
-from fastjobs.store import Lease, Run, Store
+from fastjobs.replies import Lease
+from fastjobs.store import Run, Store
 from fastjobs.worker.reclaimer import Reclaimer
 from fastjobs.worker.recurrer import Recurrer
 from fastjobs.worker.waker import WAIT_S, Fetch, Wakers

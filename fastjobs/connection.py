@@ -12,7 +12,7 @@ import ssl
 import struct
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ from redis.connection import AbstractConnection
 from fastjobs import errors
 from fastjobs._core import NOT_READY, ReplyError, ReplyReader
 from fastjobs.locators import Locator, locate
-from fastjobs.scripts import all_scripts
+from fastjobs.scripts import Script, all_scripts
 
 #: Bytes asked for per read; a reply of a thousand small jobs fits.
 _READ_SIZE = 1 << 18
@@ -62,6 +62,10 @@ def classify(message: str) -> errors.StoreError:
     return errors.StoreError(message)
 
 
+def _packed(words: tuple[bytes, ...]) -> bytes:
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+
+
 def _let_kernel_time_out(connected: socket.socket, timeout_s: float) -> bool:
     """Lets reads and writes of a plain socket fail after a time without a poll before each of them.
 
@@ -87,7 +91,7 @@ def server_version(url: str, timeout_s: float = 5.0) -> str:
     """
     client = Client(url, timeout_s)
     try:
-        (reply,) = client.receive(client.send(b"*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n", 1))
+        (reply,) = client.receive(client.send(_packed((b"INFO", b"server")), 1))
     finally:
         client.close()
     if not isinstance(reply, bytes):
@@ -149,7 +153,7 @@ class Client:
         return self._timeout_s
 
     def connect(self) -> None:
-        """Connects, authenticates and loads the scripts, unless that is done.
+        """Connects, authenticates and loads the scripts the server does not have, unless that is done.
 
         Raises:
             Unavailable: no server answers, or it cannot serve yet.
@@ -171,7 +175,7 @@ class Client:
         self._socket = connected
         self._pid = os.getpid()
         self._check_role()
-        self.load_scripts()
+        self._load_missing_scripts()
 
     def _connect(self) -> None:
         try:
@@ -191,32 +195,38 @@ class Client:
         """Refuses a server that has just become a replica: it would answer, and out of date."""
         if not self._locator.wants_master:
             return
-        (reply,) = self.receive(self.send(b"*1\r\n$4\r\nROLE\r\n", 1))
-        if isinstance(reply, ReplyError):
-            self.close()
-            raise classify(reply.message)
+        (reply,) = self._ask([(b"ROLE",)])
         if reply[0] != b"master":
             self.close()
             raise errors.Unavailable(f"the server that should be the master is a {reply[0].decode()}")
 
-    def load_scripts(self) -> None:
-        """Makes sure the server knows every script; a pipelined EVALSHA has no fallback of its own.
+    def load_scripts(self, scripts: Iterable[Script] | None = None) -> None:
+        """Has the server keep scripts; a pipelined EVALSHA has no fallback of its own.
+
+        Args:
+            scripts: which; None = all.
 
         Raises:
             StoreError: the server refuses them, or the connection broke.
         """
+        self._ask([(b"SCRIPT", b"LOAD", script.source.encode()) for script in scripts or all_scripts()])
+
+    def _load_missing_scripts(self) -> None:
+        # All of them are a few hundred kilobytes: each connection of many sending them would be work for the server.
         scripts = all_scripts()
-        expected = self.send(
-            b"".join(
-                b"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$%d\r\n%s\r\n" % (len(source), source)
-                for source in (script.source.encode() for script in scripts)
-            ),
-            len(scripts),
-        )
-        for reply in self.receive(expected):
+        (known,) = self._ask([(b"SCRIPT", b"EXISTS", *(script.sha.encode() for script in scripts))])
+        missing = [script for script, is_known in zip(scripts, known, strict=True) if not is_known]
+        if missing:
+            self.load_scripts(missing)
+
+    def _ask(self, commands: list[tuple[bytes, ...]]) -> list[Any]:
+        """Replies to commands that have to succeed."""
+        replies = self.receive(self.send(b"".join(map(_packed, commands)), len(commands)))
+        for reply in replies:
             if isinstance(reply, ReplyError):
                 self.close()
                 raise classify(reply.message)
+        return replies
 
     def send(self, data: bytes, number: int) -> Expected:
         """Writes commands; connects first if needed.

@@ -14,7 +14,8 @@ from fastjobs.job import Job, Status, instant
 from fastjobs.names import check_name
 from fastjobs.record import ErrorRecord, JobRecord
 from fastjobs.registry import Registry
-from fastjobs.store import JobAddress, Store, chunk_size, packed_chunk, record_body
+from fastjobs.replies import chunk_size, packed_chunk, record_body
+from fastjobs.store import JobAddress, Store
 
 #: Of each job that finished in a chunk: seconds from its run's first start, and of run time.
 _TIMES = struct.Struct("<ff")

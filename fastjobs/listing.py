@@ -14,7 +14,8 @@ from fastjobs.errors import ConfigError
 from fastjobs.found import StoredChunk, Times, decode_record, read_segments
 from fastjobs.job import Status
 from fastjobs.record import JobRecord
-from fastjobs.store import JobAddress, Store, is_detached
+from fastjobs.replies import is_detached
+from fastjobs.store import JobAddress, Store
 
 #: Sorted set that lists the jobs of a status.
 _SETS = {

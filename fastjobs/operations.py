@@ -11,7 +11,8 @@ from fastjobs.errors import InternalError, JobNotFound, JobStateError
 from fastjobs.found import StoredChunk, address, decode_record, times_of
 from fastjobs.job import Status
 from fastjobs.listing import ListedJob
-from fastjobs.store import Answer, Batch, FoundJob, Store
+from fastjobs.replies import Answer, FoundJob
+from fastjobs.store import Batch, Store
 
 #: Statuses from which a job can be put in line again.
 RESCHEDULABLE = (

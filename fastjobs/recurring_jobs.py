@@ -10,6 +10,7 @@ import orjson
 
 from fastjobs import errors
 from fastjobs._core import Chunk, ChunkWriter, new_id
+from fastjobs.exchange import PRODUCER_RETRIES
 from fastjobs.inspection import Jobs
 from fastjobs.job import Job
 from fastjobs.keys import queues_key
@@ -18,7 +19,7 @@ from fastjobs.options import now_ms
 from fastjobs.producer import Call
 from fastjobs.recurring import MISSED_LIMIT, Definition, Schedule, check_id, check_policy, run_id
 from fastjobs.secret import with_secrets
-from fastjobs.store import PRODUCER_RETRIES, Batch, Store
+from fastjobs.store import Batch, Store
 
 #: Definitions read at a time.
 _PAGE = 500

@@ -15,13 +15,15 @@ import orjson
 
 from fastjobs import errors
 from fastjobs._core import Chunk, new_id
+from fastjobs.exchange import PRODUCER_RETRIES
 from fastjobs.job import JobIds
 from fastjobs.keyring import CONTENT_START
 from fastjobs.keys import queues_key
 from fastjobs.options import now_ms
 from fastjobs.partitions import Partitioner, chunk_id_in, earlier_places, partition_name
 from fastjobs.record import JobRecord
-from fastjobs.store import PRODUCER_RETRIES, Batch, Store, Stored, packed_chunk, record_body
+from fastjobs.replies import Stored, packed_chunk, record_body
+from fastjobs.store import Batch, Store
 
 #: Chunks sent and not yet answered: the server works on one while the next ones are made.
 _IN_FLIGHT = 8

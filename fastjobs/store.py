@@ -9,30 +9,33 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Sequence
-from enum import IntEnum
 from typing import Any, NamedTuple
 
 from fastjobs import errors
-from fastjobs._core import CommandBuffer, ReplyError, pack_head
-from fastjobs.backoff import Backoff
+from fastjobs._core import CommandBuffer, pack_head
 from fastjobs.cluster import Cluster, slot_of
 from fastjobs.config import Config
-from fastjobs.connection import Client, Expected, classify
+from fastjobs.connection import Client
+from fastjobs.exchange import PRODUCER_RETRIES, Exchange, try_on
 from fastjobs.keyring import Keyring
 from fastjobs.keys import QueueKeys, queue_keys, queues_key
 from fastjobs.partitions import number_of, partition_name, partition_order, queue_of
 from fastjobs.recurring import Definition, run_id
+from fastjobs.replies import (
+    Stored,
+    is_detached,
+    parse_answer,
+    parse_defined,
+    parse_found,
+    parse_lease,
+    parse_page,
+    parse_reclaimed,
+    parse_renewed,
+    parse_run,
+    parse_status,
+)
 from fastjobs.routing import ANYWHERE, WITH_PREVIOUS, RoutedExchange
 from fastjobs.scripts import load
-
-#: What a producer tries again until its budget ends: nothing was applied, or sending twice is harmless.
-PRODUCER_RETRIES: tuple[type[errors.StoreError], ...] = (
-    errors.ConnectionLost,
-    errors.Unavailable,
-    errors.ReadOnly,
-)
-#: What a worker waits out: everything. A full server drains, rights are given back, foreign keys removed.
-WORKER_RETRIES: tuple[type[errors.StoreError], ...] = (errors.StoreError,)
 
 #: Most wake-up hints kept per queue: more idle processes than this wake each other in a chain.
 _WAKE_CAP = 64
@@ -46,9 +49,6 @@ MAX_LEASE_BYTES = 4 << 20
 _WITHOUT_KEY = frozenset({"TIME", "INFO", "PING", "CONFIG"})
 #: Commands about what was written before them over the same connection.
 _ABOUT_PREVIOUS = frozenset({"WAIT", "WAITAOF"})
-
-#: Hexadecimal digits of a sequence, which begin a member of `ready`.
-_SEQUENCE_DIGITS = 13
 
 #: The keys of the scripts that give leased jobs back.
 _GIVE_BACK_KEYS = (
@@ -136,52 +136,6 @@ _SCRIPT_KEYS: dict[str, tuple[str, ...]] = {
 }
 
 
-class Stored(IntEnum):
-    """What became of an enqueue call."""
-
-    CREATED = 1
-    EXISTING = 2
-    CONFLICT = 3
-    #: The job left its chunk: only its record can tell whether it is the same.
-    DETACHED = 4
-
-
-class Defined(IntEnum):
-    """What became of the definition of a recurring job."""
-
-    REFUSED = 0
-    CREATED = 1
-    CHANGED = 2
-    SAME = 3
-
-
-class LeasedSpan(NamedTuple):
-    """Jobs of one chunk, or one detached job, in a lease."""
-
-    ref: str
-    #: Its place in line: microseconds by the server's clock, when it was enqueued or became due.
-    sequence: int
-    priority: int
-    #: How often jobs of the chunk came back from dead sessions.
-    redeliveries: int
-    #: Jobs in the whole chunk; 0 for a detached job, and where the payload does not tell.
-    n: int
-    #: Packed chunk or stored record; b"" for a chunk the caller holds already; None when it is missing.
-    payload: bytes | None
-
-
-class Lease(NamedTuple):
-    """What a fetch returned."""
-
-    #: Names the lease together with the session; 0 = nothing to do, -1 = the session is fenced.
-    fence: int
-    #: The server's clock, in milliseconds since 1970.
-    now_ms: int
-    #: Milliseconds until the next scheduled job, or -1; only told when there is nothing to do.
-    next_due_ms: int
-    spans: list[LeasedSpan]
-
-
 class Run(NamedTuple):
     """Jobs of a chunk that finished, side by side."""
 
@@ -229,116 +183,6 @@ class JobAddress(NamedTuple):
     def ref(self) -> str:
         """What it is called once it is detached."""
         return f"{self.chunk_id}~{self.position}"
-
-
-class Answer(NamedTuple):
-    """What became of an operation."""
-
-    #: done | refused (its status does not allow it) | again (its record has changed meanwhile)
-    what: str
-    status: str
-
-
-class Renewed(NamedTuple):
-    """What a heartbeat found."""
-
-    #: For each session whether it lives.
-    alive: list[bool]
-    #: Refs of executing jobs that are to be cancelled.
-    cancelling: list[str]
-
-
-class FoundJob(NamedTuple):
-    """What the server knows about one job."""
-
-    status: str
-    #: When it is due (ms since 1970) if it waits for its time, else 0.
-    due_at_ms: int
-    #: What is stored of it, or of its chunk; b"" for the other.
-    record: bytes
-    chunk: bytes
-    #: Of a job that finished in its chunk: see `Board.finished_runs`; else b"".
-    head: bytes
-    first_times: bytes
-    times: bytes
-
-
-class Reclaimed(NamedTuple):
-    """What one step of reclaiming did."""
-
-    sessions: int
-    jobs: int
-    more: bool
-
-
-def _parse_lease(reply: list[Any]) -> Lease:
-    fence, now_ms, next_due_ms, *spans = reply
-    return Lease(fence, now_ms, next_due_ms, [_parse_span(*span) for span in spans])
-
-
-def _parse_span(member: bytes, score: bytes, marks: bytes | None, payload: bytes | None) -> LeasedSpan:
-    sequence, ref = int(member[:_SEQUENCE_DIGITS], 16), member[_SEQUENCE_DIGITS:].decode()
-    redeliveries = int(marks.split(None, 2)[1]) if marks else 0
-    n = 0
-    if payload and is_detached(ref):
-        payload = record_body(payload)
-    elif payload:
-        n, payload = chunk_size(payload), packed_chunk(payload)
-    return LeasedSpan(ref, sequence, -int(float(score)), redeliveries, n, payload)
-
-
-def packed_chunk(stored: bytes) -> bytes:
-    """Returns the packed chunk in what is stored: its place in line stands before it."""
-    return stored.split(b" ", 3)[-1]
-
-
-def chunk_size(stored: bytes) -> int:
-    """Returns the number of jobs in a stored chunk, which stands before it."""
-    return int(stored.split(b" ", 3)[2])
-
-
-def record_body(stored: bytes) -> bytes:
-    """Returns the record in what is stored: a line for the scripts stands before it."""
-    return stored.partition(b"\n")[2]
-
-
-def is_detached(ref: str) -> bool:
-    """Whether a ref names a detached job."""
-    return "~" in ref and "+" not in ref
-
-
-def _parse_found(reply: list[bytes] | None) -> FoundJob | None:
-    if reply is None:
-        return None
-    return FoundJob(reply[0].decode(), int(reply[1]), *reply[2:])
-
-
-def _parse_defined(reply: list[Any]) -> tuple[Defined, bytes]:
-    return Defined(reply[0]), reply[1]
-
-
-def _parse_run(reply: list[Any]) -> tuple[int, str]:
-    return reply[0], reply[1].decode()
-
-
-def _parse_reclaimed(reply: list[int]) -> Reclaimed:
-    return Reclaimed(reply[0], reply[1], bool(reply[2]))
-
-
-def _parse_renewed(reply: list[Any]) -> Renewed:
-    return Renewed([bool(alive) for alive in reply[0]], [ref.decode() for ref in reply[1]])
-
-
-def _parse_status(reply: bytes | None) -> str | None:
-    return None if reply is None else reply.decode()
-
-
-def _parse_answer(reply: list[bytes] | None) -> Answer | None:
-    return None if reply is None else Answer(reply[0].decode(), reply[1].decode())
-
-
-def _parse_page(reply: list[bytes]) -> list[tuple[str, str]]:
-    return [(reply[at].decode(), reply[at + 1].decode()) for at in range(0, len(reply), 2)]
 
 
 def _digest(basis: bytes) -> str:
@@ -455,7 +299,7 @@ class Batch:
         self._parsers: list[Callable[[Any], Any]] = []
         #: Of each call where it goes; None when there is one server.
         self._slots: list[int] | None = [] if store.is_cluster else None
-        self._exchange: _Exchange | RoutedExchange | None = None
+        self._exchange: Exchange | RoutedExchange | None = None
 
     def __len__(self) -> int:
         return len(self._parsers)
@@ -509,7 +353,7 @@ class Batch:
         lease_ms = self._store.config.lease_ms
         args: tuple[bytes | str | int, ...]
         args = (session, request, want, MAX_LEASE_REFS, MAX_LEASE_BYTES, lease_ms, *held)
-        return self._script("fetch", queue, args, _parse_lease)
+        return self._script("fetch", queue, args, parse_lease)
 
     def ack(
         self,
@@ -547,12 +391,12 @@ class Batch:
     def renew(self, queue: str, sessions: Sequence[str]) -> Batch:
         """Heartbeat; result `Renewed`."""
         args: tuple[str | int, ...] = (self._store.config.lease_ms, *sessions)
-        return self._script("renew", queue, args, _parse_renewed)
+        return self._script("renew", queue, args, parse_renewed)
 
     def reclaim(self, queue: str) -> Batch:
         """One bounded step of taking jobs from dead sessions; result `Reclaimed`."""
         args = (_GIVE_BACK_LIMIT, self._store.config.lease_ms)
-        return self._script("reclaim", queue, args, _parse_reclaimed)
+        return self._script("reclaim", queue, args, parse_reclaimed)
 
     def audit(self, queue: str, session: str, request: int, fences: Iterable[int]) -> Batch:
         """Gives back leases the session does not know of; result: jobs, or -1 when fenced.
@@ -567,7 +411,7 @@ class Batch:
 
     def find(self, queue: str, job: JobAddress) -> Batch:
         """Tells all about one job; result `FoundJob` or None."""
-        return self._script("find", queue, (job.chunk_id, job.position, int(job.alone)), _parse_found)
+        return self._script("find", queue, (job.chunk_id, job.position, int(job.alone)), parse_found)
 
     def cancel(self, queue: str, job: JobAddress, operation: str, type_name: str, record: bytes) -> Batch:
         """Cancels a job; result: the status it has then, or None. The record is used while it is in its chunk."""
@@ -577,7 +421,7 @@ class Batch:
             self._store.keyring.seal_record(queue, job.ref, record),
             *(config.failed_keep, int(config.failed_keep_s * 1000)),
         )
-        return self._script("cancel", queue, args, _parse_status)
+        return self._script("cancel", queue, args, parse_status)
 
     def reschedule(
         self,
@@ -598,7 +442,7 @@ class Batch:
             *(delay_ms, due_at_ms, _digest(basis), type_name),
             self._store.keyring.seal_record(queue, job.ref, record),
         )
-        return self._script("reschedule", queue, args, _parse_answer)
+        return self._script("reschedule", queue, args, parse_answer)
 
     def prioritize(
         self,
@@ -615,11 +459,11 @@ class Batch:
             *(job.chunk_id, job.position, int(job.alone), operation, priority),
             *(_digest(basis), type_name, self._store.keyring.seal_record(queue, job.ref, record)),
         )
-        return self._script("prioritize", queue, args, _parse_answer)
+        return self._script("prioritize", queue, args, parse_answer)
 
     def destroy(self, queue: str, job: JobAddress) -> Batch:
         """Removes every trace of a job; result: the status it had, or None."""
-        return self._script("destroy", queue, (job.chunk_id, job.position, int(job.alone)), _parse_status)
+        return self._script("destroy", queue, (job.chunk_id, job.position, int(job.alone)), parse_status)
 
     def trim(self, queue: str) -> Batch:
         """One bounded step of forgetting what has been kept long enough; result: jobs forgotten."""
@@ -636,7 +480,7 @@ class Batch:
         head = pack_head("EVALSHA", load("page").sha, 1, getattr(self._store.keys(queue), key))
         score, member = after or ("", "")
         self._buffer.extend(head, (score, member, limit, int(reverse)))
-        self._parsers.append(_parse_page)
+        self._parsers.append(parse_page)
         if self._slots is not None:
             self._slots.append(self._store.slot(queue))
         return self
@@ -645,7 +489,7 @@ class Batch:
         """Defines or changes a recurring job, first due at `due_ms`; result (`Defined`, what is stored)."""
         args = (definition.id, definition.version, due_ms, definition.overlap, definition.schedule.text)
         body = self._store.keyring.seal_definition(queue, definition.id, definition.body())
-        return self._script("define_recurring", queue, (*args, body), _parse_defined)
+        return self._script("define_recurring", queue, (*args, body), parse_defined)
 
     def recur(self, queue: str, definition: Definition, next_due_ms: int, blob: bytes, dues: Iterable[int]) -> Batch:
         """Fires runs for the due instants given and moves on; result: runs enqueued, or -1 when it was not due."""
@@ -660,7 +504,7 @@ class Batch:
         """Enqueues a run at once; result (1, its id), (0, id of one that is not done) or (-1, "") if it changed."""
         stored = self._store.keyring.seal_chunk(queue, job_id, blob)
         args = (definition.id, definition.revision, definition.priority, _WAKE_CAP, stored, job_id)
-        return self._script("run_recurring", queue, args, _parse_run)
+        return self._script("run_recurring", queue, args, parse_run)
 
     def pause_recurring(self, queue: str, definition_id: str) -> Batch:
         """Pauses a recurring job; result False when there is none."""
@@ -708,7 +552,7 @@ class Batch:
         if isinstance(client, Cluster):
             self._exchange = RoutedExchange(client, self._buffer, self._slots or ())
         else:
-            self._exchange = _Exchange(client, self._buffer)
+            self._exchange = Exchange(client, self._buffer)
         self._exchange.begin()
 
     def ready(self) -> bool:
@@ -758,113 +602,5 @@ class Batch:
         deadline = None if budget_s is None else time.monotonic() + max(budget_s, self._store.patience_s)
         failure = exchange.step()
         if failure is not None:
-            _try_on(exchange, failure, retry_on, deadline, give_up)
+            try_on(exchange, failure, retry_on, deadline, give_up)
         return [parser(reply) for parser, reply in zip(self._parsers, exchange.replies, strict=True)]
-
-
-class _Exchange:
-    """The tries of one batch: which calls are still open, and whether one may have been applied unseen."""
-
-    #: A server that forgets scripts faster than they can be called is not usable.
-    _MAX_SCRIPT_LOADS = 100
-
-    def __init__(self, client: Client, buffer: CommandBuffer) -> None:
-        self._client = client
-        self._buffer = buffer
-        #: Replies that are on their way; None = the open calls have to be sent (again).
-        self._expected: Expected | None = None
-        #: Whether a try was lost that may have been carried out.
-        self.in_doubt = False
-        self._open = list(range(len(buffer)))
-        self._script_loads = 0
-        self.replies: list[Any] = [None] * len(buffer)
-        self.scripts_are_missing = False
-
-    def begin(self) -> None:
-        """Sends the calls for the first time; a failure shows in `step`, which sends again."""
-        try:
-            self._expected = self._client.send(self._buffer.tobytes(), len(self._open))
-        except errors.StoreError as error:
-            self.in_doubt = isinstance(error, errors.ConnectionLost)
-
-    def ready(self) -> bool:
-        """Whether the replies are there, or will not come."""
-        try:
-            return self._expected is None or self._client.ready(self._expected)
-        except errors.StoreError:
-            return True
-
-    def step(self) -> errors.StoreError | None:
-        """One try; returns what prevented an answer to all calls, or None when all are answered."""
-        try:
-            if self._expected is not None and self._expected.lost and not self._expected.complete:
-                self.in_doubt, self._expected = True, None
-            if self._expected is None:
-                self._expected = self._send_open()
-            replies = self._client.receive(self._expected)
-        except errors.StoreError as error:
-            self.in_doubt = self.in_doubt or isinstance(error, errors.ConnectionLost)
-            self._expected = None
-            self.scripts_are_missing = False
-            return error
-        return self._sort(replies)
-
-    def _send_open(self) -> Expected:
-        if self.scripts_are_missing:
-            self._client.load_scripts()
-        return self._client.send(b"".join(self._buffer.command(index) for index in self._open), len(self._open))
-
-    def _sort(self, replies: list[Any]) -> errors.StoreError | None:
-        failure: errors.StoreError | None = None
-        still_open = []
-        self._expected = None
-        self.scripts_are_missing = False
-        for index, reply in zip(self._open, replies, strict=True):
-            if not isinstance(reply, ReplyError):
-                self.replies[index] = reply
-                continue
-            still_open.append(index)
-            if "NOSCRIPT" in reply.message and self._script_loads < self._MAX_SCRIPT_LOADS:
-                self.scripts_are_missing = True
-                self._script_loads += 1
-            failure = classify(reply.message)
-        self._open = still_open
-        return failure
-
-    @property
-    def again_at_once(self) -> bool:
-        """Whether there is nothing to wait for before the next try."""
-        return self.scripts_are_missing
-
-    def recover(self) -> None:
-        """Prepares for another try after a wait: over a new connection."""
-        self._client.close()
-
-    def verdict(self, failure: errors.StoreError) -> errors.StoreError:
-        """The error to raise: in doubt whenever an earlier try may have been applied."""
-        if self.in_doubt and not isinstance(failure, errors.ConnectionLost):
-            return errors.ConnectionLost(f"the outcome is unknown; last error: {failure}")
-        return failure
-
-
-def _try_on(
-    exchange: _Exchange | RoutedExchange,
-    failure: errors.StoreError | None,
-    retry_on: tuple[type[errors.StoreError], ...],
-    deadline: float | None,
-    give_up: Callable[[errors.StoreError], bool],
-) -> None:
-    """Tries again, after `failure`, until all calls are answered; arguments and errors as for `Batch.result`."""
-    backoff = Backoff()
-    while failure is not None:
-        if not exchange.again_at_once:
-            wait_s = backoff.next_s()
-            out_of_time = deadline is not None and time.monotonic() + wait_s > deadline
-            if not isinstance(failure, retry_on) or out_of_time or give_up(failure):
-                if isinstance(failure, errors.ReadOnly):
-                    # The next call must not meet the same replica.
-                    exchange.recover()
-                raise exchange.verdict(failure) from failure
-            time.sleep(wait_s)
-            exchange.recover()
-        failure = exchange.step()

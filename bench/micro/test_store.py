@@ -10,7 +10,8 @@ from bench.driver import CHUNK_JOBS
 from fastjobs._core import new_id
 from fastjobs.config import Config
 from fastjobs.connection import Client
-from fastjobs.store import JobAddress, Outcome, Run, Store, Stored
+from fastjobs.replies import Stored
+from fastjobs.store import JobAddress, Outcome, Run, Store
 
 QUEUE = "micro"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from fastjobs.store import Batch, Lease, Store
+from fastjobs.replies import Lease
+from fastjobs.store import Batch, Store
 from fastjobs.worker.executor import Executors
 from fastjobs.worker.prefetcher import Prefetcher
 from fastjobs.worker.waker import WAIT_S, Fetch, Wakers

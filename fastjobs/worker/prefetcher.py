@@ -20,7 +20,7 @@ from fastjobs.logs import event
 from fastjobs.partitions import queue_of
 from fastjobs.record import JobRecord
 from fastjobs.registry import RegisteredType
-from fastjobs.store import Lease, LeasedSpan, is_detached
+from fastjobs.replies import Lease, LeasedSpan, is_detached
 from fastjobs.worker import outcomes
 from fastjobs.worker.calls import Calls
 from fastjobs.worker.leases import HeldLease, HeldLeases, HeldSpan

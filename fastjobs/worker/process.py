@@ -18,12 +18,14 @@ from fastjobs import errors
 from fastjobs._core import Backlog, Board, boot_time_ns
 from fastjobs.config import Config, QueueChoice
 from fastjobs.endpoint import Endpoint
+from fastjobs.exchange import WORKER_RETRIES
 from fastjobs.job import JobActions
 from fastjobs.keys import queues_key
 from fastjobs.logs import event
 from fastjobs.registry import Registry
+from fastjobs.replies import Renewed
 from fastjobs.retry import RetryPolicy
-from fastjobs.store import WORKER_RETRIES, Batch, Outcome, Renewed, Run, Store
+from fastjobs.store import Batch, Outcome, Run, Store
 from fastjobs.worker.acker import Acker, Receipt
 from fastjobs.worker.calls import Calls
 from fastjobs.worker.canceller import Canceller

@@ -13,8 +13,9 @@ from fastjobs import errors
 from fastjobs._core import JOB_FINISHED, JOB_REPORTED, JOB_STARTED, Board, Chunk
 from fastjobs.logs import event
 from fastjobs.record import ErrorRecord, JobRecord
+from fastjobs.replies import packed_chunk, record_body
 from fastjobs.retry import RetryPolicy
-from fastjobs.store import Outcome, Run, Store, packed_chunk, record_body
+from fastjobs.store import Outcome, Run, Store
 from fastjobs.worker.leases import HeldLease, HeldSpan
 from fastjobs.worker.outcomes import chunk_record
 

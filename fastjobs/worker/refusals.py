@@ -6,8 +6,10 @@ import logging
 from collections.abc import Sequence
 
 from fastjobs import errors
+from fastjobs.exchange import WORKER_RETRIES
 from fastjobs.logs import event
-from fastjobs.store import WORKER_RETRIES, FoundJob, JobAddress, Outcome, Run, Store, is_detached, record_body
+from fastjobs.replies import FoundJob, is_detached, record_body
+from fastjobs.store import JobAddress, Outcome, Run, Store
 
 log = logging.getLogger("fastjobs.worker")
 

@@ -24,8 +24,9 @@ from fastjobs.config import Config, WorkerConfig
 from fastjobs.endpoint import Endpoint
 from fastjobs.keys import queues_key, worker_orders_key, workers_key
 from fastjobs.logs import event
+from fastjobs.replies import Renewed
 from fastjobs.retry import RetryPolicy
-from fastjobs.store import Batch, Renewed, Store
+from fastjobs.store import Batch, Store
 from fastjobs.worker.child import Child
 from fastjobs.worker.outage import Outage
 from fastjobs.worker.reclaimer import Reclaimer

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from fastjobs import errors
 from fastjobs.connection import Client
 from fastjobs.endpoint import Endpoint
-from fastjobs.store import Batch, Lease, Store
+from fastjobs.replies import Lease
+from fastjobs.store import Batch, Store
 
 #: Seconds the server holds a wait: a hint that got lost costs an idle worker no more than this.
 WAIT_S = 1.0

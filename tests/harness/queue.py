@@ -15,7 +15,8 @@ from fastjobs.config import Config
 from fastjobs.connection import Client
 from fastjobs.keys import QueueKeys
 from fastjobs.record import JobRecord
-from fastjobs.store import FoundJob, JobAddress, Lease, Outcome, Reclaimed, Run, Store, Stored
+from fastjobs.replies import FoundJob, Lease, Reclaimed, Stored
+from fastjobs.store import JobAddress, Outcome, Run, Store
 from tests.harness.snapshot import STATUSES, Snapshot, check_invariants, jobs_of, take_snapshot
 
 #: A head as `Board.finished_runs` packs it: a time and a worker's name.

@@ -13,7 +13,7 @@ from fastjobs._core import Chunk
 from fastjobs.errors import ChunkError
 from fastjobs.keys import QueueKeys
 from fastjobs.record import JobRecord
-from fastjobs.store import packed_chunk, record_body
+from fastjobs.replies import packed_chunk, record_body
 
 #: Reads all keys in one step: {type, content} of each.
 _READ_ALL = """

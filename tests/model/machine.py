@@ -28,7 +28,8 @@ from fastjobs.listing import Listing
 from fastjobs.operations import RESCHEDULABLE, Operations
 from fastjobs.queues import Queue
 from fastjobs.record import ErrorRecord, JobRecord
-from fastjobs.store import Batch, Lease, Outcome, Reclaimed, Renewed, Run, Store, Stored
+from fastjobs.replies import Lease, Reclaimed, Renewed, Stored
+from fastjobs.store import Batch, Outcome, Run, Store
 from tests.harness.server import ServerProcess
 from tests.harness.snapshot import Snapshot, check_invariants, jobs_of, take_snapshot
 from tests.model.clock import TestClock

@@ -12,7 +12,8 @@ from fastjobs._core import ChunkWriter, new_id
 from fastjobs.config import Config
 from fastjobs.connection import Client
 from fastjobs.recurring import Definition, Every, run_id
-from fastjobs.store import Defined, Outcome, Run, Store
+from fastjobs.replies import Defined
+from fastjobs.store import Outcome, Run, Store
 from tests.harness.queue import record
 from tests.harness.server import ServerProcess
 from tests.harness.snapshot import check_invariants, take_snapshot

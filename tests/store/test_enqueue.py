@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fastjobs.store import Stored
+from fastjobs.replies import Stored
 from tests.harness.queue import QueueUnderTest, pack
 from tests.store.conftest import MakeQueue
 

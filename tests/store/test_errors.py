@@ -12,10 +12,12 @@ import pytest
 
 from fastjobs import errors
 from fastjobs._core import ChunkWriter
+from fastjobs.exchange import WORKER_RETRIES
 from fastjobs.keys import queue_keys
 from fastjobs.recurring import Definition, Every
+from fastjobs.replies import Stored
 from fastjobs.scripts import NAMES
-from fastjobs.store import WORKER_RETRIES, JobAddress, Stored
+from fastjobs.store import JobAddress
 from tests.harness.queue import QueueUnderTest, key_names, pack, record
 from tests.harness.server import ServerProcess
 from tests.harness.snapshot import take_snapshot

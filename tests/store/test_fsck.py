@@ -18,7 +18,8 @@ from fastjobs._core import new_id
 from fastjobs.cli.main import command
 from fastjobs.fsck import Fsck, Report
 from fastjobs.record import JobRecord
-from fastjobs.store import JobAddress, record_body
+from fastjobs.replies import record_body
+from fastjobs.store import JobAddress
 from tests.harness.queue import QueueUnderTest
 from tests.harness.server import ServerProcess
 from tests.harness.snapshot import check_invariants, take_snapshot

@@ -13,7 +13,8 @@ from fastjobs import FastJobs, JobNotFound, JobType, PayloadError, RecurringNotF
 from fastjobs._core import ChunkWriter, new_id
 from fastjobs.connection import Client
 from fastjobs.recurring import Definition, run_id
-from fastjobs.store import Defined, Lease, Outcome, Run, Store
+from fastjobs.replies import Defined, Lease
+from fastjobs.store import Outcome, Run, Store
 from fastjobs.worker.recurrer import Recurrer
 from tests.harness.server import ServerProcess
 from tests.harness.snapshot import check_invariants, take_snapshot

@@ -24,7 +24,7 @@ LAYERS = [
     ["keyring"],
     ["_core", "scripts"],
     ["context"],
-    ["embedded", "urls", "locators", "connection", "cluster", "routing", "endpoint", "store"],
+    ["embedded", "urls", "locators", "connection", "cluster", "routing", "replies", "exchange", "endpoint", "store"],
     ["sending", "found"],
     ["listing", "queues", "totals", "workers"],
     ["operations", "fsck", "doctor"],

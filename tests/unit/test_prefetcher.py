@@ -7,7 +7,7 @@ import pytest
 from fastjobs._core import Chunk, ChunkWriter
 from fastjobs.config import Config, QueueChoice
 from fastjobs.keyring import Keyring
-from fastjobs.store import Lease, LeasedSpan
+from fastjobs.replies import Lease, LeasedSpan
 from fastjobs.worker.calls import Calls
 from fastjobs.worker.leases import HeldLeases
 from fastjobs.worker.prefetcher import Prefetcher
