@@ -18,7 +18,7 @@ from fastjobs.config import Config
 from fastjobs.options import Options, now_ms
 from fastjobs.partitions import Partitioner
 from fastjobs.registry import RegisteredType
-from fastjobs.sending import Line, Place, Sending, new_place
+from fastjobs.sending import Line, ListedPartitions, Place, Sending, new_place
 from fastjobs.store import Store
 
 #: Full chunks that may wait to be sent; beyond that, enqueuing waits.
@@ -80,7 +80,7 @@ class Buffer:
         self._partitioner = partitioner
         self._config = config
         self._linger_s = linger_ms / 1000
-        self._known_partitions: set[str] = set()
+        self._listed = ListedPartitions()
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._open: dict[Line, _OpenChunk] = {}
@@ -217,7 +217,7 @@ class Buffer:
 
     def _send(self, batch: list[tuple[_OpenChunk, bytes]]) -> errors.FastJobsError | None:
         """Sends chunks; returns what went wrong."""
-        sending = Sending(self._store, self._known_partitions)
+        sending = Sending(self._store, self._listed)
         try:
             for chunk, blob in batch:
                 sending.send(chunk.line, chunk.place, chunk.closed_with, blob)

@@ -16,7 +16,7 @@ from fastjobs.job import JobIds, job_id
 from fastjobs.options import Options, now_ms
 from fastjobs.partitions import Partitioner
 from fastjobs.registry import RegisteredType
-from fastjobs.sending import Line, Place, Progress, Sending, new_place, send_one
+from fastjobs.sending import Line, ListedPartitions, Place, Progress, Sending, new_place, send_one
 from fastjobs.store import Store
 
 #: Chunks being filled at a time when calls of several queues, priorities or due times are mixed.
@@ -43,7 +43,7 @@ class _ThreadState(threading.local):
     writer: ChunkWriter | None = None
 
     def __init__(self) -> None:
-        self.known_partitions: set[str] = set()
+        self.listed = ListedPartitions()
 
 
 class Producer:
@@ -86,7 +86,7 @@ class Producer:
         blob = writer.finish(now_ms())
         line, job_id = call.line, call.options.job_id
         place = self._sending().place_of(line, job_id) if job_id else new_place(self._partitioner, line)
-        send_one(self.store(), local.known_partitions, line, place, blob)
+        send_one(self.store(), local.listed, line, place, blob)
         return place
 
     def enqueue_many(
@@ -158,7 +158,7 @@ class Producer:
             self._local.store.client.close()
 
     def _sending(self, progress: Progress | None = None) -> Sending:
-        return Sending(self.store(), self._local.known_partitions, progress)
+        return Sending(self.store(), self._local.listed, progress)
 
     @contextmanager
     def _writer(self) -> Iterator[ChunkWriter]:

@@ -59,6 +59,28 @@ def new_place(partitioner: Partitioner, line: Line) -> Place:
     return Place(partition_name(line.queue, number), chunk_id_in(new_id(), number))
 
 
+class ListedPartitions:
+    """Partitions that this producer has listed as used, so that workers who do not know of them find them.
+
+    Each is listed again now and then: a server that has taken over from another may have missed it.
+    """
+
+    _AGAIN_S = 60.0
+
+    def __init__(self) -> None:
+        self._listed_at: dict[str, float] = {}
+
+    def __contains__(self, partition: str) -> bool:
+        """Whether it need not be listed now."""
+        listed_at = self._listed_at.get(partition)
+        return listed_at is not None and time.monotonic() < listed_at + self._AGAIN_S
+
+    def add(self, partition: str) -> None:
+        """Notes that it is listed."""
+        if partition not in self:
+            self._listed_at[partition] = time.monotonic()
+
+
 class _Sent(NamedTuple):
     partition: str
     chunk_id: str
@@ -72,13 +94,13 @@ class Sending:
 
     Args:
         store: over a connection that nothing else uses meanwhile.
-        known_partitions: those that are listed as used already; those that are not get listed and added.
+        listed: partitions that need not be listed; others get listed and added.
         progress: told about stored jobs.
     """
 
-    def __init__(self, store: Store, known_partitions: set[str], progress: Progress | None = None) -> None:
+    def __init__(self, store: Store, listed: ListedPartitions, progress: Progress | None = None) -> None:
         self._store = store
-        self._known_partitions = known_partitions
+        self._listed = listed
         self._progress = progress
         self._in_flight: deque[_Sent] = deque()
         #: Stored, but not known to be as safe as was asked for; and over which connection the first of them was sent.
@@ -128,7 +150,7 @@ class Sending:
             delay_ms=line.delay_ms,
             due_at_ms=line.due_at_ms,
         )
-        if place.partition not in self._known_partitions:
+        if place.partition not in self._listed:
             batch.command("SADD", queues_key(self._store.config.namespace), place.partition)
         batch.send()
         if not self._in_flight and not self._unsafe:
@@ -223,7 +245,7 @@ class Sending:
 
     def _note_stored(self, sent: _Sent) -> None:
         # Not before: a server that refused the chunk also refused to list its partition.
-        self._known_partitions.add(sent.partition)
+        self._listed.add(sent.partition)
         self.stored.add_chunk(sent.chunk_id, sent.n)
         if self._store.config.durability != "fire":
             self._unsafe.append(sent)
@@ -312,13 +334,13 @@ class Sending:
         return errors.EnqueueUnknown(message, self.stored, self.stored)
 
 
-def send_one(store: Store, known_partitions: set[str], line: Line, place: Place, blob: bytes) -> None:
+def send_one(store: Store, listed: ListedPartitions, line: Line, place: Place, blob: bytes) -> None:
     """Stores a chunk of one and waits for it; arguments and errors as for `Sending`.
 
     The usual case, a new job for a partition that is known, takes the short way.
     """
     partition, chunk_id = place
-    if partition in known_partitions and store.config.durability == "fire":
+    if partition in listed and store.config.durability == "fire":
         batch = store.batch().enqueue(
             partition, chunk_id, 1, line.priority, blob, delay_ms=line.delay_ms, due_at_ms=line.due_at_ms
         )
@@ -331,7 +353,7 @@ def send_one(store: Store, known_partitions: set[str], line: Line, place: Place,
         if result is Stored.CREATED or result is Stored.EXISTING:
             return
     # Sent before or not, it may be sent again.
-    sending = Sending(store, known_partitions)
+    sending = Sending(store, listed)
     sending.send(line, place, 1, blob)
     sending.finish()
 

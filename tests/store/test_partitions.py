@@ -12,7 +12,9 @@ import pytest
 from fastjobs import FastJobs, JobNotFound, Status
 from fastjobs.errors import ConfigError, JobIdConflict
 from fastjobs.jobtypes import JobType
+from fastjobs.keys import queues_key
 from fastjobs.partitions import earlier_places, jump_hash, number_of, partition_name, queue_of
+from fastjobs.sending import ListedPartitions
 from tests.harness.queue import QueueUnderTest
 from tests.harness.server import ServerProcess
 
@@ -237,3 +239,17 @@ def test_the_hash_is_even_and_moves_keys_only_to_new_partitions() -> None:
         assert all(jump_hash(key, count + 1) == count for key in moved)
     for key in keys[:200]:
         assert {jump_hash(key, count) for count in range(1, 17)} == set(earlier_places(key, 16))
+
+
+def test_a_partition_whose_listing_a_failover_lost_is_listed_again(make_app, monkeypatch):
+    app = make_app(partitions=1)
+    store = app._producer.store()
+    listing = queues_key(app.config.namespace)
+    work_type(app).enqueue(1)
+    store.batch().command("SREM", listing, "mail").run()
+    work_type(app).enqueue(2)
+    assert store.batch().command("SMEMBERS", listing).run() == [[]], "not at each job"
+    monkeypatch.setattr(ListedPartitions, "_AGAIN_S", 0.0)
+    work_type(app).enqueue(3)
+    assert store.batch().command("SMEMBERS", listing).run() == [[b"mail"]]
+    assert used(app) == {"mail": 3}
