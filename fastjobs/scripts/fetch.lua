@@ -34,7 +34,8 @@ local ready, scheduled, chunks, jobs, marks = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local leases, sessions, stats, wake = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local session, request, want = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local max_refs, max_bytes, lease_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local PROMOTE_LIMIT, PAGE = 256, 16
+-- PASSED: most spans that are looked at beyond those that are taken.
+local PROMOTE_LIMIT, PAGE, PASSED = 256, 16, 256
 
 local now_ms = server_clock()
 local deadline = read('ZSCORE', sessions, session)
@@ -93,25 +94,25 @@ while in_line and taken < want and #entries < max_refs and bytes < max_bytes and
   local page = redis.call('ZRANGE', ready, offset, offset + PAGE - 1, 'WITHSCORES')
   for position = 1, #page, 2 do
     local member, score = page[position], page[position + 1]
-    local sequence, ref = string.sub(member, 1, 13), string.sub(member, 14)
-    local id, first, count, detached = parse_ref(ref)
+    local sequence, ref = parse_member(member)
     local room = want - taken
-    if room <= 0 or #entries >= max_refs or bytes >= max_bytes then
+    if rest or room <= 0 or #entries >= max_refs or bytes >= max_bytes then
       break
     end
-    members[#members + 1] = member
-    if count > room + math.floor(room / 4) then
-      rest = {score, sequence .. span_ref(ref, id, first + room, count - room)}
-      ref, count = span_ref(ref, id, first, room), room
-    end
-    bytes = bytes + describe(reply, sequence, ref, score, id, detached)
-    entries[#entries + 1] = score .. ' ' .. sequence .. ref
-    taken = taken + count
-    if rest then
-      break
+    -- What is not a member stays for fsck to tell.
+    if sequence then
+      local id, first, count, detached = parse_ref(ref)
+      members[#members + 1] = member
+      if count > room + math.floor(room / 4) then
+        rest = {score, sequence .. span_ref(ref, id, first + room, count - room)}
+        ref, count = span_ref(ref, id, first, room), room
+      end
+      bytes = bytes + describe(reply, sequence, ref, score, id, detached)
+      entries[#entries + 1] = score .. ' ' .. sequence .. ref
+      taken = taken + count
     end
   end
-  offset, in_line = offset + PAGE, #page == 2 * PAGE
+  offset, in_line = offset + PAGE, #page == 2 * PAGE and offset < max_refs + PASSED
 end
 
 if taken == 0 then
@@ -119,9 +120,10 @@ if taken == 0 then
     run_when_full(ready)
     redis.call('HSET', stats, unpack(tick_changes(counts[2], now_ms, lease_ms)))
   end
-  local next_due = redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')
+  local later = string.format('(%.0f', now_ms)
+  local next_due = redis.call('ZRANGEBYSCORE', scheduled, later, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
   if next_due[2] and not paused then
-    reply[3] = math.max(0, tonumber(next_due[2]) - now_ms)
+    reply[3] = tonumber(next_due[2]) - now_ms
   end
   if hints > 0 then
     redis.call('DEL', wake)

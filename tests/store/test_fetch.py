@@ -213,3 +213,29 @@ def test_draining_gives_each_job_once_and_leaves_nothing(make_queue: MakeQueue, 
     assert queue.drain(session, want) == jobs
     queue.close_session(session)
     assert set(queue.stored()) <= {"stats"}
+
+
+@pytest.mark.parametrize(
+    "foreign", [b"", b"not a member", b"6610e407aa21c\xff\xfe", b"6610e407aa21c two words", b"6610e407aa21c"]
+)
+def test_what_somebody_else_put_in_line_is_passed_over(queue: QueueUnderTest, foreign: bytes) -> None:
+    queue.seed_scheduled(chunk_id="a")
+    queue.seed_due()
+    queue.seed_queued(chunk_id="b")
+    queue.raw.zadd(queue.keys.ready, {foreign: -1000})
+    queue.raw.zadd(queue.keys.scheduled, {foreign: 1, b"s0," + foreign: 2})
+    session = queue.open()
+    assert {*queue.fetch(session, 5).refs} == {"a", "b"}
+    nothing = queue.fetch(session, 5).lease
+    assert (nothing.fence, nothing.next_due_ms) == (0, -1), "the worker does not look for it all the time"
+    queue.raw.zrem(queue.keys.ready, foreign)
+    queue.raw.zrem(queue.keys.scheduled, foreign, b"s0," + foreign)
+
+
+def test_a_heap_of_what_is_no_member_does_not_hold_the_server(queue: QueueUnderTest) -> None:
+    heap = {f"foreign {number}": -1000 for number in range(3000)}
+    queue.seed_queued()
+    queue.raw.zadd(queue.keys.ready, heap)
+    assert not queue.fetch(queue.open(), 1).fence
+    queue.raw.zrem(queue.keys.ready, *heap)
+    assert queue.fetch(queue.open(), 1).fence

@@ -16,6 +16,11 @@ local function parse_ref(ref)
   return id, tonumber(string.sub(ref, tilde + 1, plus - 1)), tonumber(string.sub(ref, plus + 1)), false
 end
 
+-- Takes a member of `ready` apart: sequence and ref; nil when it is none, but something that was put there.
+local function parse_member(member)
+  return string.match(member, '^(%x%x%x%x%x%x%x%x%x%x%x%x%x)([%w_.:~+-]+)$')
+end
+
 -- The ref of a run of jobs of the chunk that `ref` belongs to; `ref` itself when nothing was cut off.
 local function span_ref(ref, id, first, count)
   if not string.find(ref, '+', 1, true) then
