@@ -11,7 +11,6 @@ import matplotlib as mpl
 from matplotlib import pyplot as plt
 
 from bench.peers.report import newest_whole
-from bench.report import OUT
 from bench.worker import ROOT
 
 DOCS = ROOT / "docs"
@@ -24,12 +23,6 @@ _PEER_PANELS = (
     ("latency_p50", "enqueue to start of an idle worker's job, median, ms"),
     ("memory", "server memory per queued job, bytes"),
 )
-
-
-def newest_run() -> dict[str, Any] | None:
-    """Returns the newest results of `bench.run`, None when there are none."""
-    files = sorted(OUT.glob("run-*.json"))
-    return json.loads(files[-1].read_text()) if files else None
 
 
 def draw_targets(run: dict[str, Any], path: Path) -> None:
@@ -95,9 +88,9 @@ def main() -> int:
     """The command; returns 1 when there is nothing to draw."""
     mpl.use("Agg")
     mpl.rcParams.update(_STYLE)
-    drawn = 0
+    drawn, run = 0, newest_run("valkey")
     for results, draw, name in (
-        (newest_run(), draw_targets, "bench-targets.svg"),
+        (json.loads(run.read_text()) if run else None, draw_targets, "bench-targets.svg"),
         (newest_whole(), draw_peers, "bench-peers.svg"),
     ):
         if results is not None:

@@ -1,4 +1,4 @@
-"""Puts the tables of the newest whole comparison with the peers into the documents: `python -m bench.publish`."""
+"""Puts the newest whole results, with peers and without, into the documents: `python -m bench.publish`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from bench.peers.report import head, newest_whole, short_table, whole_table
+from bench.report import newest_run
 from bench.worker import ROOT
 
 
@@ -26,12 +27,23 @@ def put(path: Path, name: str, text: str) -> None:
     print(path)
 
 
-def main() -> int:
-    """The command; returns 1 when there is nothing to publish."""
+def put_rows(server: str) -> bool:
+    """Puts the table of all rows on a server into its document; False when there is none."""
+    results = newest_run(server)
+    if results is None:
+        print(f"no whole run on {server} in bench/out: run `python -m bench.run --server {server}`", file=sys.stderr)
+        return False
+    about, _, rows = results.with_suffix(".md").read_text().partition("\n\n")
+    put(ROOT / "bench/README.md", f"rows on {server}", f"> {about.strip()}\n\n{rows.strip()}\n")
+    return True
+
+
+def put_peers() -> bool:
+    """Puts the tables of the peers into their documents; False when there are none."""
     results = newest_whole()
     if results is None:
         print("no whole comparison in bench/out: run `make bench-peers`", file=sys.stderr)
-        return 1
+        return False
     about = results["about"]
     lowest, highest = about["load_during"]
     told = f"{about['server']}, {about['cpus']} x {about['cpu']}; medians of {about['rounds']} rounds"
@@ -39,7 +51,12 @@ def main() -> int:
     put(ROOT / "README.md", "peers", short)
     whole = f"> {head(about)}\n{whole_table(results['rows'])}\n"
     put(ROOT / "bench/README.md", "peers", whole)
-    return 0
+    return True
+
+
+def main() -> int:
+    """The command; returns 1 when something was not there to publish."""
+    return 0 if all([put_rows("valkey"), put_rows("redis"), put_peers()]) else 1
 
 
 if __name__ == "__main__":

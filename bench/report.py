@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench.rows import Figure, Row, Setting
+from bench.rows import ROWS, Figure, Row, Setting
 
 OUT = Path(__file__).parent / "out"
 
@@ -155,3 +155,18 @@ def save(results: list[Result], about: dict[str, Any]) -> tuple[Path, Path]:
     as_json.write_text(json.dumps({"about": about, "rows": rows}, indent=1) + "\n")
     as_markdown.write_text(f"{summary(about)}\n{table(results)}\n")
     return as_json, as_markdown
+
+
+def newest_run(server: str) -> Path | None:
+    """Returns the newest stored results of all rows; None when there are none. Quick runs and parts do not count.
+
+    Args:
+        server: the server it has to be of, for example `valkey`.
+    """
+    everything = {row.name for row in ROWS}
+    for path in sorted(OUT.glob("run-*.json"), reverse=True):
+        stored = json.loads(path.read_text())
+        whole = not stored["about"]["quick"] and {row["name"] for row in stored["rows"]} == everything
+        if whole and stored["about"]["server"].startswith(server):
+            return path
+    return None
