@@ -11,6 +11,7 @@ import matplotlib as mpl
 from matplotlib import pyplot as plt
 
 from bench.peers.report import newest_whole
+from bench.report import newest_run
 from bench.worker import ROOT
 
 DOCS = ROOT / "docs"
