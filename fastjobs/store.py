@@ -180,6 +180,11 @@ class JobAddress(NamedTuple):
     alone: bool
 
     @property
+    def words(self) -> tuple[str, int, int]:
+        """How scripts are told which job is meant."""
+        return self.chunk_id, self.position, int(self.alone)
+
+    @property
     def ref(self) -> str:
         """What it is called once it is detached."""
         return f"{self.chunk_id}~{self.position}"
@@ -411,13 +416,13 @@ class Batch:
 
     def find(self, queue: str, job: JobAddress) -> Batch:
         """Tells all about one job; result `FoundJob` or None."""
-        return self._script("find", queue, (job.chunk_id, job.position, int(job.alone)), parse_found)
+        return self._script("find", queue, job.words, parse_found)
 
     def cancel(self, queue: str, job: JobAddress, operation: str, type_name: str, record: bytes) -> Batch:
         """Cancels a job; result: the status it has then, or None. The record is used while it is in its chunk."""
         config = self._store.config
         args = (
-            *(job.chunk_id, job.position, int(job.alone), operation, type_name),
+            *(*job.words, operation, type_name),
             self._store.keyring.seal_record(queue, job.ref, record),
             *(config.failed_keep, int(config.failed_keep_s * 1000)),
         )
@@ -438,7 +443,7 @@ class Batch:
     ) -> Batch:
         """Puts a job in line again; result `Answer` or None. Basis: the stored record the new one was made from."""
         args = (
-            *(job.chunk_id, job.position, int(job.alone), operation, ",".join(allowed)),
+            *(*job.words, operation, ",".join(allowed)),
             *(delay_ms, due_at_ms, _digest(basis), type_name),
             self._store.keyring.seal_record(queue, job.ref, record),
         )
@@ -456,14 +461,14 @@ class Batch:
     ) -> Batch:
         """Changes a waiting job's priority; result `Answer` or None. Basis: as for `reschedule`."""
         args = (
-            *(job.chunk_id, job.position, int(job.alone), operation, priority),
+            *(*job.words, operation, priority),
             *(_digest(basis), type_name, self._store.keyring.seal_record(queue, job.ref, record)),
         )
         return self._script("prioritize", queue, args, parse_answer)
 
     def destroy(self, queue: str, job: JobAddress) -> Batch:
         """Removes every trace of a job; result: the status it had, or None."""
-        return self._script("destroy", queue, (job.chunk_id, job.position, int(job.alone)), parse_status)
+        return self._script("destroy", queue, job.words, parse_status)
 
     def trim(self, queue: str) -> Batch:
         """One bounded step of forgetting what has been kept long enough; result: jobs forgotten."""
