@@ -42,10 +42,12 @@ test: $(VENV)/dev.stamp ## Run the tests on the embedded server's binary.
 
 # Left out is what tests the checkers, what builds networks of servers, and what is no matter of the server; the model
 # makes fewer runs.
+NOT_ON_REDIS := chaos distributed unit model/test_mutations.py \
+	$(addprefix process/test_,cli.py context.py deaf.py embedded.py examples.py hooks.py memory.py sealing.py timeouts.py)
+
 test-redis: $(VENV)/dev.stamp ## Run the tests of one queue on the redis-server of this machine.
 	FASTJOBS_TEST_SERVER=redis-server FASTJOBS_MODEL_RUNS=50 $(BIN)/python -m pytest \
-		--ignore tests/model/test_mutations.py --ignore tests/process/test_deaf.py \
-		--ignore tests/chaos --ignore tests/distributed $(PYTEST_ARGS)
+		$(addprefix --ignore tests/,$(NOT_ON_REDIS)) $(PYTEST_ARGS)
 
 test-distributed: $(VENV)/dev.stamp ## Run all tests with several servers and machines: a cluster, Sentinels, TLS, networks.
 	$(BIN)/python -m pytest tests/distributed -m 'slow or not slow' $(PYTEST_ARGS)
