@@ -10,7 +10,7 @@ from fastjobs.store import Batch, Outcome, Run
 from fastjobs.worker.leases import HeldLease, HeldLeases, HeldSpan
 
 #: Most runs, and most outcomes, in one call: a script that takes a thousand failures would hold up everybody.
-_ACK_LIMIT = 64
+_ACK_LIMIT = 32
 
 #: What to do with the reply to a call: settles leases, or finds that the session is fenced.
 Receipt = Callable[[Any], None]
