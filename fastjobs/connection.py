@@ -20,7 +20,7 @@ import redis
 from redis.connection import AbstractConnection
 
 from fastjobs import errors
-from fastjobs._core import NOT_READY, ReplyError, ReplyReader
+from fastjobs._core import NOT_READY, CommandBuffer, ReplyError, ReplyReader, pack_head
 from fastjobs.locators import Locator, locate
 from fastjobs.scripts import Script, all_scripts
 
@@ -62,10 +62,6 @@ def classify(message: str) -> errors.StoreError:
     return errors.StoreError(message)
 
 
-def _packed(words: tuple[bytes, ...]) -> bytes:
-    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
-
-
 def _let_kernel_time_out(connected: socket.socket, timeout_s: float) -> bool:
     """Lets reads and writes of a plain socket fail after a time without a poll before each of them.
 
@@ -90,8 +86,10 @@ def server_version(url: str, timeout_s: float = 5.0) -> str:
         AccessDenied: it refuses the credentials.
     """
     client = Client(url, timeout_s)
+    question = CommandBuffer()
+    question.call(pack_head("INFO", "server"))
     try:
-        (reply,) = client.receive(client.send(_packed((b"INFO", b"server")), 1))
+        (reply,) = client.receive(client.send(question.tobytes(), 1))
     finally:
         client.close()
     if not isinstance(reply, bytes):
@@ -195,7 +193,7 @@ class Client:
         """Refuses a server that has just become a replica: it would answer, and out of date."""
         if not self._locator.wants_master:
             return
-        (reply,) = self._ask([(b"ROLE",)])
+        (reply,) = self._ask([("ROLE",)])
         if reply[0] != b"master":
             self.close()
             raise errors.Unavailable(f"the server that should be the master is a {reply[0].decode()}")
@@ -209,19 +207,22 @@ class Client:
         Raises:
             StoreError: the server refuses them, or the connection broke.
         """
-        self._ask([(b"SCRIPT", b"LOAD", script.source.encode()) for script in scripts or all_scripts()])
+        self._ask([("SCRIPT", "LOAD", script.source) for script in scripts or all_scripts()])
 
     def _load_missing_scripts(self) -> None:
         # All of them are a few hundred kilobytes: each connection of many sending them would be work for the server.
         scripts = all_scripts()
-        (known,) = self._ask([(b"SCRIPT", b"EXISTS", *(script.sha.encode() for script in scripts))])
+        (known,) = self._ask([("SCRIPT", "EXISTS", *(script.sha for script in scripts))])
         missing = [script for script, is_known in zip(scripts, known, strict=True) if not is_known]
         if missing:
             self.load_scripts(missing)
 
-    def _ask(self, commands: list[tuple[bytes, ...]]) -> list[Any]:
+    def _ask(self, commands: list[tuple[str, ...]]) -> list[Any]:
         """Replies to commands that have to succeed."""
-        replies = self.receive(self.send(b"".join(map(_packed, commands)), len(commands)))
+        buffer = CommandBuffer()
+        for words in commands:
+            buffer.extend(pack_head(words[0]), words[1:])
+        replies = self.receive(self.send(buffer.tobytes(), len(commands)))
         for reply in replies:
             if isinstance(reply, ReplyError):
                 self.close()

@@ -197,14 +197,12 @@ class Prefetcher:
                 raise errors.CorruptChunk("its payload is missing")
             if detached:
                 span.record = JobRecord.decode(self._keyring.open_record(lease.queue, ref, item.payload))
-                span.keep_ms = self._plan(_types(span)).keep_ms
             else:
                 span.chunk = self._chunk(lease.queue, ref, item.payload, item.n)
                 span.n = span.chunk.n
                 if first + count > span.n:
                     span.chunk = None
                     raise errors.CorruptChunk(f"it has {span.n} jobs, not {first + count}")
-                span.keep_ms = self._plan(_types(span)).keep_ms
         except (errors.NewerFormat, errors.MissingKey) as error:
             event(log, logging.WARNING, "put off for a worker that can read it", chunk=ref, reason=error)
             self.too_new.append(span)
@@ -216,6 +214,8 @@ class Prefetcher:
         """Hands the jobs of a readable span to the executors; clock_ns: the boot clock minus the server's."""
         if span.chunk is None and span.record is None:
             return
+        plan = self._plan(_types(span))
+        span.keep_ms = plan.keep_ms
         if span.record is not None and span.record.payload is None:
             span.lease.outcomes.append(outcomes.without_payload(span, span.record, self._worker))
             return
@@ -225,7 +225,6 @@ class Prefetcher:
                 for index in range(span.first, span.first + span.count)
             ]
             return
-        plan = self._plan(_types(span))
         jobs = LeasedJobs(
             span.chunk,
             plan.handlers,

@@ -83,6 +83,8 @@ class WorkerProcess:
         self._board = Board(spec.board_fd, spec.threads, spec.slots)
         self._control = ControlLine(socket.socket(fileno=spec.control_fd))
         self._notify_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._notified = select.poll()
+        self._notified.register(self._notify_fd, select.POLLIN)
         choices = [QueueChoice(name, weight) for name, weight in spec.queues]
         self._choices = choices or [QueueChoice(name, None) for name in registry.queues]
         if not self._choices:
@@ -369,9 +371,7 @@ class WorkerProcess:
     def _let_threads_start(self) -> None:
         """Leaves the interpreter to the threads just woken: they would wait for whatever this one did first."""
         self._backlog.waiting = True
-        poll = select.poll()
-        poll.register(self._notify_fd, select.POLLIN)
-        if poll.poll(_START_MS):
+        if self._notified.poll(_START_MS):
             os.eventfd_read(self._notify_fd)
         self._backlog.waiting = False
 
