@@ -22,13 +22,13 @@ import orjson
 from bench.server import QUEUE
 from fastjobs._core import Chunk, new_id
 from fastjobs.config import Config
-from fastjobs.endpoint import Endpoint
-from fastjobs.keys import queues_key, worker_orders_key, workers_key
-from fastjobs.replies import Lease
-from fastjobs.store import Run, Store
-from fastjobs.worker.reclaimer import Reclaimer
-from fastjobs.worker.recurrer import Recurrer
-from fastjobs.worker.waker import WAIT_S, Fetch, Wakers
+from fastjobs.server.endpoint import Endpoint
+from fastjobs.store.keys import queues_key, worker_orders_key, workers_key
+from fastjobs.store.replies import Lease
+from fastjobs.store.store import Run, Store
+from fastjobs.worker.process.waker import WAIT_S, Fetch, Wakers
+from fastjobs.worker.supervisor.reclaimer import Reclaimer
+from fastjobs.worker.supervisor.recurrer import Recurrer
 
 #: What a process at work asks for of jobs whose cost it does not know.
 _WANT = 38

@@ -10,9 +10,9 @@ from typing import Any
 import redis
 
 from bench.server import NAMESPACE, QUEUE
-from fastjobs.cluster import slot_of
-from fastjobs.keys import QueueKeys, queue_keys
-from fastjobs.scripts import all_scripts
+from fastjobs.server.cluster import slot_of
+from fastjobs.store.keys import QueueKeys, queue_keys
+from fastjobs.store.scripts import all_scripts
 from tests.harness.cluster import SLOTS, LocalCluster
 from tests.harness.tcp_server import TcpServer
 

@@ -20,10 +20,10 @@ from bench.rows.cluster import MASTERS, Partitions
 from bench.rows.idle import Idle
 from bench.run import measure
 from bench.server import NAMESPACE, server_binary
-from fastjobs.cluster import slot_of
 from fastjobs.config import Config
-from fastjobs.keys import queue_keys
-from fastjobs.worker.waker import WAIT_S
+from fastjobs.server.cluster import slot_of
+from fastjobs.store.keys import queue_keys
+from fastjobs.worker.process.waker import WAIT_S
 
 _ROUNDS, _QUICK_ROUNDS = 3, 1
 #: How busy a server's core may be on average: the rest is for peaks, rewrites of the log, and look-ups.

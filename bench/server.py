@@ -11,8 +11,8 @@ from pathlib import Path
 
 import redis
 
-from fastjobs.embedded.binary import find_binary
-from fastjobs.keys import QueueKeys, queue_keys
+from fastjobs.server.embedded.binary import find_binary
+from fastjobs.store.keys import QueueKeys, queue_keys
 
 #: Namespace and queue all measurements use.
 NAMESPACE = "default"

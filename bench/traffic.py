@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
 from bench.nodes import Nodes
-from fastjobs.scripts import all_scripts
+from fastjobs.store.scripts import all_scripts
 from tests.harness.tcp_server import TcpServer
 
 _LINE = re.compile(rb'^\+(\d+\.\d+) \[\d+ ([^\]]+)\] "([^"]*)"(?: "([^"]*)")?', re.MULTILINE)

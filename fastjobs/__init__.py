@@ -30,10 +30,11 @@ from fastjobs.errors import (
     Retry,
     StoreError,
 )
-from fastjobs.job import Job, JobIds, Status
+from fastjobs.job import Job, JobIds
 from fastjobs.jobtypes import JobType
-from fastjobs.recurring_jobs import Recurring
-from fastjobs.secret import Secret
+from fastjobs.model.secret import Secret
+from fastjobs.model.status import Status
+from fastjobs.operating.recurring import Recurring
 from fastjobs.worker.pool import Pool
 
 __version__ = "0.1.0"

@@ -39,8 +39,8 @@ from orjson import dumps as json_dumps
 from orjson import loads as json_loads
 
 from fastjobs.errors import CorruptChunk, InternalError, JobCancelled, JobTimeout, NewerFormat, PayloadTooLarge
-from fastjobs.payload import explain
-from fastjobs.secret import Secret, with_secrets
+from fastjobs.model.payload import explain
+from fastjobs.model.secret import Secret, with_secrets
 
 cdef extern from "<time.h>":
     int CLOCK_BOOTTIME

@@ -10,27 +10,30 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
-from fastjobs.buffering import Buffer
 from fastjobs.config import Config, load_config, load_worker_config
 from fastjobs.context import Context, takes_context
-from fastjobs.endpoint import Endpoint
 from fastjobs.errors import ConfigError
-from fastjobs.inspection import Jobs
-from fastjobs.job import Job, JobIds, Status
+from fastjobs.job import Job, JobIds
 from fastjobs.jobtypes import JobType
-from fastjobs.names import check_name
-from fastjobs.options import Options, check_priority, read_limits, seconds
-from fastjobs.partitions import Partitioner
-from fastjobs.producer import Call, Producer
-from fastjobs.progress import progress_bar
-from fastjobs.queues import Queue
-from fastjobs.recurring import MISSED_LIMIT, Schedule
-from fastjobs.recurring_jobs import Recurring, RecurringJobs
+from fastjobs.model.definition import MISSED_LIMIT
+from fastjobs.model.names import check_name
+from fastjobs.model.partitions import Partitioner
+from fastjobs.model.retry import RetryDelay, RetryPolicy
+from fastjobs.model.schedules import Schedule
+from fastjobs.model.status import Status
+from fastjobs.model.times import seconds
+from fastjobs.operating.jobs import Jobs
+from fastjobs.operating.queues import Queue
+from fastjobs.operating.recurring import Recurring, RecurringJobs
+from fastjobs.operating.workers import Workers
+from fastjobs.options import Options, check_priority, read_limits
+from fastjobs.producing.buffering import Buffer
+from fastjobs.producing.producer import Call, Producer
+from fastjobs.producing.progress import progress_bar
 from fastjobs.registry import JobHook, RegisteredType, Registry, WorkerHook
-from fastjobs.retry import RetryDelay, RetryPolicy
-from fastjobs.store import Store
+from fastjobs.server.endpoint import Endpoint
+from fastjobs.store.store import Store
 from fastjobs.worker.pool import Pool
-from fastjobs.workers import Workers
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -74,7 +77,7 @@ class FastJobs:
         #: Where the server is.
         self.endpoint = Endpoint(self.config)
         #: Chooses the partitions of jobs.
-        self.partitioner = Partitioner(self.config)
+        self.partitioner = Partitioner(self.config.partitions_of)
         self._producer = Producer(self.endpoint, self.config, self.partitioner)
         self._buffer: Buffer | None = None
         #: Looks jobs up.

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fastjobs.errors import ConfigError
-from fastjobs.names import check_name
+from fastjobs.model.names import check_name
 
 DURABILITIES = ("fire", "fsync", "replicated")
 LOG_LEVELS = ("debug", "info", "warning", "error")

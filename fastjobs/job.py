@@ -4,38 +4,15 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from datetime import datetime, timedelta
 from typing import Any, Protocol, overload
 
-from fastjobs.partitions import queue_of
-from fastjobs.record import ErrorRecord, JobRecord
-from fastjobs.recurring import definition_of
-from fastjobs.secret import with_secrets
-
-
-class Status(StrEnum):
-    """Where a job is in its life; each job is in exactly one."""
-
-    SCHEDULED = "scheduled"
-    """Waits for its time."""
-    QUEUED = "queued"
-    """Ready to run, in line."""
-    EXECUTING = "executing"
-    """Leased by a worker: being run, or about to be."""
-    RETRYING = "retrying"
-    """Raised, and waits for its next run."""
-    FINISHED = "finished"
-    """Ran to its end; kept for a while."""
-    FAILED = "failed"
-    """Will not run again; its errors are kept."""
-    CANCELLED = "cancelled"
-    """Was cancelled, or expired, before it ran to its end."""
-
-
-def job_id(chunk_id: str, index: int, n: int) -> str:
-    """Returns the id of a job: its chunk's for a chunk of one, else `<chunk id>~<index>`."""
-    return chunk_id if n == 1 else f"{chunk_id}~{index}"
+from fastjobs.model.partitions import queue_of
+from fastjobs.model.record import ErrorRecord, JobRecord
+from fastjobs.model.refs import definition_of, job_id
+from fastjobs.model.secret import with_secrets
+from fastjobs.model.status import Status
+from fastjobs.model.times import instant
 
 
 class JobIds(Sequence[str]):
@@ -256,8 +233,3 @@ class Job:
 
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.type or '?'} {self.status} queue={self.queue}>"
-
-
-def instant(at_ms: float) -> datetime:
-    """Returns a stored time as an aware datetime in UTC."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC)

@@ -9,11 +9,13 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from fastjobs.context import Context
 from fastjobs.job import Job, JobIds
-from fastjobs.options import Options, seconds
-from fastjobs.partitions import Partitioner
-from fastjobs.producer import Call, line_of
-from fastjobs.recurring import MISSED_LIMIT, Cron, Every, Schedule
-from fastjobs.recurring_jobs import Recurring
+from fastjobs.model.definition import MISSED_LIMIT
+from fastjobs.model.partitions import Partitioner
+from fastjobs.model.schedules import Cron, Every, Schedule
+from fastjobs.model.times import seconds
+from fastjobs.operating.recurring import Recurring
+from fastjobs.options import Options
+from fastjobs.producing.producer import Call, line_of
 from fastjobs.registry import RegisteredType
 
 P = ParamSpec("P")

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 import orjson
 
 from fastjobs.errors import ConfigError
-from fastjobs.limits import Limits
-from fastjobs.names import check_name
-from fastjobs.retry import RetryPolicy
+from fastjobs.model.names import check_name
+from fastjobs.model.refs import RUN_PREFIX
+from fastjobs.model.retry import RetryPolicy
+from fastjobs.model.time_limits import Limits
+from fastjobs.model.times import instant_ms, seconds
 
-#: How the ids of recurring jobs' runs begin; no job id that is chosen may.
-RUN_PREFIX = "recur:"
 #: The store orders by double-precision scores, which hold these exactly.
 PRIORITY_LIMIT = 2**31
-#: Latest due time that is accepted, the year 2100, and longest delay, 50 years: places in line are microseconds in 13
-#: hexadecimal digits, which end in 2112.
-_LAST_MS = 4_102_444_800_000
+#: Longest delay that is accepted: 50 years.
 _LONGEST_DELAY_S = 50 * 365.25 * 86_400
-#: Longest span of time that means anything.
-_LONGEST_S = 1e10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,40 +91,6 @@ def check_priority(value: object) -> int:
     if type(value) is not int or not -PRIORITY_LIMIT <= value <= PRIORITY_LIMIT:
         raise ConfigError(f"priority={value!r}: use an integer from -2^31 to 2^31")
     return value
-
-
-def seconds(name: str, value: object) -> float:
-    """Returns a span of time in seconds, given as such or as a timedelta.
-
-    Raises:
-        ConfigError: it is neither, negative, or not finite.
-    """
-    number = value.total_seconds() if isinstance(value, timedelta) else value
-    usable = isinstance(number, int | float) and not isinstance(number, bool)
-    if not usable or not math.isfinite(number) or not 0 <= number <= _LONGEST_S:  # type: ignore[operator,arg-type]
-        raise ConfigError(f"{name}={value!r}: use seconds or a timedelta, not negative")
-    return float(number)  # type: ignore[arg-type]
-
-
-def instant_ms(name: str, value: object) -> int:
-    """Returns a point in time, an aware datetime, in milliseconds since 1970.
-
-    Raises:
-        ConfigError: it is no datetime, a naive one, or after the year 2100.
-    """
-    if not isinstance(value, datetime):
-        raise ConfigError(f"{name}={value!r}: use a datetime")
-    if value.tzinfo is None or value.utcoffset() is None:
-        raise ConfigError(f"{name}={value!r} has no time zone; add one, for example tzinfo=timezone.utc")
-    at_ms = math.ceil(value.timestamp() * 1000)
-    if at_ms > _LAST_MS:
-        raise ConfigError(f"{name}={value!r} is too late; the year 2100 is the latest")
-    return max(1, at_ms)
-
-
-def now_ms() -> int:
-    """Returns the wall clock in milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 def _read_delay(value: object) -> dict[str, int]:

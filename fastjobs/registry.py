@@ -9,8 +9,8 @@ from typing import Any
 
 from fastjobs.errors import ConfigError
 from fastjobs.job import Job
-from fastjobs.limits import Limits
-from fastjobs.retry import RetryPolicy
+from fastjobs.model.retry import RetryPolicy
+from fastjobs.model.time_limits import Limits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,9 +9,10 @@ import pytest
 from bench.driver import CHUNK_JOBS
 from fastjobs._core import new_id
 from fastjobs.config import Config
-from fastjobs.connection import Client
-from fastjobs.replies import Stored
-from fastjobs.store import JobAddress, Outcome, Run, Store
+from fastjobs.model.refs import JobAddress
+from fastjobs.server.connection import Client
+from fastjobs.store.replies import Stored
+from fastjobs.store.store import Outcome, Run, Store
 
 QUEUE = "micro"
 

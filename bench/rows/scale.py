@@ -15,7 +15,7 @@ from bench.rows.row import Figure, Row
 from bench.server import BenchServer, wait_until
 from bench.worker import BenchWorker
 from fastjobs import FastJobs
-from fastjobs.scripts import all_scripts
+from fastjobs.store.scripts import all_scripts
 
 #: Scripts slower than this many microseconds are noted by the server, so that the slowest is known.
 _NOTED_US = 500

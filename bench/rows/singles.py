@@ -16,8 +16,8 @@ from bench.server import NAMESPACE, wait_until
 from bench.worker import BenchWorker
 from fastjobs import FastJobs
 from fastjobs._core import ChunkWriter
-from fastjobs.keys import queue_keys
-from fastjobs.scripts import load
+from fastjobs.store.keys import queue_keys
+from fastjobs.store.scripts import load
 
 _LOAD_GENERATOR = "redis-benchmark"
 #: Each with one call on its way; enough that the server always has something to do.

@@ -9,8 +9,8 @@ import click
 
 from fastjobs.cli import exits
 from fastjobs.cli.target import Target, with_target
-from fastjobs.doctor import Doctor, Level
 from fastjobs.logs import escape
+from fastjobs.operating.doctor import Doctor, Level
 
 
 @click.command()

@@ -9,8 +9,8 @@ import click
 
 from fastjobs.cli import exits
 from fastjobs.cli.target import Target, with_target
-from fastjobs.fsck import Fsck, Report
 from fastjobs.logs import escape
+from fastjobs.operating.fsck import Fsck, Report
 
 
 @click.command()

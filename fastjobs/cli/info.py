@@ -18,11 +18,11 @@ from rich.text import Text
 
 from fastjobs.cli.output import console
 from fastjobs.cli.target import Target, with_target
-from fastjobs.connection import server_version
-from fastjobs.job import Status
 from fastjobs.logs import escape
-from fastjobs.totals import Look, look
-from fastjobs.workers import Worker, Workers
+from fastjobs.model.status import Status
+from fastjobs.operating.rates import Look, look
+from fastjobs.operating.workers import Worker, Workers
+from fastjobs.server.connection import server_version
 
 #: Seconds between the two looks from which rates are told when nothing else is asked for.
 _GLANCE_S = 0.5

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from fastjobs.cli.output import confirmed, console, job_as_json, job_table, plain_table, step_counter
 from fastjobs.cli.target import Target, with_target
-from fastjobs.inspection import Selection
-from fastjobs.job import Status
 from fastjobs.logs import escape
-from fastjobs.partitions import queue_of
+from fastjobs.model.partitions import queue_of
+from fastjobs.model.status import Status
+from fastjobs.operating.jobs import Selection
 
 _STATUS = click.Choice([status.value for status in Status])
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from fastjobs.job import Job
 from fastjobs.logs import escape
-from fastjobs.secret import masked
+from fastjobs.model.secret import masked
 
 #: Columns of a page that is not shown on a terminal: enough for every table.
 _PAGE_WIDTH = 160

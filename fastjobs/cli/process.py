@@ -13,9 +13,9 @@ from fastjobs import errors
 from fastjobs.app import FastJobs
 from fastjobs.loader import load_app
 from fastjobs.logs import configure, event
-from fastjobs.worker.process import WorkerProcess
-from fastjobs.worker.signals import GROUP_SIGNALS
+from fastjobs.worker.process.process import WorkerProcess
 from fastjobs.worker.spec import EXIT_UNUSABLE, ProcessSpec
+from fastjobs.worker.supervisor.signals import GROUP_SIGNALS
 
 log = logging.getLogger("fastjobs.worker")
 

@@ -8,8 +8,8 @@ import click
 
 from fastjobs.cli.output import confirmed, console, plain_table, step_counter
 from fastjobs.cli.target import Target, with_target
-from fastjobs.job import Status
-from fastjobs.queues import Queue
+from fastjobs.model.status import Status
+from fastjobs.operating.queues import Queue
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
 

@@ -9,8 +9,8 @@ import click
 
 from fastjobs.cli.output import confirmed, console, plain_table
 from fastjobs.cli.target import Target, with_target
-from fastjobs.recurring_jobs import Recurring, RecurringJobs
-from fastjobs.secret import masked
+from fastjobs.model.secret import masked
+from fastjobs.operating.recurring import Recurring, RecurringJobs
 
 
 @click.group()

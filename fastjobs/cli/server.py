@@ -6,7 +6,7 @@ import json
 
 import click
 
-from fastjobs import embedded
+from fastjobs.server import embedded
 
 #: Exit code of `status` when no server runs, as in the Linux Standard Base.
 NOT_RUNNING = 3

@@ -11,13 +11,13 @@ import click
 
 from fastjobs.app import FastJobs
 from fastjobs.config import Config, load_config, mask_url
-from fastjobs.endpoint import Endpoint
-from fastjobs.inspection import Jobs
 from fastjobs.loader import load_app
 from fastjobs.logs import configure
-from fastjobs.partitions import Partitioner
+from fastjobs.model.partitions import Partitioner
+from fastjobs.operating.jobs import Jobs
 from fastjobs.registry import Registry
-from fastjobs.store import Store
+from fastjobs.server.endpoint import Endpoint
+from fastjobs.store.store import Store
 
 
 class Target:
@@ -34,7 +34,7 @@ class Target:
         self._endpoint = Endpoint(config)
         self._store: Store | None = None
         #: Looks jobs up.
-        self.jobs = Jobs(self.store, registry, Partitioner(config))
+        self.jobs = Jobs(self.store, registry, Partitioner(config.partitions_of))
 
     @property
     def url(self) -> str:

@@ -13,11 +13,11 @@ import orjson
 from fastjobs import __version__
 from fastjobs.cli.guard import guarded
 from fastjobs.config import Config, WorkerConfig, load_worker_config, mask_url
-from fastjobs.connection import server_version
-from fastjobs.endpoint import Endpoint
 from fastjobs.loader import resolve_target
 from fastjobs.logs import configure
-from fastjobs.worker.supervisor import Supervisor
+from fastjobs.server.connection import server_version
+from fastjobs.server.endpoint import Endpoint
+from fastjobs.worker.supervisor.supervisor import Supervisor
 
 _HELP = """Run the jobs of an app.
 

@@ -9,7 +9,7 @@ import click
 
 from fastjobs.cli.output import console, plain_table
 from fastjobs.cli.target import Target, with_target
-from fastjobs.workers import Worker, Workers
+from fastjobs.operating.workers import Worker, Workers
 
 
 @click.group()

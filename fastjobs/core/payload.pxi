@@ -28,7 +28,7 @@ cdef extern from "Python.h":
 
 
 cdef class _Refused(Exception):
-    """The arguments cannot be stored; why and where is found out slowly, in `fastjobs.payload`."""
+    """The arguments cannot be stored; why and where is found out slowly, in `fastjobs.model.payload`."""
 
 
 cdef int _write_escaped(Buffer buffer, const unsigned char* text, Py_ssize_t size) except -1:

@@ -1,1 +1,1 @@
-"""What `fastjobs-worker` runs: a supervisor, and processes that lease, run and report jobs."""
+"""One fastjobs-worker: a supervisor and its processes, and what both share."""

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any, NoReturn
 
 from fastjobs import Discard, FastJobs, Retry
-from fastjobs.worker.process import WorkerProcess
+from fastjobs.worker.process.process import WorkerProcess
 from tests.harness.ledger import LEDGER_VARIABLE, Ledger
 
 #: Seconds until a handler that waits for permission gives up, so that nothing outlives its test for long.

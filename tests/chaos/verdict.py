@@ -14,7 +14,7 @@ from tests.chaos.app import DOOMED_RETRIES
 from tests.chaos.journal import Call, History, Run
 from tests.chaos.world import Hurt
 
-#: Reports wait at most this long to be sent together; see `fastjobs/worker/process.py`.
+#: Reports wait at most this long to be sent together; see `fastjobs/worker/process/process.py`.
 _REPORT_NS = 100_000_000
 #: A process that waits for the server to come back looks again after this long at the latest.
 _BACKOFF_NS = 2_000_000_000

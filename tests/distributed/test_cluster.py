@@ -13,7 +13,7 @@ from redis.crc import key_slot
 
 from fastjobs import FastJobs, Status
 from fastjobs.errors import StoreError
-from fastjobs.store import Store
+from fastjobs.store.store import Store
 from tests.distributed.conftest import PARTITIONS, MakeLab
 from tests.distributed.rights import minimal_user
 from tests.harness.cluster import NODE_TIMEOUT_MS, LocalCluster, brief_pause

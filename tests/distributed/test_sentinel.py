@@ -8,9 +8,9 @@ import pytest
 
 from fastjobs import Status
 from fastjobs.config import Config
-from fastjobs.connection import Client, server_version
-from fastjobs.endpoint import Endpoint
 from fastjobs.errors import Unavailable
+from fastjobs.server.connection import Client, server_version
+from fastjobs.server.endpoint import Endpoint
 from tests.distributed.conftest import MakeLab
 from tests.harness.load import Load
 from tests.harness.network import Network, can_make_networks

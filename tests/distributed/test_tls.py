@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from fastjobs import FastJobs, NotEnqueued, Status
-from fastjobs.connection import Client
 from fastjobs.errors import AccessDenied, StoreError, Unavailable
+from fastjobs.server.connection import Client
 from tests.distributed.conftest import MakeLab
 from tests.harness.certificates import Certificates
 from tests.harness.tcp_server import TcpServer, free_port

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from fastjobs import FastJobs, Job, Status
-from fastjobs.worker.child import Child
 from fastjobs.worker.spec import EXIT_DONE, ProcessSpec
+from fastjobs.worker.supervisor.child import Child
 from tests.harness.server import ServerProcess
 from tests.harness.waiting import wait_until
 

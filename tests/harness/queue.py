@@ -12,11 +12,12 @@ import redis
 
 from fastjobs._core import Chunk, ChunkWriter, new_id
 from fastjobs.config import Config
-from fastjobs.connection import Client
-from fastjobs.keys import QueueKeys
-from fastjobs.record import JobRecord
-from fastjobs.replies import FoundJob, Lease, Reclaimed, Stored
-from fastjobs.store import JobAddress, Outcome, Run, Store
+from fastjobs.model.record import JobRecord
+from fastjobs.model.refs import JobAddress
+from fastjobs.server.connection import Client
+from fastjobs.store.keys import QueueKeys
+from fastjobs.store.replies import FoundJob, Lease, Reclaimed, Stored
+from fastjobs.store.store import Outcome, Run, Store
 from tests.harness.snapshot import STATUSES, Snapshot, check_invariants, jobs_of, take_snapshot
 
 #: A head as `Board.finished_runs` packs it: a time and a worker's name.

@@ -11,9 +11,9 @@ import redis
 
 from fastjobs._core import Chunk
 from fastjobs.errors import ChunkError
-from fastjobs.keys import QueueKeys
-from fastjobs.record import JobRecord
-from fastjobs.replies import packed_chunk, record_body
+from fastjobs.model.record import JobRecord
+from fastjobs.store.keys import QueueKeys
+from fastjobs.store.replies import packed_chunk, record_body
 
 #: Reads all keys in one step: {type, content} of each.
 _READ_ALL = """

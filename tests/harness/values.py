@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from fastjobs.secret import SECRET_KEY
+from fastjobs.model.secret import SECRET_KEY
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 keys = texts.filter(lambda key: key != SECRET_KEY)

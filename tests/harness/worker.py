@@ -17,8 +17,8 @@ from typing import Any
 import psutil
 
 from fastjobs import FastJobs, Status
-from fastjobs.keys import queue_keys
-from fastjobs.partitions import number_of, queue_of
+from fastjobs.model.partitions import number_of, queue_of
+from fastjobs.store.keys import queue_keys
 from tests.apps.handlers import register
 from tests.harness.ledger import LEDGER_VARIABLE, Ledger
 from tests.harness.server import ServerProcess

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 import redis
 
-from fastjobs import scripts, store
+from fastjobs.store import scripts, store
 
 #: The key that stands in for the server's clock, beside the queue's keys.
 CLOCK_KEY = "test_clock"

@@ -20,16 +20,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from fastjobs import errors
 from fastjobs._core import ChunkWriter, new_id
 from fastjobs.config import Config
-from fastjobs.connection import Client
 from fastjobs.errors import JobNotFound
-from fastjobs.fsck import Fsck
-from fastjobs.job import Status
-from fastjobs.listing import Listing
-from fastjobs.operations import RESCHEDULABLE, Operations
-from fastjobs.queues import Queue
-from fastjobs.record import ErrorRecord, JobRecord
-from fastjobs.replies import Lease, Reclaimed, Renewed, Stored
-from fastjobs.store import Batch, Outcome, Run, Store
+from fastjobs.model.record import ErrorRecord, JobRecord
+from fastjobs.model.status import Status
+from fastjobs.operating.fsck import Fsck
+from fastjobs.operating.listing import Listing
+from fastjobs.operating.operations import RESCHEDULABLE, Operations
+from fastjobs.operating.queues import Queue
+from fastjobs.server.connection import Client
+from fastjobs.store.replies import Lease, Reclaimed, Renewed, Stored
+from fastjobs.store.store import Batch, Outcome, Run, Store
 from tests.harness.server import ServerProcess
 from tests.harness.snapshot import Snapshot, check_invariants, jobs_of, take_snapshot
 from tests.model.clock import TestClock

@@ -10,10 +10,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from fastjobs._core import ChunkWriter, new_id
 from fastjobs.config import Config
-from fastjobs.connection import Client
-from fastjobs.recurring import Definition, Every, run_id
-from fastjobs.replies import Defined
-from fastjobs.store import Outcome, Run, Store
+from fastjobs.model.definition import Definition
+from fastjobs.model.refs import run_id
+from fastjobs.model.schedules import Every
+from fastjobs.server.connection import Client
+from fastjobs.store.replies import Defined
+from fastjobs.store.store import Outcome, Run, Store
 from tests.harness.queue import record
 from tests.harness.server import ServerProcess
 from tests.harness.snapshot import check_invariants, take_snapshot

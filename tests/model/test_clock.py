@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from fastjobs import scripts
+from fastjobs.store import scripts
 from tests.model.clock import CLOCK_KEY, timed_scripts
 
 

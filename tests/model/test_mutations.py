@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from fastjobs import scripts
+from fastjobs.store import scripts
 from tests.harness.server import ServerProcess
 from tests.model.__main__ import run
 from tests.model.clock import timed_scripts

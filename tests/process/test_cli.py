@@ -19,7 +19,7 @@ import pytest
 
 from fastjobs import FastJobs, NotEnqueued
 from fastjobs.cli import exits
-from fastjobs.keys import queues_key, workers_key
+from fastjobs.store.keys import queues_key, workers_key
 from tests.harness.commands import SCRIPTS, clean_environment, run
 from tests.harness.server import ServerProcess
 from tests.harness.waiting import wait_until

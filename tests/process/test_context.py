@@ -112,7 +112,7 @@ def test_handlers_are_recognised_however_context_is_written() -> None:
 
 
 def test_a_handler_without_context_is_called_as_it_is() -> None:
-    from fastjobs.worker.calls import Calls
+    from fastjobs.worker.process.handlers import Calls
 
     app = FastJobs("unix:///nowhere")
 

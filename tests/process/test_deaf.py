@@ -12,9 +12,9 @@ import pytest
 
 from fastjobs import Status
 from fastjobs.config import Config
-from fastjobs.connection import Client
-from fastjobs.store import Store
-from fastjobs.worker.waker import Fetch, Waker, Woken
+from fastjobs.server.connection import Client
+from fastjobs.store.store import Store
+from fastjobs.worker.process.waker import Fetch, Waker, Woken
 from tests.harness.proxy import Behaviour, Proxy
 from tests.harness.server import ServerProcess
 from tests.harness.waiting import wait_until

@@ -20,11 +20,11 @@ import pytest
 import redis
 from click.testing import CliRunner
 
-from fastjobs import embedded
 from fastjobs.cli.server import NOT_RUNNING
 from fastjobs.cli.server import server as server_command
-from fastjobs.embedded import server as embedded_server
 from fastjobs.errors import ConfigError, StoreError, Unavailable
+from fastjobs.server import embedded
+from fastjobs.server.embedded import server as embedded_server
 
 #: Where `fastjobs` is imported from, for processes that do not have it on their path.
 IMPORT_ROOT = str(Path(embedded.__file__).parents[2])

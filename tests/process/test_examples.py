@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from fastjobs import embedded
+from fastjobs.server import embedded
 from tests.harness.commands import SCRIPTS, run
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"

@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from fastjobs import EnqueueUnknown, FastJobs, NotEnqueued
-from fastjobs.keys import queue_keys
+from fastjobs.store.keys import queue_keys
 from tests.harness.disk import SmallDisk
 from tests.harness.proxy import Behaviour, Proxy
 from tests.harness.server import ServerProcess

@@ -10,7 +10,7 @@ import pytest
 
 from fastjobs import FastJobs, Status
 from fastjobs.registry import Hooks
-from fastjobs.worker.hooks import HookCaller
+from fastjobs.worker.process.hooks import HookCaller
 from tests.harness.appfile import PATIENCE_S, AppFile
 from tests.harness.server import ServerProcess
 

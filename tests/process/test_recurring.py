@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fastjobs import FastJobs, JobType, Recurring, Status
-from fastjobs.recurring import run_id
+from fastjobs.model.refs import run_id
 from tests.harness.server import ServerProcess
 from tests.harness.waiting import wait_until
 

@@ -13,12 +13,13 @@ import pytest
 from fastjobs import Secret, Status
 from fastjobs._core import ChunkWriter
 from fastjobs.config import Config
-from fastjobs.connection import Client
-from fastjobs.keyring import Keyring
-from fastjobs.keys import queue_keys
-from fastjobs.record import JobRecord
-from fastjobs.recurring import Definition, read_schedule
-from fastjobs.store import Store
+from fastjobs.model.definition import Definition
+from fastjobs.model.record import JobRecord
+from fastjobs.model.schedules import read_schedule
+from fastjobs.server.connection import Client
+from fastjobs.store.keys import queue_keys
+from fastjobs.store.sealing import Keyring
+from fastjobs.store.store import Store
 from tests.harness.appfile import AppFile
 from tests.harness.commands import SCRIPTS, run
 from tests.harness.server import ServerProcess

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fastjobs import ConfigError, FastJobs, Job, Status
-from fastjobs.worker.child import Child
+from fastjobs.worker.supervisor.child import Child
 from tests.harness.appfile import PATIENCE_S, AppFile
 from tests.harness.server import ServerProcess
 from tests.harness.waiting import wait_until

@@ -12,12 +12,12 @@ from click.testing import CliRunner, Result
 
 from fastjobs.cli.main import command
 from fastjobs.config import Config
-from fastjobs.connection import Client
-from fastjobs.doctor import Doctor, Finding, Level
 from fastjobs.errors import AccessDenied
-from fastjobs.keys import workers_key
-from fastjobs.queues import Queue
-from fastjobs.store import Store
+from fastjobs.operating.doctor import Doctor, Finding, Level
+from fastjobs.operating.queues import Queue
+from fastjobs.server.connection import Client
+from fastjobs.store.keys import workers_key
+from fastjobs.store.store import Store
 from tests.harness.proxy import Proxy
 from tests.harness.queue import QueueUnderTest
 from tests.harness.server import ServerProcess

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fastjobs.config import Config
-from fastjobs.connection import Client
-from fastjobs.store import Store
+from fastjobs.server.connection import Client
+from fastjobs.store.store import Store
 from tests.harness.server import ServerProcess
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fastjobs.replies import Stored
+from fastjobs.store.replies import Stored
 from tests.harness.queue import QueueUnderTest, pack
 from tests.store.conftest import MakeQueue
 

@@ -12,12 +12,13 @@ import pytest
 
 from fastjobs import errors
 from fastjobs._core import ChunkWriter
-from fastjobs.exchange import WORKER_RETRIES
-from fastjobs.keys import queue_keys
-from fastjobs.recurring import Definition, Every
-from fastjobs.replies import Stored
-from fastjobs.scripts import NAMES
-from fastjobs.store import JobAddress
+from fastjobs.model.definition import Definition
+from fastjobs.model.refs import JobAddress
+from fastjobs.model.schedules import Every
+from fastjobs.server.exchanges.single import WORKER_RETRIES
+from fastjobs.store.keys import queue_keys
+from fastjobs.store.replies import Stored
+from fastjobs.store.scripts import NAMES
 from tests.harness.queue import QueueUnderTest, key_names, pack, record
 from tests.harness.server import ServerProcess
 from tests.harness.snapshot import take_snapshot

@@ -13,13 +13,13 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 
-from fastjobs import fsck
 from fastjobs._core import new_id
 from fastjobs.cli.main import command
-from fastjobs.fsck import Fsck, Report
-from fastjobs.record import JobRecord
-from fastjobs.replies import record_body
-from fastjobs.store import JobAddress
+from fastjobs.model.record import JobRecord
+from fastjobs.model.refs import JobAddress
+from fastjobs.operating import fsck
+from fastjobs.operating.fsck import Fsck, Report
+from fastjobs.store.replies import record_body
 from tests.harness.queue import QueueUnderTest
 from tests.harness.server import ServerProcess
 from tests.harness.snapshot import check_invariants, take_snapshot

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from fastjobs import ConfigError, FastJobs, Job, JobNotFound, JobStateError, JobType, Status
-from fastjobs.operations import Operations
+from fastjobs.operating.operations import Operations
 from tests.harness.queue import QueueUnderTest
 from tests.harness.server import ServerProcess
 from tests.store.conftest import MakeQueue
@@ -44,9 +44,9 @@ def other(app: FastJobs) -> JobType:
 
 def fail_all(queue: QueueUnderTest, app: FastJobs, error: str = "ValueError") -> int:
     """Leases all that is queued and lets it fail with an error."""
-    from fastjobs.found import StoredChunk
-    from fastjobs.record import ErrorRecord
-    from fastjobs.store import Outcome
+    from fastjobs.model.record import ErrorRecord
+    from fastjobs.operating.stored_jobs import StoredChunk
+    from fastjobs.store.store import Outcome
     from tests.harness.snapshot import jobs_of
 
     session = queue.open()

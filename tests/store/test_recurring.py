@@ -11,11 +11,12 @@ import pytest
 
 from fastjobs import FastJobs, JobNotFound, JobType, PayloadError, RecurringNotFound, Status, errors
 from fastjobs._core import ChunkWriter, new_id
-from fastjobs.connection import Client
-from fastjobs.recurring import Definition, run_id
-from fastjobs.replies import Defined, Lease
-from fastjobs.store import Outcome, Run, Store
-from fastjobs.worker.recurrer import Recurrer
+from fastjobs.model.definition import Definition
+from fastjobs.model.refs import run_id
+from fastjobs.server.connection import Client
+from fastjobs.store.replies import Defined, Lease
+from fastjobs.store.store import Outcome, Run, Store
+from fastjobs.worker.supervisor.recurrer import Recurrer
 from tests.harness.server import ServerProcess
 from tests.harness.snapshot import check_invariants, take_snapshot
 
@@ -207,7 +208,7 @@ def test_more_definitions_than_one_look_takes_are_all_fired(shop: Shop) -> None:
 def test_the_recurrer_looks_again_when_the_next_one_is_due_and_within_a_second(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fastjobs.worker.recurrer.time.monotonic", lambda: 1000.0)
+    monkeypatch.setattr("fastjobs.worker.supervisor.recurrer.time.monotonic", lambda: 1000.0)
     shop.recurrer.run()
     assert 1000.9 <= shop.recurrer.due_at <= 1001.0
     shop.report.every(3600, id="tick")

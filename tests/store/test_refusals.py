@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from fastjobs.worker.refusals import Refusals
+from fastjobs.worker.process.refusals import Refusals
 from tests.harness.queue import Held, QueueUnderTest
 
 KEY = {"k": "A" * 43 + "="}

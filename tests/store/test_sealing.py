@@ -9,10 +9,10 @@ import pytest
 
 from fastjobs import FastJobs, JobIdConflict, Secret, Status
 from fastjobs.errors import MissingKey
-from fastjobs.fsck import Fsck
-from fastjobs.keys import QueueKeys, queue_keys
-from fastjobs.record import JobRecord
-from fastjobs.store import Store
+from fastjobs.model.record import JobRecord
+from fastjobs.operating.fsck import Fsck
+from fastjobs.store.keys import QueueKeys, queue_keys
+from fastjobs.store.store import Store
 from tests.harness.server import ServerProcess
 
 OLD, NEW = (base64.b64encode(bytes((byte,)) * 32).decode() for byte in (1, 2))

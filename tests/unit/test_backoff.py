@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastjobs.backoff import Backoff
+from fastjobs.server.backoff import Backoff
 
 
 def test_waits_double_up_to_the_cap() -> None:

@@ -15,7 +15,7 @@ from bench.rows import ROWS, Figure, Row
 from bench.rows.handlers import longest_idle_ms
 from bench.scaling import busiest_share, idle_commands, idle_connections, most_on_one
 from bench.traffic import calls_of_clients
-from fastjobs.scripts import load
+from fastjobs.store.scripts import load
 
 MS = 1_000_000
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from fastjobs.cluster import Cluster
-from fastjobs.connection import Client
-from fastjobs.urls import read_url
+from fastjobs.server.cluster import Cluster
+from fastjobs.server.connection import Client
+from fastjobs.server.urls import read_url
 
 URL = "redis+cluster://10.0.0.1:1,10.0.0.2:2,10.0.0.3:3"
 

@@ -13,7 +13,7 @@ import pytest
 
 from fastjobs import errors
 from fastjobs._core import CommandBuffer, ReplyError, pack_head
-from fastjobs.connection import Client, classify, server_version
+from fastjobs.server.connection import Client, classify, server_version
 from tests.harness.proxy import Behaviour, Proxy
 from tests.harness.server import ServerProcess
 from tests.harness.waiting import wait_until
@@ -165,11 +165,12 @@ def test_replies_that_nobody_asks_for_do_not_answer_the_next(client: Client) -> 
 
 
 def test_connecting_loads_the_scripts(server: ServerProcess) -> None:
-    from fastjobs.scripts import all_scripts
+    from fastjobs.store.scripts import all_scripts
 
     with server.client() as admin:
         admin.script_flush()
         client = Client(server.url, 5)
+        client.scripts = all_scripts
         client.connect()
         assert all(admin.script_exists(*(script.sha for script in all_scripts())))
         client.close()

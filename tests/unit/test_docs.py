@@ -12,16 +12,16 @@ import click
 import pytest
 
 from fastjobs import FastJobs, Job, __version__
-from fastjobs.buffering import Buffer
 from fastjobs.cli.main import command as tool
 from fastjobs.cli.worker import command as worker
 from fastjobs.config import Config
-from fastjobs.inspection import JobPage, Jobs
-from fastjobs.keys import QueueKeys
-from fastjobs.queues import Queue
-from fastjobs.recurring_jobs import RecurringJobs
-from fastjobs.scripts import NAMES
-from fastjobs.workers import Worker, Workers
+from fastjobs.operating.jobs import JobPage, Jobs
+from fastjobs.operating.queues import Queue
+from fastjobs.operating.recurring import RecurringJobs
+from fastjobs.operating.workers import Worker, Workers
+from fastjobs.producing.buffering import Buffer
+from fastjobs.store.keys import QueueKeys
+from fastjobs.store.scripts import NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("tests/*.md")])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fastjobs._core import Chunk, ChunkWriter
 from fastjobs.config import Config, load_config
 from fastjobs.errors import ChunkError, ConfigError, MissingKey, UntrustedChunk
-from fastjobs.keyring import Keyring, is_sealed, sealed_jobs
+from fastjobs.store.sealing import Keyring, is_sealed, sealed_jobs
 
 OLD, NEW = (base64.b64encode(bytes((byte,)) * 32).decode() for byte in (1, 2))
 #: The bytes of a chunk that say when it was made, which no seal covers, and its checksum, which is none of anybody's.

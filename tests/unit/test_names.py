@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fastjobs.errors import ConfigError
-from fastjobs.names import check_name
+from fastjobs.model.names import check_name
 
 
 @pytest.mark.parametrize("name", ["a", "A-b_c.d:e", "0", "x" * 128, "-", "."])

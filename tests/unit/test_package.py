@@ -15,39 +15,51 @@ from fastjobs import _core
 
 PACKAGE = Path(fastjobs.__file__).parent
 
-#: Low to high. A module imports from its own layer and those below it; a package counts as one.
+#: Low to high. A module imports from its own layer and those below it; a folder counts as one.
 LAYERS = [
     ["errors"],
-    ["backoff", "cipher", "logs", "names", "progress", "secret"],
-    ["payload"],
-    ["config", "job", "keys", "options", "limits", "partitions", "record", "recurring", "registry", "retry"],
-    ["keyring"],
-    ["_core", "scripts"],
-    ["context"],
-    ["embedded", "urls", "locators", "connection", "cluster", "routing", "replies", "exchange", "endpoint", "store"],
-    ["sending", "found"],
-    ["listing", "queues", "totals", "workers"],
-    ["operations", "fsck", "doctor"],
-    ["producer", "buffering", "inspection", "recurring_jobs", "worker"],
-    ["jobtypes", "app", "loader"],
+    ["model"],
+    ["_core"],
+    ["logs", "config", "options"],
+    ["job", "context"],
+    ["registry"],
+    ["server"],
+    ["store"],
+    ["producing"],
+    ["operating"],
+    ["worker"],
+    ["jobtypes", "loader"],
+    ["app"],
     ["__init__"],
     ["cli", "__main__"],
 ]
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
+#: The same for the folders of the worker: a supervisor imports nothing that runs jobs, and a process no supervisor.
+APART = [("worker/supervisor", "fastjobs.worker.process"), ("worker/process", "fastjobs.worker.supervisor")]
 
 
-def modules() -> dict[str, set[str]]:
-    """Each module or package, and those of fastjobs that it imports."""
+def units() -> dict[str, set[str]]:
+    """Each module directly in the package and each folder of it, and those that it imports."""
     imports: dict[str, set[str]] = {}
-    for path in PACKAGE.rglob("*.py"):
-        imports.setdefault(unit(path), set()).update(imported(path.read_text()))
-    lines = re.findall(r"^from fastjobs.* import .*$", (PACKAGE / "_core.pyx").read_text(), re.M)
-    imports["_core"] = set(imported("\n".join(lines)))
+    for name, found in modules().items():
+        imports.setdefault(unit(name), set()).update(map(unit, found))
     return {name: found - {name} for name, found in imports.items()}
 
 
-def unit(path: Path) -> str:
-    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+def unit(module: str) -> str:
+    return (module.split(".") + ["__init__"])[1]
+
+
+def modules() -> dict[str, set[str]]:
+    """Each module by its full name, and the modules of fastjobs that it imports."""
+    imports = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        imports[name] = set(imported(path.read_text())) - {name}
+    lines = re.findall(r"^from fastjobs.* import .*$", (PACKAGE / "_core.pyx").read_text(), re.M)
+    imports["fastjobs._core"] = set(imported("\n".join(lines)))
+    return imports
 
 
 def imported(source: str) -> Iterator[str]:
@@ -60,28 +72,34 @@ def imported(source: str) -> Iterator[str]:
         else:
             continue
         for name in names:
-            first, *rest = name.split(".")
-            if first == "fastjobs":
-                known = rest and (rest[0] in LAYER_OF or exists(rest[0]))
-                yield rest[0] if known else "__init__"
+            if name.split(".")[0] == "fastjobs":
+                # What is imported from a module is a module itself, or something in it.
+                yield name if exists(name) else name.rpartition(".")[0]
 
 
-def exists(name: str) -> bool:
-    return (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").exists()
+def exists(module: str) -> bool:
+    path = PACKAGE.parent.joinpath(*module.split("."))
+    return path.is_dir() or path.with_suffix(".py").exists() or path.with_suffix(".pyi").exists()
 
 
 def test_every_module_has_a_layer():
-    assert modules().keys() <= LAYER_OF.keys(), "add the new module to LAYERS"
+    assert units().keys() <= LAYER_OF.keys(), "add the new module to LAYERS"
 
 
 def test_modules_import_downwards_only():
     upwards = [
         f"{name} imports {other}"
-        for name, found in modules().items()
+        for name, found in units().items()
         for other in found
         if LAYER_OF[other] > LAYER_OF[name]
     ]
     assert upwards == []
+
+
+def test_supervisor_and_process_share_no_module_of_each_other():
+    for folder, other in APART:
+        for path in (PACKAGE / folder).rglob("*.py"):
+            assert not [name for name in imported(path.read_text()) if name.startswith(other)], path
 
 
 def test_no_modules_import_each_other_in_a_circle():
@@ -91,6 +109,16 @@ def test_no_modules_import_each_other_in_a_circle():
         assert ready, f"a circle among {sorted(waiting)}"
         for name in ready:
             del waiting[name]
+
+
+def test_few_modules_stand_outside_of_the_folders():
+    assert len(list(PACKAGE.glob("*.py"))) <= 14
+
+
+def test_every_folder_says_in_a_sentence_what_it_is():
+    for path in PACKAGE.rglob("__init__.py"):
+        sentence = (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n\n")[0]
+        assert sentence.endswith("."), path
 
 
 def test_the_core_is_the_compiled_one():

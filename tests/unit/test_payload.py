@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from fastjobs._core import Chunk, ChunkWriter
 from fastjobs.errors import PayloadError, PayloadTooLarge
-from fastjobs.payload import MAX_DEPTH, explain
-from fastjobs.secret import Secret
+from fastjobs.model.payload import MAX_DEPTH, explain
+from fastjobs.model.secret import Secret
 from tests.harness import values
 
 Point = namedtuple("Point", "x y")

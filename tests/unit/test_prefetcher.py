@@ -6,11 +6,11 @@ import pytest
 
 from fastjobs._core import Chunk, ChunkWriter
 from fastjobs.config import Config, QueueChoice
-from fastjobs.keyring import Keyring
-from fastjobs.replies import Lease, LeasedSpan
-from fastjobs.worker.calls import Calls
-from fastjobs.worker.leases import HeldLeases
-from fastjobs.worker.prefetcher import Prefetcher
+from fastjobs.store.replies import Lease, LeasedSpan
+from fastjobs.store.sealing import Keyring
+from fastjobs.worker.process.handlers import Calls
+from fastjobs.worker.process.leases import HeldLeases
+from fastjobs.worker.process.prefetcher import Prefetcher
 from tests.harness.jobs import Bench, make_bench
 
 CONFIG = Config(signing_keys={"k": "A" * 43 + "="}, require_signed=True)

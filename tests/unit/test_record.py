@@ -7,7 +7,7 @@ import json
 import pytest
 
 from fastjobs.errors import CorruptChunk
-from fastjobs.record import MAX_ERRORS, MAX_MESSAGE, MAX_TRACEBACK, ErrorRecord, JobRecord
+from fastjobs.model.record import MAX_ERRORS, MAX_MESSAGE, MAX_TRACEBACK, ErrorRecord, JobRecord
 
 
 def full_record() -> JobRecord:

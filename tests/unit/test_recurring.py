@@ -13,19 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastjobs import errors
+from fastjobs.model.definition import MISSED_AFTER_MS, Definition, check_id, check_policy
+from fastjobs.model.refs import definition_of, run_id
+from fastjobs.model.schedules import Cron, Every, Schedule, read_schedule
 from fastjobs.options import Options
-from fastjobs.recurring import (
-    MISSED_AFTER_MS,
-    Cron,
-    Definition,
-    Every,
-    Schedule,
-    check_id,
-    check_policy,
-    definition_of,
-    read_schedule,
-    run_id,
-)
 
 #: From 2020 to 2040.
 INSTANTS = st.integers(1_577_836_800_000, 2_208_988_800_000)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fastjobs.errors import ConfigError
-from fastjobs.retry import CAP_S, RetryPolicy
+from fastjobs.model.retry import CAP_S, RetryPolicy
 
 
 def test_a_number_is_the_delay_of_every_retry() -> None:

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from fastjobs import Secret
-from fastjobs.secret import masked, with_secrets
+from fastjobs.model.secret import masked, with_secrets
 from tests.harness.jobs import make_bench, make_chunk
 
 TEXT = "correct horse"

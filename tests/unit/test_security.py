@@ -61,4 +61,9 @@ def test_what_loads_apps_knows_nothing_of_the_server():
         for node in ast.walk(SOURCES["loader.py"])
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fastjobs")
     }
-    assert not names & {"fastjobs.store", "fastjobs.connection", "fastjobs.record", "fastjobs.found"}
+    assert not names & {
+        "fastjobs.store.store",
+        "fastjobs.server.connection",
+        "fastjobs.model.record",
+        "fastjobs.operating.stored_jobs",
+    }

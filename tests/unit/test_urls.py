@@ -11,7 +11,7 @@ from redis.connection import Connection, SSLConnection, UnixDomainSocketConnecti
 
 from fastjobs.config import mask_url
 from fastjobs.errors import ConfigError
-from fastjobs.urls import Servers, read_url
+from fastjobs.server.urls import Servers, read_url
 
 
 def options(servers: Servers, node: tuple[str, int] | None = None) -> dict[str, Any]:

@@ -42,7 +42,7 @@ end
 
 
 def _break(name: str) -> None:
-    from fastjobs import scripts
+    from fastjobs.store import scripts
 
     script, found, replacement = _BREAKS[name]
     read = scripts._read

@@ -12,8 +12,8 @@ from typing import NamedTuple, Protocol
 
 import redis
 
-from fastjobs.keys import QueueKeys, queue_keys
-from fastjobs.partitions import partition_name
+from fastjobs.model.partitions import partition_name
+from fastjobs.store.keys import QueueKeys, queue_keys
 from tests.chaos.app import QUEUES
 
 NAMESPACE = "chaos"

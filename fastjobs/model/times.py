@@ -1,0 +1,54 @@
+"""Points and spans of time as callers give them and as they are stored: whole milliseconds since 1970."""
+
+from __future__ import annotations
+
+import math
+import time
+from datetime import UTC, datetime, timedelta
+
+from fastjobs.errors import ConfigError
+
+#: Latest due time that is accepted, the year 2100: places in line are microseconds in 13 hexadecimal digits, which
+#: end in 2112.
+_LAST_MS = 4_102_444_800_000
+#: Longest span of time that means anything, in seconds.
+_LONGEST_S = 1e10
+
+
+def seconds(name: str, value: object) -> float:
+    """Returns a span of time in seconds, given as such or as a timedelta.
+
+    Raises:
+        ConfigError: it is neither, negative, or not finite.
+    """
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    usable = isinstance(number, int | float) and not isinstance(number, bool)
+    if not usable or not math.isfinite(number) or not 0 <= number <= _LONGEST_S:  # type: ignore[operator,arg-type]
+        raise ConfigError(f"{name}={value!r}: use seconds or a timedelta, not negative")
+    return float(number)  # type: ignore[arg-type]
+
+
+def instant_ms(name: str, value: object) -> int:
+    """Returns a point in time, an aware datetime, in milliseconds since 1970.
+
+    Raises:
+        ConfigError: it is no datetime, a naive one, or after the year 2100.
+    """
+    if not isinstance(value, datetime):
+        raise ConfigError(f"{name}={value!r}: use a datetime")
+    if value.tzinfo is None or value.utcoffset() is None:
+        raise ConfigError(f"{name}={value!r} has no time zone; add one, for example tzinfo=timezone.utc")
+    at_ms = math.ceil(value.timestamp() * 1000)
+    if at_ms > _LAST_MS:
+        raise ConfigError(f"{name}={value!r} is too late; the year 2100 is the latest")
+    return max(1, at_ms)
+
+
+def now_ms() -> int:
+    """Returns the wall clock in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def instant(at_ms: float) -> datetime:
+    """Returns a stored time as an aware datetime in UTC."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC)

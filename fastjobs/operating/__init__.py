@@ -1,0 +1,1 @@
+"""What operators and programs ask and change: jobs, queues, workers, recurring jobs, repair."""

@@ -1,0 +1,181 @@
+"""Acts on jobs: cancel, reschedule, retry, destroy, change the priority; one job, or many by filter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from fastjobs._core import new_id
+from fastjobs.errors import InternalError, JobNotFound, JobStateError
+from fastjobs.model.refs import address
+from fastjobs.model.status import Status
+from fastjobs.operating.listing import ListedJob
+from fastjobs.operating.stored_jobs import StoredChunk, decode_record, times_of
+from fastjobs.store.replies import Answer, FoundJob
+from fastjobs.store.store import Batch, Store
+
+#: Statuses from which a job can be put in line again.
+RESCHEDULABLE = (
+    Status.SCHEDULED,
+    Status.QUEUED,
+    Status.RETRYING,
+    Status.FINISHED,
+    Status.FAILED,
+    Status.CANCELLED,
+)
+#: Statuses in which a job will run anyway: a retry has nothing to do.
+_WILL_RUN = (Status.SCHEDULED, Status.QUEUED, Status.RETRYING, Status.EXECUTING)
+#: A job that changes faster than it can be acted on is being used in some loop.
+_MAX_TRIES = 100
+
+#: Adds a call for a job as it was found, with the id of the operation.
+Add = Callable[[Batch, ListedJob, str], Batch]
+
+
+class Operations:
+    """Acts on the jobs of one queue.
+
+    Args:
+        store: of the calling thread.
+        queue: which queue.
+    """
+
+    def __init__(self, store: Store, queue: str) -> None:
+        self._store = store
+        self._queue = queue
+
+    def cancel(self, job_id: str) -> Status:
+        """Cancels a job and returns the status it has then; see `Job.cancel`."""
+        return Status(self._act(job_id, self.add_cancel))
+
+    def reschedule(self, job_id: str, *, delay_ms: int = 0, due_at_ms: int = 0) -> Status:
+        """Puts a job in line again and returns its status; see `Job.reschedule`."""
+
+        def add(batch: Batch, job: ListedJob, operation: str) -> Batch:
+            return self._add_reschedule(batch, job, operation, RESCHEDULABLE, delay_ms, due_at_ms)
+
+        answer = self._act(job_id, add)
+        if answer.what == "refused":
+            raise JobStateError(job_id, answer.status, "to reschedule it")
+        return Status(answer.status)
+
+    def retry(self, job_id: str) -> Status:
+        """Lets a failed job run again and returns its status; see `Job.retry`."""
+        answer = self._act(job_id, self.add_retry)
+        if answer.what == "refused" and answer.status not in _WILL_RUN:
+            raise JobStateError(job_id, answer.status, "a retry")
+        return Status(answer.status)
+
+    def prioritize(self, job_id: str, priority: int) -> Status:
+        """Changes a waiting job's priority and returns its status; see `Job.set_priority`."""
+
+        def add(batch: Batch, job: ListedJob, operation: str) -> Batch:
+            record = replace(job.record, priority=priority)
+            return batch.prioritize(
+                self._queue, job.address, operation, priority, job.stored, record.type, record.encode()
+            )
+
+        answer = self._act(job_id, add)
+        if answer.what == "refused":
+            raise JobStateError(job_id, answer.status, "to change its priority")
+        return Status(answer.status)
+
+    def destroy(self, job_id: str) -> None:
+        """Removes every trace of a job; see `Job.destroy`."""
+        self._store.batch().destroy(self._queue, address(job_id)).run()
+
+    # Calls for jobs that were found already: what operations on many are made of.
+
+    def add_cancel(self, batch: Batch, job: ListedJob, operation: str) -> Batch:
+        """Adds what cancels a job."""
+        return batch.cancel(self._queue, job.address, operation, job.record.type, job.record.encode())
+
+    def add_retry(self, batch: Batch, job: ListedJob, operation: str) -> Batch:
+        """Adds what lets a failed job run again."""
+        return self._add_reschedule(batch, job, operation, (Status.FAILED,), 0, 0)
+
+    def add_destroy(self, batch: Batch, job: ListedJob, operation: str) -> Batch:
+        """Adds what removes a job."""
+        del operation
+        return batch.destroy(self._queue, job.address)
+
+    def run_many(self, jobs: Iterable[ListedJob], add: Add) -> int:
+        """Acts on jobs in one round trip; returns for how many that did what was wanted.
+
+        What has changed since it was found is left alone: it will be found again if it still fits.
+        """
+        batch = self._store.batch()
+        for job in jobs:
+            add(batch, job, new_id())
+        return sum(map(_succeeded, batch.run())) if len(batch) else 0
+
+    def find(self, job_id: str) -> ListedJob:
+        """Returns a job as it is now.
+
+        Raises:
+            JobNotFound: there is none.
+        """
+        where = address(job_id)
+        (found,) = self._store.batch().find(self._queue, where).run()
+        if found is None:
+            raise JobNotFound(job_id)
+        return listed(self._store, self._queue, job_id, found)
+
+    def _add_reschedule(
+        self,
+        batch: Batch,
+        job: ListedJob,
+        operation: str,
+        allowed: Iterable[Status],
+        delay_ms: int,
+        due_at_ms: int,
+    ) -> Batch:
+        # All its retries again; the errors so far stay.
+        record = replace(job.record, attempts=0, crashes=0, unknown=0)
+        return batch.reschedule(
+            self._queue,
+            job.address,
+            operation,
+            allowed,
+            job.stored,
+            record.type,
+            record.encode(),
+            delay_ms=delay_ms,
+            due_at_ms=due_at_ms,
+        )
+
+    def _act(self, job_id: str, add: Add) -> Any:
+        """Finds a job and acts on it, again if it changed in between."""
+        operation = new_id()
+        for _ in range(_MAX_TRIES):
+            job = self.find(job_id)
+            (result,) = add(self._store.batch(), job, operation).run()
+            if result is None:
+                raise JobNotFound(job_id)
+            if not isinstance(result, Answer) or result.what != "again":
+                return result
+        raise InternalError(f"job {job_id!r} changed {_MAX_TRIES} times while it was to be changed")
+
+
+def listed(store: Store, queue: str, job_id: str, found: FoundJob) -> ListedJob:
+    """Returns what the server told about a job as a listing would.
+
+    Raises:
+        JobNotFound: what was found is another job: the first of a chunk with this id.
+    """
+    where = address(job_id)
+    if found.record:
+        record = decode_record(store, queue, job_id, where.ref, found.record)
+        if record.id != job_id and where.alone:
+            raise JobNotFound(job_id)
+    else:
+        times = times_of(found.head, found.first_times, found.times) if found.head else None
+        record = StoredChunk(store, queue, where.chunk_id, found.chunk).record(where.position, times)
+    return ListedJob(where, Status(found.status), found.due_at_ms, record, found.record)
+
+
+def _succeeded(result: Any) -> bool:
+    if isinstance(result, Answer):
+        return result.what == "done"
+    return result is not None

@@ -1,0 +1,121 @@
+"""One queue as its operator sees it: how long the line is, how old, and holding it up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from fastjobs.model.names import check_name
+from fastjobs.model.status import Status
+from fastjobs.store.store import Store
+
+#: Hexadecimal digits of a sequence.
+_SEQUENCE_DIGITS = 13
+#: Priorities that are looked at for the oldest job; the oldest of more is taken from the highest of them.
+_MAX_PRIORITIES = 100
+#: Seconds between two looks while waiting for a queue to drain.
+_DRAIN_LOOK_S = 0.1
+#: Statuses of jobs that are still to be run.
+_UNDONE = (Status.QUEUED, Status.EXECUTING, Status.RETRYING)
+
+
+class Queue:
+    """A queue; what `app.queue(name)` returns.
+
+    Args:
+        store: gives the calling thread's store.
+        name: which queue.
+    """
+
+    def __init__(self, store: Callable[[], Store], name: str) -> None:
+        self._store = store
+        self.name = check_name("queue", name)
+
+    def pause(self) -> None:
+        """Lets no job of the queue start any more; what is leased already runs to its end. Jobs can be enqueued."""
+        store = self._store()
+        batch = store.batch()
+        for name in self._partitions():
+            batch.command("HSET", store.keys(name).stats, "paused", 1)
+        batch.run()
+
+    def resume(self) -> None:
+        """Ends a pause."""
+        store = self._store()
+        batch = store.batch()
+        for keys in map(store.keys, self._partitions()):
+            batch.command("HDEL", keys.stats, "paused").command("LPUSH", keys.wake, "")
+        batch.run()
+
+    @property
+    def paused(self) -> bool:
+        """Whether the queue is paused."""
+        store = self._store()
+        (paused,) = store.batch().command("HEXISTS", store.keys(self.name).stats, "paused").run()
+        return bool(paused)
+
+    def clear(self, progress: Callable[[int], None] | None = None) -> int:
+        """Drops the jobs that wait: queued, scheduled and retrying ones; returns how many that were.
+
+        Args:
+            progress: told, after each bounded step, how many have been dropped so far.
+        """
+        dropped = 0
+        for name in self._partitions():
+            while step := self._store().batch().clear(name).run()[0]:
+                dropped += step
+                if progress is not None:
+                    progress(dropped)
+        return dropped
+
+    def drain(self, timeout_s: float | None = None) -> None:
+        """Waits until nothing is queued, executing or retrying.
+
+        Args:
+            timeout_s: seconds to wait; None = for ever.
+
+        Raises:
+            TimeoutError: it has not been drained in time.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while any(self._undone()):
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError(f"queue {self.name!r} is not drained after {timeout_s} s")
+            time.sleep(_DRAIN_LOOK_S)
+
+    def latency(self) -> timedelta:
+        """Returns how long the oldest queued job has been waiting to be leased; zero when there is none.
+
+        By the server's clock, from when it was enqueued or became due. O(log queue) for each priority in use.
+        """
+        return timedelta(microseconds=max(map(self._latency_us, self._partitions())))
+
+    def _latency_us(self, partition: str) -> int:
+        store = self._store()
+        ready = store.keys(partition).ready
+        oldest_us: int | None = None
+        lowest = "-inf"
+        for _ in range(_MAX_PRIORITIES):
+            batch = store.batch().command("ZRANGE", ready, lowest, "+inf", "BYSCORE", "LIMIT", 0, 1, "WITHSCORES")
+            head, (seconds, microseconds) = batch.command("TIME").run()
+            now_us = int(seconds) * 1_000_000 + int(microseconds)
+            if not head:
+                break
+            sequence = int(head[0][:_SEQUENCE_DIGITS], 16)
+            oldest_us = sequence if oldest_us is None else min(oldest_us, sequence)
+            lowest = f"({head[1].decode()}"
+        return 0 if oldest_us is None else max(0, now_us - oldest_us)
+
+    def _undone(self) -> list[int]:
+        store = self._store()
+        batch = store.batch()
+        for name in self._partitions():
+            batch.command("HMGET", store.keys(name).stats, *(status.value for status in _UNDONE))
+        return [int(number or 0) for reply in batch.run() for number in reply]
+
+    def _partitions(self) -> list[str]:
+        return self._store().partitions([self.name])[self.name]
+
+    def __repr__(self) -> str:
+        return f"<Queue {self.name}>"

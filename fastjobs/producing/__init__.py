@@ -1,0 +1,1 @@
+"""From calls to stored chunks: filling them, sending them, and knowing what became of them."""

@@ -1,0 +1,1 @@
+"""How to reach a server: URLs, connections, clusters, and sending again what was not answered."""

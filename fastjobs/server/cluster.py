@@ -1,0 +1,218 @@
+"""The masters of a cluster: which one owns which slot, and a connection to each.
+
+The servers tell where slots are (CLUSTER SLOTS, MOVED); nothing about the distribution is decided here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redis.connection import AbstractConnection
+from redis.crc import key_slot
+from redis.exceptions import ConnectionError as NoOwner
+
+from fastjobs import errors
+from fastjobs._core import ReplyError
+from fastjobs.server.connection import Client
+from fastjobs.server.locators import OneServer, locate
+from fastjobs.server.script import Script
+from fastjobs.server.urls import Node, Servers
+
+_CLUSTER_SLOTS = b"*2\r\n$7\r\nCLUSTER\r\n$5\r\nSLOTS\r\n"
+#: The map is asked for no more often than this: many calls fail together.
+_REFRESH_S = 0.05
+
+
+def slot_of(key: bytes | str) -> int:
+    """Returns the slot of a key."""
+    slot: int = key_slot(key if isinstance(key, bytes) else key.encode())
+    return slot
+
+
+class Cluster:
+    """Connections to the nodes of a cluster, opened at their first use.
+
+    Not for use by several threads at once, as `Client`.
+
+    Args:
+        servers: names some of the nodes.
+        url: the same, as text.
+        timeout_s: seconds until a connect or a reply is given up.
+    """
+
+    def __init__(self, servers: Servers, url: str, timeout_s: float) -> None:
+        self._servers = servers
+        self._timeout_s = timeout_s
+        #: Asked when no node that is known answers.
+        self._entrance = Client(locate(url), timeout_s)
+        #: Returns the scripts that every new connection makes sure its node has; the store sets it first.
+        self.scripts: Callable[[], Sequence[Script]] = tuple
+        self._clients: dict[Node, Client] = {}
+        self._owners: dict[int, Node] = {}
+        self._asked_at = float("-inf")
+        #: Counts how often the map was asked for.
+        self._asked = 0
+        #: Whether the map has to be asked for again before it is used.
+        self.stale = True
+        #: Counts the changes of the map.
+        self._changes = 0
+
+    @property
+    def generation(self) -> int:
+        """Changes with each connection and each owner: what was written before may be elsewhere now."""
+        return self._changes + sum(client.generation for client in self._clients.values())
+
+    def owner(self, slot: int) -> Client:
+        """Returns the connection to the master of a slot; for a negative slot, to any master.
+
+        Raises:
+            Unavailable: no node tells who that is.
+        """
+        if self.stale:
+            self._refresh()
+        node = self._owners.get(slot) if slot >= 0 else next(iter(self._owners.values()), None)
+        if node is None:
+            self.stale = True
+            raise errors.Unavailable(f"no node of the cluster owns slot {slot}")
+        return self.client(node)
+
+    def owner_of(self, slot: int) -> Node | None:
+        """Returns which node owns a slot, if that is known."""
+        if self.stale:
+            self._refresh()
+        return self._owners.get(slot)
+
+    def client(self, node: Node) -> Client:
+        """Returns the connection to a node."""
+        found = self._clients.get(node)
+        if found is None:
+            found = self._clients[node] = Client(OneServer(self._servers, node), self._timeout_s)
+            found.scripts = self.scripts
+        return found
+
+    def client_told(self, address: str, told_by: Client) -> Client:
+        """Returns the connection to a node that a redirection names; without a host it is the one that told."""
+        return self.client(self._told(address, told_by))
+
+    def moved(self, slot: int, address: str, told_by: Client) -> None:
+        """Notes a new owner of a slot."""
+        self._own(slot, self._told(address, told_by))
+
+    def load_scripts(self) -> None:
+        """Makes sure that every master knows every script.
+
+        Raises:
+            StoreError: one of them refuses them, or is not there.
+        """
+        if self.stale:
+            self._refresh()
+        for node in set(self._owners.values()):
+            self.client(node).load_scripts()
+
+    def close(self) -> None:
+        """Closes all connections; the next use opens them again."""
+        self._entrance.close()
+        for client in self._clients.values():
+            client.close()
+
+    def _told(self, address: str, told_by: Client) -> Node:
+        host, _, port = address.rpartition(":")
+        if not host:
+            host = next((node[0] for node, client in self._clients.items() if client is told_by), "")
+        return host, int(port)
+
+    def _own(self, slot: int, node: Node) -> None:
+        if self._owners.get(slot) != node:
+            self._owners[slot] = node
+            self._changes += 1
+
+    def _refresh(self) -> None:
+        """Asks for the map: the known nodes, and then the ones that the URL names.
+
+        Raises:
+            Unavailable: none of them tells.
+        """
+        if self._owners and time.monotonic() - self._asked_at < _REFRESH_S:
+            return
+        self._asked_at = time.monotonic()
+        failure: errors.StoreError = errors.Unavailable("no node of the cluster answers")
+        known = deque(client for client in self._clients.values() if client.fileno() >= 0)
+        # Another one first each time: a node that is cut off from the others answers with a map that is out of date.
+        known.rotate(self._asked)
+        self._asked += 1
+        for client in [*known, *[self._entrance] * len(self._servers.nodes)]:
+            try:
+                self._read_map(client)
+                break
+            except errors.StoreError as error:
+                client.close()
+                failure = error
+        else:
+            if isinstance(failure, errors.AccessDenied):
+                raise failure
+            raise errors.Unavailable(f"no node of the cluster tells where its slots are: {failure}") from failure
+        self._entrance.close()
+        self.stale = False
+
+    def _read_map(self, client: Client) -> None:
+        (reply,) = client.receive(client.send(_CLUSTER_SLOTS, 1))
+        if isinstance(reply, ReplyError):
+            raise errors.StoreError(reply.message)
+        owners: dict[int, Node] = {}
+        for first, last, (host, port, *_), *_ in reply:
+            node = (_text(host) or client.peer[0], int(port))
+            owners |= dict.fromkeys(range(first, last + 1), node)
+        for slot in range(_SLOTS):
+            if slot in owners:
+                self._own(slot, owners[slot])
+            elif self._owners.pop(slot, None) is not None:
+                self._changes += 1
+        in_use = set(owners.values())
+        for node in [node for node in self._clients if node not in in_use]:
+            # Not forgotten, only closed: who waits for its replies must learn that none come.
+            self._clients[node].close()
+
+
+#: Slots of a cluster.
+_SLOTS = 16384
+
+
+def _text(host: Any) -> str:
+    text = host.decode() if isinstance(host, bytes) else ""
+    return "" if text == "?" else text
+
+
+class SlotOwner:
+    """Finds the master of one slot, for a connection of its own.
+
+    Args:
+        cluster: of the same thread.
+        servers: what the cluster's URL says.
+        slot: which slot.
+    """
+
+    wants_master = False
+
+    def __init__(self, cluster: Cluster, servers: Servers, slot: int) -> None:
+        self._cluster = cluster
+        self._servers = servers
+        self._slot = slot
+
+    def connection(self, timeout_s: float) -> AbstractConnection:
+        """Returns a connection to make.
+
+        Raises:
+            redis.exceptions.RedisError: it is not known at present where the slot is.
+        """
+        # What led here may be that it has moved.
+        self._cluster.stale = True
+        try:
+            node = self._cluster.owner_of(self._slot)
+        except errors.StoreError as error:
+            raise NoOwner(str(error)) from error
+        if node is None:
+            raise NoOwner(f"no node of the cluster owns slot {self._slot}")
+        return self._servers.connection(timeout_s, node)

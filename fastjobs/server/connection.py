@@ -1,0 +1,383 @@
+"""One connection to the server: made by redis-py (TCP, unix socket, TLS, AUTH), used by our own packer and reader.
+
+redis-py's retries are off: it would resend a write up to ten times behind our back. What an error
+means is told here (`classify`); what to do about it is decided by the callers in `store`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import struct
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+from redis.connection import AbstractConnection
+
+from fastjobs import errors
+from fastjobs._core import NOT_READY, CommandBuffer, ReplyError, ReplyReader, pack_head
+from fastjobs.server.locators import Locator, locate
+from fastjobs.server.script import Script
+
+#: Bytes asked for per read; a reply of a thousand small jobs fits.
+_READ_SIZE = 1 << 18
+
+#: First word of an error reply -> what it means for the caller.
+_ERROR_CLASSES: dict[str, type[errors.StoreError]] = {
+    "LOADING": errors.Unavailable,
+    "BUSY": errors.Unavailable,
+    "MASTERDOWN": errors.Unavailable,
+    "CLUSTERDOWN": errors.Unavailable,
+    "TRYAGAIN": errors.Unavailable,
+    "NOREPLICAS": errors.Unavailable,
+    "READONLY": errors.ReadOnly,
+    "UNBLOCKED": errors.ReadOnly,
+    "OOM": errors.OutOfMemory,
+    "MISCONF": errors.OutOfMemory,
+    "NOAUTH": errors.AccessDenied,
+    "NOPERM": errors.AccessDenied,
+    "WRONGPASS": errors.AccessDenied,
+    "WRONGTYPE": errors.WrongKeyType,
+}
+
+
+def classify(message: str) -> errors.StoreError:
+    """Returns the exception that an error reply stands for.
+
+    Servers before Redis 7 wrap the errors of scripts ("ERR Error running script ... -OOM ..."), so
+    the known words are also looked for inside the text.
+    """
+    words = message.replace("@", " ").replace("-", " ").split()
+    for word in words[:1] + words:
+        kind = _ERROR_CLASSES.get(word)
+        if kind is not None:
+            return kind(message)
+    if "max number of clients" in message:
+        return errors.Unavailable(message)
+    return errors.StoreError(message)
+
+
+def _let_kernel_time_out(connected: socket.socket, timeout_s: float) -> bool:
+    """Lets reads and writes of a plain socket fail after a time without a poll before each of them.
+
+    Returns:
+        False for a socket with TLS, which only knows Python's own timeouts.
+    """
+    if type(connected) is not socket.socket:
+        return False
+    connected.settimeout(None)
+    seconds, fraction = divmod(timeout_s, 1)
+    interval = struct.pack("ll", int(seconds), max(1, int(fraction * 1_000_000)))
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, interval)
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, interval)
+    return True
+
+
+def server_version(url: str, timeout_s: float = 5.0) -> str:
+    """Asks a server what it is, for example `valkey 9.1.2` or `redis 7.0.15`; `unknown` when it does not tell.
+
+    Raises:
+        Unavailable: no server answers.
+        AccessDenied: it refuses the credentials.
+    """
+    client = Client(url, timeout_s)
+    question = CommandBuffer()
+    question.call(pack_head("INFO", "server"))
+    try:
+        (reply,) = client.receive(client.send(question.tobytes(), 1))
+    finally:
+        client.close()
+    if not isinstance(reply, bytes):
+        return "unknown"
+    fields = dict(line.split(":", 1) for line in reply.decode().splitlines() if ":" in line)
+    name = fields.get("server_name", "redis")
+    return f"{name} {fields.get(f'{name}_version', 'unknown')}"
+
+
+@dataclass(slots=True, eq=False)
+class Expected:
+    """The replies to one write: they come in its connection, after those to the writes before it."""
+
+    number: int
+    replies: list[Any] = field(default_factory=list)
+    #: The connection is gone, and with it what had not been read.
+    lost: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of them were read."""
+        return len(self.replies) == self.number
+
+
+class Client:
+    """One connection to the server, opened at the first use and again after it was lost.
+
+    Not for use by several threads at once. Safe after fork: a child never writes to the socket of
+    its parent, it makes its own.
+
+    Args:
+        server: its URL, or what finds it; of a cluster's URL any node.
+        timeout_s: seconds until a connect or a reply is given up.
+        revive: called before connecting again when the server does not answer; None = nothing can be done.
+    """
+
+    def __init__(
+        self, server: str | Locator, timeout_s: float = 5.0, revive: Callable[[], object] | None = None
+    ) -> None:
+        self._locator = locate(server) if isinstance(server, str) else server
+        self._timeout_s = timeout_s
+        self._revive = revive
+        #: Returns the scripts that every new connection makes sure the server has; the store sets it.
+        self.scripts: Callable[[], Sequence[Script]] = tuple
+        self._connection: AbstractConnection | None = None
+        #: Counts the connections: what was written over one and what over the next may be in different servers.
+        self.generation = 0
+        self._socket: socket.socket | None = None
+        self._reader = ReplyReader()
+        self._pid = 0
+        #: Whether the kernel ends reads and writes that take too long, at no cost; with TLS it is up to Python.
+        self._kernel_timeouts = False
+        #: What each read is read into: a new buffer of this size for each would cost more than the read.
+        self._received = memoryview(bytearray(_READ_SIZE))
+        #: What was sent and not read yet, oldest first: replies are told apart by their order only.
+        self._expected: deque[Expected] = deque()
+
+    @property
+    def timeout_s(self) -> float:
+        """Seconds until a connect or a reply is given up."""
+        return self._timeout_s
+
+    def connect(self) -> None:
+        """Connects, authenticates and loads the scripts the server does not have, unless that is done.
+
+        Raises:
+            Unavailable: no server answers, or it cannot serve yet.
+            AccessDenied: it refuses the credentials.
+        """
+        if self._socket is not None and self._pid == os.getpid():
+            return
+        self._forget()
+        try:
+            self._connect()
+        except redis.exceptions.AuthenticationError as error:
+            raise errors.AccessDenied(str(error)) from error
+        except (redis.exceptions.RedisError, OSError) as error:
+            raise errors.Unavailable(f"no connection to the server: {error}") from error
+        assert self._connection is not None
+        connected = self._connection._sock
+        assert isinstance(connected, socket.socket)
+        self._kernel_timeouts = _let_kernel_time_out(connected, self._timeout_s)
+        self._socket = connected
+        self._pid = os.getpid()
+        self._check_role()
+        self._load_missing_scripts()
+
+    def _connect(self) -> None:
+        try:
+            self._open()
+        except (redis.exceptions.ConnectionError, OSError):
+            if self._revive is None:
+                raise
+            self._revive()
+            self._open()
+
+    def _open(self) -> None:
+        # Made anew each time: another server may have become the one that is meant.
+        self._connection = self._locator.connection(self._timeout_s)
+        self._connection.connect()
+
+    def _check_role(self) -> None:
+        """Refuses a server that has just become a replica: it would answer, and out of date."""
+        if not self._locator.wants_master:
+            return
+        (reply,) = self._ask([("ROLE",)])
+        if reply[0] != b"master":
+            self.close()
+            raise errors.Unavailable(f"the server that should be the master is a {reply[0].decode()}")
+
+    def load_scripts(self, scripts: Iterable[Script] | None = None) -> None:
+        """Has the server keep scripts; a pipelined EVALSHA has no fallback of its own.
+
+        Args:
+            scripts: which; None = all.
+
+        Raises:
+            StoreError: the server refuses them, or the connection broke.
+        """
+        self._ask([("SCRIPT", "LOAD", script.source) for script in scripts or self.scripts()])
+
+    def _load_missing_scripts(self) -> None:
+        # All of them are a few hundred kilobytes: each connection of many sending them would be work for the server.
+        scripts = self.scripts()
+        if not scripts:
+            return
+        (known,) = self._ask([("SCRIPT", "EXISTS", *(script.sha for script in scripts))])
+        missing = [script for script, is_known in zip(scripts, known, strict=True) if not is_known]
+        if missing:
+            self.load_scripts(missing)
+
+    def _ask(self, commands: list[tuple[str, ...]]) -> list[Any]:
+        """Replies to commands that have to succeed."""
+        buffer = CommandBuffer()
+        for words in commands:
+            buffer.extend(pack_head(words[0]), words[1:])
+        replies = self.receive(self.send(buffer.tobytes(), len(commands)))
+        for reply in replies:
+            if isinstance(reply, ReplyError):
+                self.close()
+                raise classify(reply.message)
+        return replies
+
+    def send(self, data: bytes, number: int) -> Expected:
+        """Writes commands; connects first if needed.
+
+        Args:
+            data: the commands.
+            number: how many they are.
+
+        Returns:
+            What `receive` or `ready` takes to return their replies.
+
+        Raises:
+            ConnectionLost: part or all of it may have arrived.
+            Unavailable: not connected, nothing was sent.
+        """
+        self.connect()
+        assert self._socket is not None
+        try:
+            if not self._kernel_timeouts:
+                self._socket.settimeout(self._timeout_s)
+            self._socket.sendall(data)
+        except OSError as error:
+            self.close()
+            raise errors.ConnectionLost(f"the connection broke while sending: {error}") from error
+        except BaseException:
+            self.close()
+            raise
+        expected = Expected(number)
+        # Who waits for nothing must not stand in line: it would take the replies of the next one.
+        if number:
+            self._expected.append(expected)
+        return expected
+
+    def receive(self, expected: Expected) -> list[Any]:
+        """Reads the replies to a write; those to the writes before it are taken in on the way, for their receivers.
+
+        Returns:
+            bytes, int, list or None each; `ReplyError` for what the server refused.
+
+        Raises:
+            ConnectionLost: not all of them came in time; the connection is closed.
+        """
+        deadline = time.monotonic() + self._timeout_s
+        while not expected.complete:
+            self._check(expected)
+            if not self._take_in():
+                self._read(deadline)
+        return expected.replies
+
+    def ready(self, expected: Expected) -> bool:
+        """Whether the replies to a write are there, without waiting for more than has come.
+
+        Raises:
+            ConnectionLost: they will not come any more.
+        """
+        while not expected.complete:
+            self._check(expected)
+            if not self._take_in() and not self._read_what_came():
+                return False
+        return True
+
+    @property
+    def peer(self) -> tuple[str, int]:
+        """Host and port of the server, as they were connected to; ("", 0) for a unix socket."""
+        return getattr(self._connection, "host", ""), getattr(self._connection, "port", 0)
+
+    def fileno(self) -> int:
+        """The socket's descriptor, or -1 when not connected."""
+        return -1 if self._socket is None else self._socket.fileno()
+
+    def close(self) -> None:
+        """Closes the connection; the next use opens it again."""
+        # After a fork, redis-py closes the parent's socket here without shutting the connection down.
+        if self._connection is not None:
+            self._connection.disconnect()
+        self._forget()
+
+    def _check(self, expected: Expected) -> None:
+        if expected.lost or self._pid != os.getpid():
+            raise errors.ConnectionLost("the connection was closed before the reply came")
+
+    def _forget(self) -> None:
+        # Only dropped, not shut down: after a fork, the parent goes on using it.
+        self._connection = None
+        self._socket = None
+        self.generation += 1
+        self._reader = ReplyReader()
+        for expected in self._expected:
+            expected.lost = True
+        self._expected.clear()
+
+    def _take_in(self) -> bool:
+        """Gives the next reply to the oldest write that waits for one; False when none is complete."""
+        try:
+            reply = self._reader.get()
+            if reply is NOT_READY:
+                return False
+            oldest = self._expected[0]
+            oldest.replies.append(reply)
+            if oldest.complete:
+                self._expected.popleft()
+        except ValueError as error:
+            raise self._broken(str(error)) from error
+        except BaseException:
+            # Interrupted between two steps: whose the next reply is would be a guess.
+            self.close()
+            raise
+        return True
+
+    def _read(self, deadline: float) -> None:
+        """Reads what comes next, waiting for it."""
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise self._broken("no reply in time")
+        if not self._kernel_timeouts and self._socket is not None:
+            self._socket.settimeout(left)
+        if not self._receive(0):
+            raise self._broken("no reply in time")
+
+    def _read_what_came(self) -> bool:
+        """Reads what has come already; False when nothing has."""
+        if self._kernel_timeouts:
+            return self._receive(socket.MSG_DONTWAIT)
+        # TLS: flags are not for it, and what it has decrypted no poll knows of.
+        if self._socket is not None:
+            self._socket.settimeout(0)
+        return self._receive(0)
+
+    def _receive(self, flags: int) -> bool:
+        """Reads once; False when nothing came in the time that was given."""
+        if self._socket is None:
+            raise errors.ConnectionLost("the connection is closed")
+        try:
+            number = self._socket.recv_into(self._received, _READ_SIZE, flags)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return False
+        except OSError as error:
+            raise self._broken(str(error)) from error
+        except BaseException:
+            self.close()
+            raise
+        if not number:
+            raise self._broken("the server closed the connection")
+        self._reader.feed(self._received[:number])
+        return True
+
+    def _broken(self, reason: str) -> errors.ConnectionLost:
+        self.close()
+        return errors.ConnectionLost(f"the connection broke while reading: {reason}")

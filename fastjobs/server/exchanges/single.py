@@ -1,0 +1,130 @@
+"""The tries of one batch on one server, and how long any batch is tried."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from fastjobs import errors
+from fastjobs._core import CommandBuffer, ReplyError
+from fastjobs.server.backoff import Backoff
+from fastjobs.server.connection import Client, Expected, classify
+from fastjobs.server.exchanges.clustered import RoutedExchange
+
+#: What a producer tries again until its budget ends: nothing was applied, or sending twice is harmless.
+PRODUCER_RETRIES: tuple[type[errors.StoreError], ...] = (
+    errors.ConnectionLost,
+    errors.Unavailable,
+    errors.ReadOnly,
+)
+#: What a worker waits out: everything. A full server drains, rights are given back, foreign keys removed.
+WORKER_RETRIES: tuple[type[errors.StoreError], ...] = (errors.StoreError,)
+
+
+class Exchange:
+    """The tries of one batch: which calls are still open, and whether one may have been applied unseen."""
+
+    #: A server that forgets scripts faster than they can be called is not usable.
+    _MAX_SCRIPT_LOADS = 100
+
+    def __init__(self, client: Client, buffer: CommandBuffer) -> None:
+        self._client = client
+        self._buffer = buffer
+        #: Replies that are on their way; None = the open calls have to be sent (again).
+        self._expected: Expected | None = None
+        #: Whether a try was lost that may have been carried out.
+        self.in_doubt = False
+        self._open = list(range(len(buffer)))
+        self._script_loads = 0
+        self.replies: list[Any] = [None] * len(buffer)
+        self.scripts_are_missing = False
+
+    def begin(self) -> None:
+        """Sends the calls for the first time; a failure shows in `step`, which sends again."""
+        try:
+            self._expected = self._client.send(self._buffer.tobytes(), len(self._open))
+        except errors.StoreError as error:
+            self.in_doubt = isinstance(error, errors.ConnectionLost)
+
+    def ready(self) -> bool:
+        """Whether the replies are there, or will not come."""
+        try:
+            return self._expected is None or self._client.ready(self._expected)
+        except errors.StoreError:
+            return True
+
+    def step(self) -> errors.StoreError | None:
+        """One try; returns what prevented an answer to all calls, or None when all are answered."""
+        try:
+            if self._expected is not None and self._expected.lost and not self._expected.complete:
+                self.in_doubt, self._expected = True, None
+            if self._expected is None:
+                self._expected = self._send_open()
+            replies = self._client.receive(self._expected)
+        except errors.StoreError as error:
+            self.in_doubt = self.in_doubt or isinstance(error, errors.ConnectionLost)
+            self._expected = None
+            self.scripts_are_missing = False
+            return error
+        return self._sort(replies)
+
+    def _send_open(self) -> Expected:
+        if self.scripts_are_missing:
+            self._client.load_scripts()
+        return self._client.send(b"".join(self._buffer.command(index) for index in self._open), len(self._open))
+
+    def _sort(self, replies: list[Any]) -> errors.StoreError | None:
+        failure: errors.StoreError | None = None
+        still_open = []
+        self._expected = None
+        self.scripts_are_missing = False
+        for index, reply in zip(self._open, replies, strict=True):
+            if not isinstance(reply, ReplyError):
+                self.replies[index] = reply
+                continue
+            still_open.append(index)
+            if "NOSCRIPT" in reply.message and self._script_loads < self._MAX_SCRIPT_LOADS:
+                self.scripts_are_missing = True
+                self._script_loads += 1
+            failure = classify(reply.message)
+        self._open = still_open
+        return failure
+
+    @property
+    def again_at_once(self) -> bool:
+        """Whether there is nothing to wait for before the next try."""
+        return self.scripts_are_missing
+
+    def recover(self) -> None:
+        """Prepares for another try after a wait: over a new connection."""
+        self._client.close()
+
+    def verdict(self, failure: errors.StoreError) -> errors.StoreError:
+        """The error to raise: in doubt whenever an earlier try may have been applied."""
+        if self.in_doubt and not isinstance(failure, errors.ConnectionLost):
+            return errors.ConnectionLost(f"the outcome is unknown; last error: {failure}")
+        return failure
+
+
+def try_on(
+    exchange: Exchange | RoutedExchange,
+    failure: errors.StoreError | None,
+    retry_on: tuple[type[errors.StoreError], ...],
+    deadline: float | None,
+    give_up: Callable[[errors.StoreError], bool],
+) -> None:
+    """Tries again, after `failure`, until all calls are answered; arguments and errors as for `Batch.result`."""
+    backoff = Backoff()
+    while failure is not None:
+        if not exchange.again_at_once:
+            wait_s = backoff.next_s()
+            out_of_time = deadline is not None and time.monotonic() + wait_s > deadline
+            if not isinstance(failure, retry_on) or out_of_time or give_up(failure):
+                if isinstance(failure, errors.ReadOnly):
+                    # The next call must not meet the same replica.
+                    exchange.recover()
+                raise exchange.verdict(failure) from failure
+            time.sleep(wait_s)
+            exchange.recover()
+        failure = exchange.step()

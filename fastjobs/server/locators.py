@@ -1,0 +1,96 @@
+"""Finds what to connect to, anew for each connection: the server a URL names, or the master of the moment.
+
+redis-py asks the Sentinels; it also makes the connections.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from redis.connection import AbstractConnection
+from redis.exceptions import ConnectionError as NoMaster
+from redis.exceptions import RedisError
+from redis.sentinel import Sentinel
+
+from fastjobs.server.urls import Node, Servers, read_url
+
+
+class Locator(Protocol):
+    """Finds one server."""
+
+    #: Whether the server has to say of itself that it is a master.
+    wants_master: bool
+
+    def connection(self, timeout_s: float) -> AbstractConnection:
+        """Returns a connection to make.
+
+        Raises:
+            redis.exceptions.RedisError, OSError: it is not known at present where the server is.
+        """
+
+
+class OneServer:
+    """The server that a URL names, or one node of a cluster."""
+
+    wants_master = False
+
+    def __init__(self, servers: Servers, node: Node | None = None) -> None:
+        self._servers = servers
+        self._node = node
+
+    def connection(self, timeout_s: float) -> AbstractConnection:
+        """Returns a connection to make."""
+        return self._servers.connection(timeout_s, self._node)
+
+
+class AnyNode:
+    """The nodes of a cluster that a URL names, one after the other."""
+
+    wants_master = False
+
+    def __init__(self, servers: Servers) -> None:
+        self._servers = servers
+        self._turn = 0
+
+    def connection(self, timeout_s: float) -> AbstractConnection:
+        """Returns a connection to make: to another node each time."""
+        nodes = self._servers.nodes
+        self._turn += 1
+        return self._servers.connection(timeout_s, nodes[self._turn % len(nodes)])
+
+
+class Master:
+    """The master that Sentinels agree on."""
+
+    wants_master = True
+
+    def __init__(self, servers: Servers) -> None:
+        self._servers = servers
+
+    def connection(self, timeout_s: float) -> AbstractConnection:
+        """Asks the Sentinels and returns a connection to make.
+
+        Raises:
+            redis.exceptions.RedisError: none of them knows a master that is up.
+        """
+        sentinel = Sentinel(self._servers.nodes, sentinel_kwargs=self._servers.sentinel_options(timeout_s))
+        try:
+            node = sentinel.discover_master(self._servers.service)
+        except RedisError as error:
+            raise NoMaster(f"no Sentinel knows a master {self._servers.service!r} that is up") from error
+        finally:
+            for asked in sentinel.sentinels:
+                asked.close()
+        return self._servers.connection(timeout_s, node)
+
+
+def locate(url: str) -> Locator:
+    """Returns what finds the server of a URL; of a cluster any node of it.
+
+    Raises:
+        ConfigError: the URL is not usable.
+    """
+    servers = read_url(url)
+    if servers.kind == "sentinel":
+        return Master(servers)
+    return AnyNode(servers) if servers.kind == "cluster" else OneServer(servers)

@@ -1,0 +1,171 @@
+"""What the scripts reply, as Python values, and what stands around chunks and records where they are stored."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from fastjobs.model.refs import is_detached
+
+#: Hexadecimal digits of a sequence, which begin a member of `ready`.
+_SEQUENCE_DIGITS = 13
+
+
+class Stored(IntEnum):
+    """What became of an enqueue call."""
+
+    CREATED = 1
+    EXISTING = 2
+    CONFLICT = 3
+    #: The job left its chunk: only its record can tell whether it is the same.
+    DETACHED = 4
+
+
+class Defined(IntEnum):
+    """What became of the definition of a recurring job."""
+
+    REFUSED = 0
+    CREATED = 1
+    CHANGED = 2
+    SAME = 3
+
+
+class LeasedSpan(NamedTuple):
+    """Jobs of one chunk, or one detached job, in a lease."""
+
+    ref: str
+    #: Its place in line: microseconds by the server's clock, when it was enqueued or became due.
+    sequence: int
+    priority: int
+    #: How often jobs of the chunk came back from dead sessions.
+    redeliveries: int
+    #: Jobs in the whole chunk; 0 for a detached job, and where the payload does not tell.
+    n: int
+    #: Packed chunk or stored record; b"" for a chunk the caller holds already; None when it is missing.
+    payload: bytes | None
+
+
+class Lease(NamedTuple):
+    """What a fetch returned."""
+
+    #: Names the lease together with the session; 0 = nothing to do, -1 = the session is fenced.
+    fence: int
+    #: The server's clock, in milliseconds since 1970.
+    now_ms: int
+    #: Milliseconds until the next scheduled job, or -1; only told when there is nothing to do.
+    next_due_ms: int
+    spans: list[LeasedSpan]
+
+
+class Answer(NamedTuple):
+    """What became of an operation."""
+
+    #: done | refused (its status does not allow it) | again (its record has changed meanwhile)
+    what: str
+    status: str
+
+
+class Renewed(NamedTuple):
+    """What a heartbeat found."""
+
+    #: For each session whether it lives.
+    alive: list[bool]
+    #: Refs of executing jobs that are to be cancelled.
+    cancelling: list[str]
+
+
+class FoundJob(NamedTuple):
+    """What the server knows about one job."""
+
+    status: str
+    #: When it is due (ms since 1970) if it waits for its time, else 0.
+    due_at_ms: int
+    #: What is stored of it, or of its chunk; b"" for the other.
+    record: bytes
+    chunk: bytes
+    #: Of a job that finished in its chunk: see `Board.finished_runs`; else b"".
+    head: bytes
+    first_times: bytes
+    times: bytes
+
+
+class Reclaimed(NamedTuple):
+    """What one step of reclaiming did."""
+
+    sessions: int
+    jobs: int
+    more: bool
+
+
+def parse_lease(reply: list[Any]) -> Lease:
+    """What a fetch replied."""
+    fence, now_ms, next_due_ms, *spans = reply
+    return Lease(fence, now_ms, next_due_ms, [_parse_span(*span) for span in spans])
+
+
+def _parse_span(member: bytes, score: bytes, marks: bytes | None, payload: bytes | None) -> LeasedSpan:
+    sequence, ref = int(member[:_SEQUENCE_DIGITS], 16), member[_SEQUENCE_DIGITS:].decode()
+    redeliveries = int(marks.split(None, 2)[1]) if marks else 0
+    n = 0
+    if payload and is_detached(ref):
+        payload = record_body(payload)
+    elif payload:
+        n, payload = chunk_size(payload), packed_chunk(payload)
+    return LeasedSpan(ref, sequence, -int(float(score)), redeliveries, n, payload)
+
+
+def packed_chunk(stored: bytes) -> bytes:
+    """Returns the packed chunk in what is stored: its place in line stands before it."""
+    return stored.split(b" ", 3)[-1]
+
+
+def chunk_size(stored: bytes) -> int:
+    """Returns the number of jobs in a stored chunk, which stands before it."""
+    return int(stored.split(b" ", 3)[2])
+
+
+def record_body(stored: bytes) -> bytes:
+    """Returns the record in what is stored: a line for the scripts stands before it."""
+    return stored.partition(b"\n")[2]
+
+
+def parse_found(reply: list[bytes] | None) -> FoundJob | None:
+    """What `find` replied; None when there is no such job."""
+    if reply is None:
+        return None
+    return FoundJob(reply[0].decode(), int(reply[1]), *reply[2:])
+
+
+def parse_defined(reply: list[Any]) -> tuple[Defined, bytes]:
+    """What became of a definition, and what is now stored of it."""
+    return Defined(reply[0]), reply[1]
+
+
+def parse_run(reply: list[Any]) -> tuple[int, str]:
+    """What a run at once was answered, see `Batch.run_recurring`, and an id."""
+    return reply[0], reply[1].decode()
+
+
+def parse_reclaimed(reply: list[int]) -> Reclaimed:
+    """What `reclaim` replied."""
+    return Reclaimed(reply[0], reply[1], bool(reply[2]))
+
+
+def parse_renewed(reply: list[Any]) -> Renewed:
+    """What `renew` replied."""
+    return Renewed([bool(alive) for alive in reply[0]], [ref.decode() for ref in reply[1]])
+
+
+def parse_status(reply: bytes | None) -> str | None:
+    """A status; None when there is no such job."""
+    return None if reply is None else reply.decode()
+
+
+def parse_answer(reply: list[bytes] | None) -> Answer | None:
+    """What became of an operation; None when there is no such job."""
+    return None if reply is None else Answer(reply[0].decode(), reply[1].decode())
+
+
+def parse_page(reply: list[bytes]) -> list[tuple[str, str]]:
+    """(member, value) of each entry of a page."""
+    return [(reply[at].decode(), reply[at + 1].decode()) for at in range(0, len(reply), 2)]

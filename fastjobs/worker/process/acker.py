@@ -1,0 +1,113 @@
+"""Reports what became of leased jobs: runs that finished, outcomes of the others, jobs given back unstarted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastjobs._core import Board, LeasedJobs
+from fastjobs.store.store import Batch, Outcome, Run
+from fastjobs.worker.process.leases import HeldLease, HeldLeases, HeldSpan
+
+#: Most runs, and most outcomes, in one call: a script that takes a thousand failures would hold up everybody.
+_ACK_LIMIT = 32
+
+#: What to do with the reply to a call: settles leases, or finds that the session is fenced.
+Receipt = Callable[[Any], None]
+
+
+class Acker:
+    """Adds acks and releases to the batches of the process's main loop.
+
+    A report is remembered only by the state on the board until the server has confirmed it, so
+    whatever is lost on the way (also this process) can be reported again.
+
+    Args:
+        board: the process's progress board.
+        leases: the leases it holds.
+        session: the session they belong to.
+        worker: the worker's name, stored with run times.
+        on_fenced: called with a queue and the reports the server has refused, because the session's jobs belong to
+            others; none of them when it refused to take unstarted jobs back.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        leases: HeldLeases,
+        session: str,
+        worker: str,
+        on_fenced: Callable[[str, Sequence[Run | Outcome]], None],
+    ) -> None:
+        self._board = board
+        self._leases = leases
+        self._session = session
+        self._worker = worker
+        self._on_fenced = on_fenced
+        #: Seconds until the first retry among what was reported last; None without one.
+        self.retry_in_s: float | None = None
+
+    def add_acks(self, batch: Batch) -> list[Receipt]:
+        """Adds one ack for each lease of which something is to be reported."""
+        receipts = []
+        delays_ms = []
+        for lease in self._leases:
+            runs = self._finished_runs(lease)
+            outcomes, lease.outcomes = lease.outcomes, []
+            outcomes += self._finished_records(lease)
+            delays_ms += [outcome.delay_ms for outcome in outcomes if outcome.state == "retrying"]
+            while runs or outcomes:
+                some, runs = runs[:_ACK_LIMIT], runs[_ACK_LIMIT:]
+                others, outcomes = outcomes[:_ACK_LIMIT], outcomes[_ACK_LIMIT:]
+                number = sum(run.count for run in some) + len(others)
+                batch.ack(lease.queue, self._session, lease.fence, some, others)
+                receipts.append(self._receipt(lease, number, [*some, *others]))
+        self.retry_in_s = min(delays_ms) / 1000 if delays_ms else None
+        return receipts
+
+    def add_releases(self, batch: Batch, withdrawn: list[tuple[LeasedJobs, int, int]]) -> list[Receipt]:
+        """Adds what gives jobs back that the backlog no longer holds."""
+        refs: dict[HeldLease, tuple[list[str], int]] = {}
+        for jobs, first, count in withdrawn:
+            span: HeldSpan = jobs.owner
+            parts, number = refs.get(span.lease, ([], 0))
+            refs[span.lease] = ([*parts, span.part(first, count)], number + count)
+        receipts = []
+        for lease, (parts, number) in refs.items():
+            batch.release(lease.queue, self._session, lease.fence, parts)
+            receipts.append(self._receipt(lease, number, []))
+        return receipts
+
+    def add_postponed(self, batch: Batch, span: HeldSpan, delay_ms: int) -> Receipt:
+        """Adds what puts a whole span off that this release cannot read."""
+        ref = span.part(span.first, span.count)
+        batch.postpone(span.lease.queue, self._session, span.lease.fence, delay_ms, [ref])
+        return self._receipt(span.lease, span.count, [])
+
+    def _receipt(self, lease: HeldLease, number: int, reports: list[Run | Outcome]) -> Receipt:
+        def settle(reply: int) -> None:
+            if reply < 0:
+                self._on_fenced(lease.queue, reports)
+            else:
+                self._leases.settle(lease, number)
+
+        return settle
+
+    def _finished_runs(self, lease: HeldLease) -> list[Run]:
+        """Runs of jobs that finished in their chunks."""
+        runs = self._board.finished_runs(lease.slot, self._worker.encode(), False)
+        if not runs:
+            return []
+        keep_ms = {span.ref: span.keep_ms for span in lease.spans}
+        return [Run(*run, keep_ms[run[0]]) for run in runs]
+
+    def _finished_records(self, lease: HeldLease) -> list[Outcome]:
+        """Outcomes of detached jobs that finished."""
+        outcomes = []
+        for span in lease.spans:
+            if span.record is None or not self._board.report(lease.slot, span.column):
+                continue
+            span.record.worker = self._worker
+            span.record.started_at_ms, span.record.run_s = self._board.times(lease.slot, span.column)
+            outcomes.append(span.outcome(span.first, "finished", span.record))
+        return outcomes

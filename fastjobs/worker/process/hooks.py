@@ -1,0 +1,118 @@
+"""Calls an app's hooks, and sees to it that nothing they do harms a job or the worker."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from fastjobs._core import LeasedJobs, boot_time_ns
+from fastjobs.job import Job, JobActions
+from fastjobs.model.record import JobRecord
+from fastjobs.model.status import Status
+from fastjobs.registry import Hooks, RegisteredType
+from fastjobs.store.store import Outcome
+from fastjobs.worker.process.leases import HeldSpan
+from fastjobs.worker.process.outcomes import chunk_record
+
+log = logging.getLogger("fastjobs.worker")
+
+T = TypeVar("T")
+
+
+class HookCaller:
+    """Calls hooks in executor threads, outside of the time in which a job can be interrupted.
+
+    Args:
+        hooks: the app's.
+        job_types: the registry of this process.
+        actions: what the handles given to hooks act through.
+        worker: the worker's name.
+    """
+
+    def __init__(self, hooks: Hooks, job_types: Mapping[str, RegisteredType], actions: JobActions, worker: str) -> None:
+        self._hooks = hooks
+        self._job_types = job_types
+        self._actions = actions
+        self._worker = worker
+
+    @property
+    def before(self) -> Callable[[LeasedJobs, int], None] | None:
+        """What the execute loop is to call before each job; None without a hook, so that it costs nothing."""
+        return self._before if self._hooks.before_job else None
+
+    @property
+    def after(self) -> Callable[[LeasedJobs, int, Outcome | None, int, int], None] | None:
+        """What the execute loop is to call after each job; None without a hook, so that it costs nothing."""
+        return self._after if self._hooks.after_job or self._hooks.on_failed else None
+
+    def worker_started(self) -> None:
+        """Calls the hooks of a process that begins."""
+        _call(self._hooks.on_worker_start, self._worker, "on_worker_start", {})
+
+    def worker_stops(self) -> None:
+        """Calls the hooks of a process that ends."""
+        _call(self._hooks.on_worker_stop, self._worker, "on_worker_stop", {})
+
+    def _before(self, jobs: LeasedJobs, index: int) -> None:
+        try:
+            span: HeldSpan = jobs.owner
+            record = span.record or chunk_record(span, index)
+            if record.type not in self._job_types:
+                return
+            job = self._job(span, record, Status.EXECUTING)
+        except Exception:
+            log.exception("the job for a before_job hook could not be described, the hook is left out")
+            return
+        _call(self._hooks.before_job, job, "before_job", {"job": job.id})
+
+    def _after(self, jobs: LeasedJobs, index: int, outcome: Outcome | None, started_ns: int, ended_ns: int) -> None:
+        try:
+            span: HeldSpan = jobs.owner
+            if outcome is None:
+                record = self._finished_record(span, index, started_ns, ended_ns)
+                job = self._job(span, record, Status.FINISHED)
+            else:
+                job = self._job(span, JobRecord.decode(outcome.record), Status(outcome.state))
+                if outcome.state == Status.RETRYING:
+                    job.due_at = datetime.now(UTC) + timedelta(milliseconds=outcome.delay_ms)
+        except Exception:
+            log.exception("the job for an after_job hook could not be described, the hook is left out")
+            return
+        if job.status is Status.FAILED:
+            _call(self._hooks.on_failed, job, "on_failed", {"job": job.id})
+        # A job of an unknown type was not run, it only was here.
+        if job.type in self._job_types:
+            _call(self._hooks.after_job, job, "after_job", {"job": job.id})
+
+    def _finished_record(self, span: HeldSpan, index: int, started_ns: int, ended_ns: int) -> JobRecord:
+        wall_ns = time.time_ns() - boot_time_ns()
+        return replace(
+            span.record or chunk_record(span, index),
+            started_at_ms=(wall_ns + started_ns) // 1_000_000,
+            run_s=(ended_ns - started_ns) / 1e9,
+            worker=self._worker,
+        )
+
+    def _job(self, span: HeldSpan, record: JobRecord, status: Status) -> Job:
+        job = Job(self._actions, record.id, span.lease.queue)
+        job.describe(record)
+        job.status = status
+        job_type = self._job_types.get(record.type)
+        if job_type is not None:
+            job.retries_left = max(0, job_type.retry.chosen(record.options).retries - record.failures)
+        return job
+
+
+def _call(hooks: Sequence[Callable[[T], Any]], subject: T, name: str, fields: dict[str, str]) -> None:
+    for hook in hooks:
+        try:
+            hook(subject)
+        except BaseException:
+            # Also SystemExit: a hook has no say in whether the worker goes on.
+            log.error(
+                "a %s hook raised, everything else goes on", name, exc_info=True, extra={"fastjobs_fields": fields}
+            )

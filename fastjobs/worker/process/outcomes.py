@@ -1,0 +1,227 @@
+"""What becomes of a job that did not simply finish: retried, failed, cancelled, put back, with its record."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import random
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from types import TracebackType
+
+import orjson
+
+from fastjobs import errors
+from fastjobs._core import EXPIRED, LeasedJobs
+from fastjobs.logs import event
+from fastjobs.model.record import ErrorRecord, JobRecord
+from fastjobs.model.retry import RetryPolicy
+from fastjobs.registry import RegisteredType
+from fastjobs.store.store import Outcome
+from fastjobs.worker.process.leases import HeldSpan
+
+log = logging.getLogger("fastjobs.worker")
+
+#: The files whose code calls handlers.
+_CALLERS = ("core/execute.pxi", "fastjobs/worker/process/handlers.py")
+#: A type no worker knows comes back after 1, 2, 4 ... seconds, at most this many ...
+_UNKNOWN_DELAY_CAP_S = 300
+#: ... and as often as this, about an hour: longer than a deploy takes. Then the job fails.
+_UNKNOWN_LIMIT = 20
+
+
+#: Bytes of a chunk or record that cannot be read that are kept.
+_KEPT_BYTES = 65_536
+
+
+def chunk_record(span: HeldSpan, index: int) -> JobRecord:
+    """Returns the first record of a job that leaves its chunk."""
+    chunk = span.chunk
+    assert chunk is not None
+    name, options = chunk.types[chunk.type_index(index)]
+    return JobRecord(
+        id=span.job_id(index),
+        type=name,
+        payload=orjson.loads(chunk.payload(index)),
+        options=orjson.loads(options) if options else {},
+        priority=span.priority,
+        created_at_ms=chunk.created_at_ms,
+    )
+
+
+def unreadable(span: HeldSpan, error: errors.CorruptChunk, worker: str, stored: bytes | None) -> list[Outcome]:
+    """Fails the jobs of a span that cannot be read; the first one's record keeps what is stored, for inspection."""
+    made = []
+    for index in range(span.first, span.first + span.count):
+        record = JobRecord(id=span.job_id(index), type="", payload=None, priority=span.priority)
+        record.add_error(ErrorRecord(type=type(error).__name__, message=str(error), at_ms=_now_ms(), worker=worker))
+        if stored and index == span.first:
+            record.extra["stored"] = base64.b64encode(stored[:_KEPT_BYTES]).decode()
+        event(log, logging.ERROR, "job failed, its payload cannot be read", job=span.job_id(index), reason=error)
+        made.append(span.outcome(index, "failed", record))
+    return made
+
+
+def without_payload(span: HeldSpan, record: JobRecord, worker: str) -> Outcome:
+    """Fails a job that somebody lets run again though its arguments could not be read when its record was made."""
+    message = "its arguments are lost: they could not be read before"
+    record.add_error(ErrorRecord(type="PayloadMissing", message=message, at_ms=_now_ms(), worker=worker))
+    event(log, logging.ERROR, f"job failed, {message}", job=record.id)
+    return span.outcome(span.first, "failed", record)
+
+
+def exhausted(span: HeldSpan, index: int, redeliveries: int, worker: str) -> Outcome:
+    """Fails a job that came back from dead workers too often."""
+    record = span.record or chunk_record(span, index)
+    message = f"came back {redeliveries} times from workers that died"
+    record.add_error(ErrorRecord(type="TooManyRedeliveries", message=message, at_ms=_now_ms(), worker=worker))
+    event(log, logging.ERROR, f"job failed, it {message}", job=span.job_id(index))
+    return span.outcome(index, "failed", record)
+
+
+def cancelled(span: HeldSpan, index: int) -> Outcome:
+    """Ends a job that was cancelled before it was started."""
+    event(log, logging.INFO, "job was cancelled before it was started", job=span.job_id(index))
+    return span.outcome(index, "cancelled", span.record or chunk_record(span, index))
+
+
+class Outcomes:
+    """Turns exceptions into outcomes by the policy of the job's type.
+
+    Args:
+        job_types: the registry of this process.
+        worker: name stored with errors.
+        times: (slot, column) -> (started ms, seconds run), from the board.
+    """
+
+    def __init__(
+        self,
+        job_types: Mapping[str, RegisteredType],
+        worker: str,
+        times: Callable[[int, int], tuple[int, float]],
+    ) -> None:
+        self._job_types = job_types
+        self._worker = worker
+        self._times = times
+
+    def on_unusual(self, jobs: LeasedJobs, index: int, raised: BaseException | object | None) -> Outcome:
+        """Called by the execute loop, in an executor thread; leaves an outcome with the lease and returns it."""
+        span: HeldSpan = jobs.owner
+        try:
+            outcome = self._outcome(span, jobs, index, raised)
+        except BaseException as error:
+            # Whatever is wrong with this exception must not stop the other jobs.
+            outcome = self._unrecorded(span, index, error)
+        span.lease.outcomes.append(outcome)
+        return outcome
+
+    def _outcome(self, span: HeldSpan, jobs: LeasedJobs, index: int, raised: BaseException | object | None) -> Outcome:
+        record = span.record or chunk_record(span, index)
+        if raised is EXPIRED:
+            return self._expired(span, index, record)
+        record.worker = self._worker
+        if not isinstance(raised, BaseException):
+            return self._unknown_type(span, index, record)
+        column = jobs.column + index - jobs.first
+        record.started_at_ms, record.run_s = self._times(jobs.slot, column)
+        if isinstance(raised, errors.JobCancelled):
+            return self._cancelled_running(span, index, record, raised)
+        record.attempts += 1
+        record.add_error(_job_error(raised, record.attempts, self._worker))
+        delay_ms = self._retry_delay_ms(record, raised)
+        fields = {"job": span.job_id(index), "type": record.type, "attempt": record.attempts}
+        cause = record.errors[-1].type
+        if delay_ms is None:
+            event(log, logging.ERROR, f"job failed with {cause}, its error is kept", **fields)
+            return span.outcome(index, "failed", record)
+        event(log, logging.WARNING, f"job raised {cause}, runs again in {delay_ms} ms", **fields)
+        return span.outcome(index, "retrying", record, delay_ms)
+
+    def _unrecorded(self, span: HeldSpan, index: int, error: BaseException) -> Outcome:
+        """Fails a job whose exception cannot be looked at without raising another one."""
+        record = span.record or chunk_record(span, index)
+        record.attempts += 1
+        message = f"the job raised, and recording that raised {type(error).__name__}"
+        record.add_error(ErrorRecord(type="Unrecordable", message=message, at_ms=_now_ms(), worker=self._worker))
+        event(log, logging.ERROR, f"job failed, {message}", job=span.job_id(index), type=record.type)
+        return span.outcome(index, "failed", record)
+
+    def _retry_delay_ms(self, record: JobRecord, raised: BaseException) -> int | None:
+        """Milliseconds until the next run, or None when there is none."""
+        if isinstance(raised, errors.Discard) or _does_not_fit(raised):
+            return None
+        policy = self._job_types[record.type].retry.chosen(record.options)
+        if record.failures > policy.retries:
+            return None
+        if isinstance(raised, errors.Retry) and raised.in_ is not None:
+            return max(0, round(raised.in_ * 1000))
+        try:
+            return policy.delay_ms(record.failures, random)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {_text(error)}"
+            event(log, logging.ERROR, "retry_delay failed, the default is used", type=record.type, reason=reason)
+            return RetryPolicy(policy.retries).delay_ms(record.failures, random)
+
+    def _expired(self, span: HeldSpan, index: int, record: JobRecord) -> Outcome:
+        message = "was not started in time: it expired before a worker got to it"
+        record.add_error(ErrorRecord(type="Expired", message=message, at_ms=_now_ms(), worker=self._worker))
+        event(log, logging.WARNING, "job expired, it is not run", job=record.id, type=record.type)
+        return span.outcome(index, "cancelled", record)
+
+    def _cancelled_running(self, span: HeldSpan, index: int, record: JobRecord, raised: errors.JobCancelled) -> Outcome:
+        """The run is not charged: nothing went wrong. Its error tells where the handler was."""
+        record.add_error(_job_error(raised, span.earlier_runs + 1, self._worker))
+        event(log, logging.INFO, "job was cancelled while it ran", job=record.id, type=record.type)
+        return span.outcome(index, "cancelled", record)
+
+    def _unknown_type(self, span: HeldSpan, index: int, record: JobRecord) -> Outcome:
+        """Mixed deploys: another worker, or a newer release, may know the type."""
+        record.unknown += 1
+        fields = {"job": span.job_id(index), "type": record.type}
+        if record.unknown > _UNKNOWN_LIMIT:
+            message = f"no worker knows the job type {record.type!r}"
+            record.add_error(ErrorRecord(type="UnknownType", message=message, at_ms=_now_ms(), worker=self._worker))
+            event(log, logging.ERROR, f"job failed, {message}", **fields)
+            return span.outcome(index, "failed", record)
+        delay_s = min(_UNKNOWN_DELAY_CAP_S, 2 ** (record.unknown - 1))
+        event(log, logging.WARNING, f"unknown job type, put back for {delay_s} s", **fields)
+        return span.outcome(index, "scheduled", record, delay_s * 1000)
+
+
+def _job_error(raised: BaseException, attempt: int, worker: str) -> ErrorRecord:
+    return ErrorRecord(
+        type=type(raised).__name__,
+        message=_text(raised),
+        traceback="".join(traceback.format_exception(raised.with_traceback(_own_frames(raised)))),
+        attempt=attempt,
+        at_ms=_now_ms(),
+        worker=worker,
+    )
+
+
+def _text(raised: BaseException) -> str:
+    try:
+        return str(raised)
+    except BaseException as error:
+        return f"(its text cannot be made: {type(error).__name__})"
+
+
+def _own_frames(raised: BaseException) -> TracebackType | None:
+    """The traceback from the handler on: the frames of what calls it tell nobody anything."""
+    frames = raised.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename.endswith(_CALLERS):
+        frames = frames.tb_next
+    return frames
+
+
+def _does_not_fit(raised: BaseException) -> bool:
+    """Whether the arguments do not fit the handler's signature: running again cannot help.
+
+    Such a TypeError comes from the call itself, so no frame of the handler is in its traceback.
+    """
+    return isinstance(raised, TypeError) and _own_frames(raised) is None
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

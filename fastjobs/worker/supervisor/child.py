@@ -1,0 +1,132 @@
+"""A worker process as its supervisor sees it: started, watched, told to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from fastjobs._core import Board, new_id
+from fastjobs.worker.control import ControlLine
+from fastjobs.worker.spec import ProcessSpec
+from fastjobs.worker.supervisor.signals import GROUP_SIGNALS
+
+#: Leases a process can hold: one that each thread's slow job keeps open, and some in flight.
+_SPARE_SLOTS = 16
+#: Beyond the time of its running jobs, a process gets so many seconds to report them.
+_ENDING_S = 9.0
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class Child:
+    """One incarnation of one worker process.
+
+    Args:
+        template: start parameters; session and descriptors are filled in here.
+    """
+
+    def __init__(self, template: ProcessSpec) -> None:
+        self.session = new_id()
+        slots = template.threads + _SPARE_SLOTS
+        self.board = Board.create(template.threads, slots)
+        ours, theirs = socket.socketpair()
+        self.control = ControlLine(ours)
+        spec = replace(
+            template,
+            session=self.session,
+            slots=slots,
+            board_fd=self.board.fd,
+            control_fd=theirs.fileno(),
+        )
+        # Inherited: a signal to the group must not end a process that has not yet taken its signals over.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", "from fastjobs.cli.process import main; main()", spec.encode()],
+                stdin=subprocess.DEVNULL,
+                pass_fds=(self.board.fd, theirs.fileno()),
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        theirs.close()
+        self.started_at = time.monotonic()
+        #: What the process said about itself once it was ready, or None.
+        self.hello: dict[str, object] | None = None
+        #: The partitions it works on, as its board numbers them.
+        self.partitions: list[str] = []
+        self.stopping = False
+        #: True once the supervisor itself has killed it: its jobs are not to blame.
+        self.killed = False
+        #: (slot, column, started_ns) of the jobs because of which it was killed: they did not end after their timeout.
+        self.overdue: list[tuple[int, int, int]] = []
+        #: When it said hello, on the boot clock, and when it was asked to end, on the monotonic clock.
+        self.greeted_ns = 0
+        self.stopped_at = float("inf")
+        #: True once it was killed because its main loop did not turn: what it ran held it up.
+        self.held_up = False
+        #: When it was found that it does not fetch, for which it is replaced, on the boot clock; 0 = not so.
+        self.deaf_since_ns = 0
+        #: When to kill it if it has not ended by then, on the monotonic clock.
+        self.kill_at = float("inf")
+        self._cancelled: set[tuple[str, str]] = set()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self.process.pid
+
+    def stop(self, timeout_s: float) -> None:
+        """Asks it to end: nothing new, running jobs have `timeout_s` seconds."""
+        self.stopping = True
+        self.stopped_at = min(self.stopped_at, time.monotonic())
+        self.control.send(stop=timeout_s)
+
+    def retire(self, timeout_s: float) -> None:
+        """Asks it to end, as `stop` does, and sets when it is killed if it does not."""
+        self.stop(timeout_s)
+        self.kill_at = min(self.kill_at, time.monotonic() + timeout_s + _ENDING_S)
+
+    def cancel(self, jobs: Iterable[tuple[str, str]]) -> None:
+        """Tells it once about each executing job that is to be cancelled; it may hold the job or not.
+
+        Args:
+            jobs: (queue, ref) of all such jobs at present.
+        """
+        wanted = set(jobs)
+        refs: dict[str, list[str]] = {}
+        for queue, ref in wanted - self._cancelled:
+            refs.setdefault(queue, []).append(ref)
+        self._cancelled = wanted
+        if refs:
+            self.control.send(cancel=refs)
+
+    def work_on(self, partitions: list[str]) -> None:
+        """Tells it about partitions of its queues that were found after its start."""
+        new = [name for name in partitions if name not in self.partitions]
+        if new:
+            self.partitions += new
+            self.control.send(partitions=new)
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        self.stopping = self.killed = True
+        self.process.send_signal(signal.SIGKILL)
+
+    def rss_mb(self) -> float:
+        """Returns the memory it occupies, in MiB; 0 when it is gone."""
+        try:
+            pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
+        except (OSError, IndexError):
+            return 0.0
+        return int(pages) * _PAGE_BYTES / 2**20
+
+    def release(self) -> None:
+        """Closes what the supervisor held of it, after its end."""
+        self.control.close()
+        os.close(self.board.fd)

@@ -1,0 +1,57 @@
+"""Brings the jobs of dead sessions back and forgets old ones; every worker does it, so it needs no leader."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Sequence
+
+from fastjobs.logs import event
+from fastjobs.store.store import Store
+
+log = logging.getLogger("fastjobs.worker")
+
+
+class Reclaimer:
+    """Runs every quarter of a lease, with jitter so that workers do not do it all at once.
+
+    Args:
+        store: the supervisor's.
+        queues: the partitions whose sessions to look after.
+    """
+
+    def __init__(self, store: Store, queues: Sequence[str]) -> None:
+        self._store = store
+        self._queues = queues
+        self.due_at = 0.0
+        self._plan()
+
+    def _plan(self) -> None:
+        interval_s = self._store.config.reclaim_ms / 1000
+        self.due_at = time.monotonic() + interval_s * random.uniform(0.5, 1.5)
+
+    def run(self) -> int:
+        """Gives back what dead sessions held; returns the number of jobs.
+
+        Raises:
+            StoreError: the server does not serve.
+        """
+        self._plan()
+        jobs = 0
+        for queue in self._queues:
+            while self._store.batch().trim(queue).run()[0]:
+                pass
+            more = True
+            while more:
+                (step,) = self._store.batch().reclaim(queue).run()
+                jobs, more = jobs + step.jobs, step.more
+                if step.sessions:
+                    event(
+                        log,
+                        logging.WARNING,
+                        "reclaimed the jobs of a dead process",
+                        queue=queue,
+                        jobs=step.jobs,
+                    )
+        return jobs

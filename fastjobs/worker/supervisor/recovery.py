@@ -1,0 +1,187 @@
+"""Settles what a dead process left: acks what it earned, blames the jobs it was running, gives back the rest."""
+
+from __future__ import annotations
+
+import logging
+import random
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from fastjobs import errors
+from fastjobs._core import JOB_FINISHED, JOB_REPORTED, JOB_STARTED, Board, Chunk
+from fastjobs.logs import event
+from fastjobs.model.record import ErrorRecord, JobRecord
+from fastjobs.model.retry import RetryPolicy
+from fastjobs.store.replies import packed_chunk, record_body
+from fastjobs.store.store import Outcome, Run, Store
+from fastjobs.worker.process.leases import HeldLease, HeldSpan
+from fastjobs.worker.process.outcomes import chunk_record
+
+log = logging.getLogger("fastjobs.worker")
+
+#: Delay before a job runs again whose process died, by how often that has happened.
+_CRASH_DELAYS_MS = (0, 1_000, 5_000, 30_000)
+
+
+class Recovered(NamedTuple):
+    """What was found."""
+
+    finished: int
+    blamed: int
+    given_back: int
+
+
+def died_of(returncode: int) -> str:
+    """Returns how a process ended, in words: `killed by SIGKILL` or `exited with code 3`."""
+    if returncode < 0:
+        try:
+            return f"killed by {signal.Signals(-returncode).name}"
+        except ValueError:
+            # Real-time signals have no names.
+            return f"killed by signal {-returncode}"
+    return f"exited with code {returncode}"
+
+
+class Recovery:
+    """Settles the leases of one dead process.
+
+    Args:
+        store: the supervisor's.
+        queues: the partitions the process worked on, as the board numbers them.
+        session: the dead process's session.
+        worker: the worker's name.
+        cause: how the process died.
+        blame: whether the jobs it was running are charged with that; else they are given back like the others.
+        overdue: (slot, column, started_ns) of the jobs because of which the supervisor killed it; others that were
+            being run are given back then, without blame.
+        policies: the retry policies of the job types.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        queues: Sequence[str],
+        session: str,
+        worker: str,
+        cause: str,
+        *,
+        blame: bool = True,
+        overdue: Sequence[tuple[int, int, int]] = (),
+        policies: Mapping[str, RetryPolicy] | None = None,
+    ) -> None:
+        self._store = store
+        self._queues = queues
+        self._session = session
+        self._worker = worker
+        self._cause = cause
+        self._blames = blame and not overdue
+        self._overdue = overdue
+        self._policies = policies or {}
+
+    def run(self, board: Board) -> Recovered:
+        """Reports what the board tells and closes the session.
+
+        Raises:
+            StoreError: the server does not serve; calling again later is safe, and so is never calling again.
+        """
+        finished = blamed = given_back = 0
+        for slot, fence, queue_index in board.held():
+            queue = self._queues[queue_index]
+            keep_ms = self._store.config.finished_keep_ms
+            finished_runs = board.finished_runs(slot, self._worker.encode(), True)
+            runs = [Run(*run, keep_ms) for run in finished_runs]
+            outcomes = self._outcomes(board, HeldLease(queue, fence, slot, 0))
+            if runs or outcomes:
+                self._store.batch().ack(queue, self._session, fence, runs, outcomes).run()
+            finished += sum(run.count for run in runs)
+            blamed += len(outcomes)
+        for queue in self._queues:
+            closed = False
+            while not closed:
+                ((jobs, closed),) = self._store.batch().close(queue, self._session).run()
+                given_back += jobs
+        return Recovered(finished, blamed, given_back)
+
+    def _outcomes(self, board: Board, lease: HeldLease) -> list[Outcome]:
+        """Outcomes of the jobs that were being run, and of detached jobs that had finished."""
+        outcomes = []
+        for ref, n, first, column, priority, states in board.spans(lease.slot):
+            for position, state in enumerate(states):
+                span = HeldSpan(lease, ref, n, first, len(states), priority, column=column)
+                span.keep_ms = self._store.config.finished_keep_ms
+                finished = n == 0 and state in (JOB_FINISHED, JOB_REPORTED)
+                run = (lease.slot, column + position, board.started_ns(lease.slot, column + position))
+                timed_out = state == JOB_STARTED and run in self._overdue
+                crashed = state == JOB_STARTED and self._blames
+                if not (finished or timed_out or crashed):
+                    continue
+                record = self._record(span, first + position)
+                record.started_at_ms, record.run_s = board.times(lease.slot, column + position)
+                record.worker = self._worker
+                if finished:
+                    outcomes.append(span.outcome(first, "finished", record))
+                elif timed_out:
+                    outcomes.append(self._time_out(span, first + position, record))
+                else:
+                    outcomes.append(self._blame(span, first + position, record))
+        return outcomes
+
+    def _record(self, span: HeldSpan, index: int) -> JobRecord:
+        keyring, queue = self._store.keyring, span.lease.queue
+        keys = self._store.keys(queue)
+        source, field = (keys.chunks, span.ref) if span.n else (keys.jobs, span.ref)
+        (payload,) = self._store.batch().command("HGET", source, field).run()
+        try:
+            if payload is None:
+                raise errors.CorruptChunk("its payload is missing")
+            if span.n == 0:
+                return JobRecord.decode(keyring.open_record(queue, span.ref, record_body(payload)))
+            span.chunk = Chunk.decode(keyring.open_chunk(queue, span.ref, packed_chunk(payload)))
+            return chunk_record(span, index)
+        except errors.ChunkError:
+            return JobRecord(id=span.job_id(index), type="", payload=None)
+
+    def _time_out(self, span: HeldSpan, index: int, record: JobRecord) -> Outcome:
+        """A job that did not end after its timeout: a failed attempt like any other."""
+        record.attempts += 1
+        record.add_error(
+            ErrorRecord(
+                type="JobTimeout",
+                message="went on after its timeout, its process was killed",
+                attempt=record.attempts,
+                at_ms=time.time_ns() // 1_000_000,
+                worker=self._worker,
+            )
+        )
+        default = RetryPolicy(self._store.config.retries)
+        policy = self._policies.get(record.type, default).chosen(record.options)
+        fields = {"job": record.id, "type": record.type, "attempt": record.attempts}
+        if record.failures > policy.retries:
+            event(log, logging.ERROR, "job failed with JobTimeout, its process was killed", **fields)
+            return span.outcome(index, "failed", record)
+        delay_ms = policy.delay_ms(record.failures, random)
+        event(log, logging.WARNING, f"job timed out, its process was killed, runs again in {delay_ms} ms", **fields)
+        return span.outcome(index, "retrying", record, delay_ms)
+
+    def _blame(self, span: HeldSpan, index: int, record: JobRecord) -> Outcome:
+        """A job during which its process died: run again, alone, until it has done so too often."""
+        record.attempts += 1
+        record.crashes += 1
+        record.add_error(
+            ErrorRecord(
+                type="WorkerCrashed",
+                message=f"the process that ran the job was {self._cause}",
+                attempt=record.attempts,
+                at_ms=time.time_ns() // 1_000_000,
+                worker=self._worker,
+            )
+        )
+        fields = {"job": record.id, "type": record.type, "crashes": record.crashes}
+        if record.crashes >= self._store.config.max_crashes:
+            event(log, logging.ERROR, f"job failed, its process was {self._cause}", **fields)
+            return span.outcome(index, "failed", record)
+        delay_ms = _CRASH_DELAYS_MS[min(record.crashes, len(_CRASH_DELAYS_MS)) - 1]
+        event(log, logging.WARNING, f"job runs again, its process was {self._cause}", **fields)
+        return span.outcome(index, "retrying", record, delay_ms)

@@ -1,0 +1,142 @@
+"""Fires recurring jobs: every worker looks, the first one wins, so it needs no leader.
+
+Runs in the supervisor: all it needs of a definition is stored, no user code is.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from fastjobs import errors
+from fastjobs._core import ChunkWriter
+from fastjobs.logs import event
+from fastjobs.model.definition import Definition
+from fastjobs.store.store import Store
+
+log = logging.getLogger("fastjobs.worker")
+
+#: A definition made or changed meanwhile is noticed after this long.
+_LOOK_MS = 1000
+#: Workers look at different moments after a due instant, so that most find it fired already.
+_JITTER_S = 0.02
+#: Definitions looked at per queue at a time; if that many are due, the next look follows at once.
+_LOOK_LIMIT = 100
+
+
+class _Look(NamedTuple):
+    """What one look at the schedule told."""
+
+    #: The server's clock.
+    now_ms: int
+    #: Queue and id of the definitions that are due.
+    due: list[tuple[str, str]]
+    #: When the next one is; no later than the next look.
+    next_due_ms: int
+    #: Whether there may be more that are due.
+    more: bool
+
+
+class _Firing(NamedTuple):
+    """A definition that is due, and what to make of that."""
+
+    queue: str
+    definition: Definition
+    dues: list[int]
+    next_due_ms: int
+    blob: bytes
+
+
+class Recurrer:
+    """Looks when the next definition is due, and at least every second.
+
+    Args:
+        store: the supervisor's.
+        queues: whose definitions to look after.
+    """
+
+    def __init__(self, store: Store, queues: Sequence[str]) -> None:
+        self._store = store
+        self._queues = queues
+        self._writer = ChunkWriter(store.config.max_payload_bytes, store.config.compress_min_bytes)
+        #: Definitions that cannot be fired from here, as they were stored when that was logged.
+        self._unusable: dict[tuple[str, str], bytes] = {}
+        self.due_at = 0.0
+
+    def run(self) -> int:
+        """Fires what is due; returns the number of runs enqueued.
+
+        Raises:
+            StoreError: the server does not serve.
+        """
+        # First, so that a server that does not serve is not asked again at once.
+        self.due_at = time.monotonic() + _LOOK_MS / 1000
+        look = self._look()
+        firings = self._prepare(look)
+        enqueued = 0
+        if firings:
+            batch = self._store.batch()
+            for firing in firings:
+                batch.recur(firing.queue, firing.definition, firing.next_due_ms, firing.blob, firing.dues)
+            for firing, runs in zip(firings, batch.run(), strict=True):
+                enqueued += max(runs, 0)
+                _tell(firing, runs)
+        next_due_ms = min([look.next_due_ms, *(firing.next_due_ms for firing in firings)])
+        wait_s = 0.0 if look.more and firings else (next_due_ms - look.now_ms) / 1000
+        self.due_at = min(self.due_at, time.monotonic() + wait_s + random.uniform(0, _JITTER_S))
+        return enqueued
+
+    def _look(self) -> _Look:
+        batch = self._store.batch().command("TIME")
+        for queue in self._queues:
+            key = self._store.keys(queue).recurring_due
+            batch.command("ZRANGE", key, 0, _LOOK_LIMIT - 1, "WITHSCORES")
+        (seconds, microseconds), *heads = batch.run()
+        now_ms = int(seconds) * 1000 + int(microseconds) // 1000
+        entries = [
+            (queue, name.decode(), int(float(due_ms)))
+            for queue, head in zip(self._queues, heads, strict=True)
+            for name, due_ms in zip(head[::2], head[1::2], strict=True)
+        ]
+        due = [(queue, name) for queue, name, due_ms in entries if due_ms <= now_ms]
+        later = [due_ms for _, _, due_ms in entries if due_ms > now_ms]
+        more = any(len(head) == 2 * _LOOK_LIMIT and float(head[-1]) <= now_ms for head in heads)
+        return _Look(now_ms, due, min(later, default=now_ms + _LOOK_MS), more)
+
+    def _prepare(self, look: _Look) -> list[_Firing]:
+        """Reads the definitions that are due and works out what is to be fired."""
+        if not look.due:
+            return []
+        batch = self._store.batch()
+        for queue, name in look.due:
+            batch.command("HGET", self._store.keys(queue).recurring, name)
+        firings = []
+        for (queue, name), stored in zip(look.due, batch.run(), strict=True):
+            # None: cancelled between the look and now.
+            if stored is not None and self._unusable.get((queue, name)) != stored:
+                try:
+                    firings.append(self._firing(queue, self._store.definition(queue, name, stored), look.now_ms))
+                except errors.FastJobsError as error:
+                    # Another worker may be able to: a newer one, or one that knows the time zone.
+                    self._unusable[queue, name] = stored
+                    event(log, logging.ERROR, "cannot fire a recurring job", recurring=name, reason=error)
+        return firings
+
+    def _firing(self, queue: str, definition: Definition, now_ms: int) -> _Firing:
+        next_due_ms = definition.schedule.following(definition.due_ms, now_ms)
+        blob = definition.pack(self._writer, now_ms)
+        return _Firing(queue, definition, definition.runs_due(now_ms), next_due_ms, blob)
+
+
+def _tell(firing: _Firing, runs: int) -> None:
+    """Logs what is worth knowing: runs that were skipped or made up for."""
+    name = firing.definition.id
+    if runs == 0 and firing.dues:
+        event(log, logging.DEBUG, "run skipped, the one before is not done", recurring=name)
+    elif runs == 0:
+        event(log, logging.WARNING, "missed runs are skipped", recurring=name)
+    elif runs > 1:
+        event(log, logging.WARNING, "enqueued missed runs", recurring=name, runs=runs)
