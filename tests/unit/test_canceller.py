@@ -9,8 +9,8 @@ import pytest
 
 from fastjobs._core import Backlog, Board, Chunk, ChunkWriter, LeasedJobs, boot_time_ns
 from fastjobs.model.record import JobRecord
+from fastjobs.worker.leases import HeldLease, HeldLeases, HeldSpan
 from fastjobs.worker.process.canceller import Canceller
-from fastjobs.worker.process.leases import HeldLease, HeldLeases, HeldSpan
 
 
 class Held:

@@ -8,8 +8,8 @@ from fastjobs._core import Chunk, ChunkWriter
 from fastjobs.config import Config, QueueChoice
 from fastjobs.store.replies import Lease, LeasedSpan
 from fastjobs.store.sealing import Keyring
+from fastjobs.worker.leases import HeldLeases
 from fastjobs.worker.process.handlers import Calls
-from fastjobs.worker.process.leases import HeldLeases
 from fastjobs.worker.process.prefetcher import Prefetcher
 from tests.harness.jobs import Bench, make_bench
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastjobs._core import Board, LeasedJobs
 from fastjobs.store.store import Batch, Outcome, Run
-from fastjobs.worker.process.leases import HeldLease, HeldLeases, HeldSpan
+from fastjobs.worker.leases import HeldLease, HeldLeases, HeldSpan
 
 #: Most runs, and most outcomes, in one call: a script that takes a thousand failures would hold up everybody.
 _ACK_LIMIT = 32

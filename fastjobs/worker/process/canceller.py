@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from fastjobs._core import Backlog, LeasedJobs
 from fastjobs.errors import JobCancelled
 from fastjobs.logs import event
-from fastjobs.worker.process.leases import HeldLease, HeldLeases, HeldSpan
-from fastjobs.worker.process.outcomes import cancelled
+from fastjobs.worker.leases import HeldLease, HeldLeases, HeldSpan
+from fastjobs.worker.outcomes import cancelled
 
 log = logging.getLogger("fastjobs.worker")
 

@@ -10,7 +10,7 @@ from fastjobs.context import Context
 from fastjobs.errors import InternalError, JobInterrupted
 from fastjobs.model.partitions import queue_of
 from fastjobs.registry import RegisteredType
-from fastjobs.worker.process.leases import HeldSpan
+from fastjobs.worker.leases import HeldSpan
 
 
 class Calls:

@@ -15,8 +15,8 @@ from fastjobs.model.record import JobRecord
 from fastjobs.model.status import Status
 from fastjobs.registry import Hooks, RegisteredType
 from fastjobs.store.store import Outcome
-from fastjobs.worker.process.leases import HeldSpan
-from fastjobs.worker.process.outcomes import chunk_record
+from fastjobs.worker.leases import HeldSpan
+from fastjobs.worker.outcomes import chunk_record
 
 log = logging.getLogger("fastjobs.worker")
 

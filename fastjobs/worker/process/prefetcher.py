@@ -22,9 +22,9 @@ from fastjobs.model.time_limits import Limits
 from fastjobs.registry import RegisteredType
 from fastjobs.store.replies import Lease, LeasedSpan
 from fastjobs.store.sealing import Keyring
-from fastjobs.worker.process import outcomes
+from fastjobs.worker import outcomes
+from fastjobs.worker.leases import HeldLease, HeldLeases, HeldSpan
 from fastjobs.worker.process.handlers import Calls
-from fastjobs.worker.process.leases import HeldLease, HeldLeases, HeldSpan
 
 log = logging.getLogger("fastjobs.worker")
 

@@ -27,14 +27,14 @@ from fastjobs.store.keys import queues_key
 from fastjobs.store.replies import Renewed
 from fastjobs.store.store import Batch, Outcome, Run, Store
 from fastjobs.worker.control import ControlLine
+from fastjobs.worker.leases import HeldLeases
+from fastjobs.worker.outcomes import Outcomes
 from fastjobs.worker.process.acker import Acker, Receipt
 from fastjobs.worker.process.canceller import Canceller
 from fastjobs.worker.process.executor import Executors
 from fastjobs.worker.process.fetcher import Fetcher
 from fastjobs.worker.process.handlers import Calls
 from fastjobs.worker.process.hooks import HookCaller
-from fastjobs.worker.process.leases import HeldLeases
-from fastjobs.worker.process.outcomes import Outcomes
 from fastjobs.worker.process.prefetcher import Prefetcher, longest_runs_s
 from fastjobs.worker.process.refusals import Refusals
 from fastjobs.worker.process.waker import WAIT_S, Wakers

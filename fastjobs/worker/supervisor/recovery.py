@@ -16,8 +16,8 @@ from fastjobs.model.record import ErrorRecord, JobRecord
 from fastjobs.model.retry import RetryPolicy
 from fastjobs.store.replies import packed_chunk, record_body
 from fastjobs.store.store import Outcome, Run, Store
-from fastjobs.worker.process.leases import HeldLease, HeldSpan
-from fastjobs.worker.process.outcomes import chunk_record
+from fastjobs.worker.leases import HeldLease, HeldSpan
+from fastjobs.worker.outcomes import chunk_record
 
 log = logging.getLogger("fastjobs.worker")
 

@@ -19,7 +19,7 @@ from fastjobs.model.record import ErrorRecord, JobRecord
 from fastjobs.model.retry import RetryPolicy
 from fastjobs.registry import RegisteredType
 from fastjobs.store.store import Outcome
-from fastjobs.worker.process.leases import HeldSpan
+from fastjobs.worker.leases import HeldSpan
 
 log = logging.getLogger("fastjobs.worker")
 
