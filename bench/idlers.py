@@ -22,10 +22,10 @@ import orjson
 from bench.server import QUEUE
 from fastjobs._core import Chunk, new_id
 from fastjobs.config import Config
+from fastjobs.model.outcome import Run
 from fastjobs.server.endpoint import Endpoint
-from fastjobs.store.keys import queues_key, worker_orders_key, workers_key
 from fastjobs.store.replies import Lease
-from fastjobs.store.store import Run, Store
+from fastjobs.store.store import Store
 from fastjobs.worker.process.waker import WAIT_S, Fetch, Wakers
 from fastjobs.worker.supervisor.reclaimer import Reclaimer
 from fastjobs.worker.supervisor.recurrer import Recurrer
@@ -43,7 +43,7 @@ class IdleProcess:
         self._delays_ms = delays_ms
         self._request = 0
         self._wakers = Wakers(endpoint, self._store, self.session)
-        self._store.batch().command("SMEMBERS", queues_key(config.namespace)).run()
+        self._store.batch().used_partitions().run()
         self._store.batch().open(QUEUE, self.session).run()
         self._wakers.add_partitions([QUEUE])
 
@@ -77,10 +77,10 @@ class IdleProcess:
             chunk = Chunk.decode(span.payload or b"")
             self._delays_ms += [(now_ns - orjson.loads(chunk.payload(at))[0]) / 1e6 for at in range(chunk.n)]
             runs.append(Run(span.ref, chunk.n, 0, chunk.n, b"", b"", 0))
-        batch = self._store.batch().ack(QUEUE, self.session, lease.fence, runs)
+        batch = self._store.batch()
+        batch.ack(QUEUE, self.session, lease.fence, runs)
         fetch = self._next_fetch()
-        following: Lease = batch.fetch(QUEUE, self.session, fetch.request, fetch.want).run()[-1]
-        return following
+        return batch.fetch(QUEUE, self.session, fetch.request, fetch.want).run()
 
     def _next_fetch(self) -> Fetch:
         self._request += 1
@@ -99,12 +99,13 @@ class IdleSupervisor:
 
     def beat(self) -> None:
         """Renews the session and the worker's entry, and looks for orders and partitions."""
-        namespace = self._store.config.namespace
-        batch = self._store.batch().renew(QUEUE, [self._session])
-        batch.command("HSET", workers_key(namespace), self._id, orjson.dumps(self._entry()))
-        batch.command("HGET", worker_orders_key(namespace), self._id)
-        renewed, *_ = batch.command("SMEMBERS", queues_key(namespace)).run()
-        if not renewed.alive[0]:
+        batch = self._store.batch()
+        renewed = batch.renew(QUEUE, [self._session])
+        batch.describe_worker(self._id, orjson.dumps(self._entry()))
+        batch.order_for(self._id)
+        batch.used_partitions()
+        batch.run()
+        if not renewed.value.alive[0]:
             raise RuntimeError("a lease was lost: there are more idle workers than this machine can play")
 
     def _entry(self) -> dict[str, object]:

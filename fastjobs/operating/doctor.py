@@ -85,7 +85,7 @@ class Doctor:
         """
         found: list[Finding] = [self._versions()]
         # The first call connects: without a server there is nothing to examine.
-        self._store().batch().command("PING").run()
+        self._store().batch().ping().run()
         for check in (
             *(self._server, self._scripts, self._persistence, self._memory, self._replication),
             *(self._latency, self._clock, self._workers, self._waiting),
@@ -100,17 +100,14 @@ class Doctor:
         return found
 
     def _info(self, section: str) -> dict[str, str]:
-        (reply,) = self._store().batch().command("INFO", section).run()
-        lines = (line.partition(":") for line in reply.decode("utf-8", "replace").splitlines() if ":" in line)
-        return {name: value for name, _, value in lines}
+        return self._store().batch().info(section).run()
 
     def _setting(self, name: str) -> str | None:
         """A setting of the server; None when it does not tell."""
         try:
-            (reply,) = self._store().batch().command("CONFIG", "GET", name).run()
+            return self._store().batch().setting(name).run()
         except errors.StoreError:
             return None
-        return reply[1].decode("utf-8", "replace") if reply else None
 
     def _versions(self) -> Finding:
         text = (
@@ -205,7 +202,7 @@ class Doctor:
         taken_ms = []
         for _ in range(_PINGS):
             begun = time.perf_counter()
-            self._store().batch().command("PING").run()
+            self._store().batch().ping().run()
             taken_ms.append((time.perf_counter() - begun) * 1000)
         taken_ms.sort()
         median, slow = taken_ms[_PINGS // 2], taken_ms[_PINGS * 99 // 100]
@@ -218,9 +215,8 @@ class Doctor:
 
     def _clock(self) -> Iterator[Finding]:
         before = self._now_s()
-        ((seconds, microseconds),) = self._store().batch().command("TIME").run()
+        theirs = self._store().batch().time_us().run() / 1e6
         after = self._now_s()
-        theirs = int(seconds) + int(microseconds) / 1e6
         # What lies between the two looks at our own clock is no skew.
         skew = max(before - theirs, theirs - after, 0.0)
         text = f"this machine's clock and the server's differ by {skew:.3f} s"

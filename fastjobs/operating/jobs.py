@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from fastjobs.errors import ConfigError, JobNotFound
 from fastjobs.job import Job
@@ -70,12 +71,12 @@ class Jobs:
             return {}
         batch = store.batch()
         names = [name for names in partitions.values() for name in names]
-        for name in names:
-            batch.command("HMGET", store.keys(name).stats, *(status.value for status in Status))
+        replies = [batch.counters(name, Status) for name in names]
+        batch.run()
         counts = {queue: dict.fromkeys(Status, 0) for queue in partitions}
-        for name, reply in zip(names, batch.run(), strict=True):
-            for status, number in zip(Status, reply, strict=True):
-                counts[queue_of(name)][status] += int(number or 0)
+        for name, reply in zip(names, replies, strict=True):
+            for status, number in zip(Status, reply.value, strict=True):
+                counts[queue_of(name)][status] += number
         return counts
 
     def count(self, status: Status, *, queue: str | None = None, type: str | None = None) -> int:
@@ -95,11 +96,11 @@ class Jobs:
         names = self.partitions(queue)
         if not names:
             return 0
-        store = self._store()
-        batch = store.batch()
-        for name in names:
-            batch.command("HGET", store.keys(name).stats, status.value if type is None else f"{status}:{type}")
-        return sum(int(number or 0) for number in batch.run())
+        batch = self._store().batch()
+        counter = status.value if type is None else f"{status}:{type}"
+        replies = [batch.counter(name, counter) for name in names]
+        batch.run()
+        return sum(reply.value for reply in replies)
 
     def find(self, job_id: str, *, queue: str | None = None) -> Job:
         """Returns a job; its code need not be known here.
@@ -128,11 +129,11 @@ class Jobs:
             return None
         where = address(job_id)
         batch = self._store().batch()
-        for name in partitions:
-            batch.find(name, where)
-        for name, found in zip(partitions, batch.run(), strict=True):
-            if found is not None:
-                return self._handle(name, listed(self._store(), name, job_id, found))
+        replies = [batch.find(name, where) for name in partitions]
+        batch.run()
+        for name, reply in zip(partitions, replies, strict=True):
+            if reply.value is not None:
+                return self._handle(name, listed(self._store(), name, job_id, reply.value))
         return None
 
     def list(
@@ -222,7 +223,7 @@ class Jobs:
         store = self._store()
         if job.recurring is None:
             return None
-        (stored,) = store.batch().command("HGET", store.keys(job.queue).recurring, job.recurring).run()
+        stored = store.batch().stored_definition(job.queue, job.recurring).run()
         if stored is None:
             return None
         definition = store.definition(job.queue, job.recurring, stored)
@@ -319,7 +320,7 @@ class Selection:
     def _run(
         self,
         applicable: tuple[Status, ...],
-        choose: Callable[[Operations], Add],
+        choose: Callable[[Operations], Add[Any]],
         progress: Callable[[int], None] | None,
     ) -> int:
         if self._status is not None and self._status not in applicable:

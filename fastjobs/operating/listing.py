@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
@@ -15,7 +14,8 @@ from fastjobs.model.record import JobRecord
 from fastjobs.model.refs import JobAddress, is_detached
 from fastjobs.model.status import Status
 from fastjobs.operating.stored_jobs import StoredChunk, Times, decode_record, read_segments
-from fastjobs.store.store import Store
+from fastjobs.store.batch import Reply
+from fastjobs.store.store import Batch, Store
 
 #: Sorted set that lists the jobs of a status.
 _SETS = {
@@ -143,8 +143,7 @@ class Listing:
         key = _SETS[self._status]
         last = False
         while not last:
-            batch = self._store.batch().page(self._queue, key, after, limit + 1, reverse=self._reverse)
-            (page,) = batch.run()
+            page = self._store.batch().page(self._queue, key, after, limit + 1, reverse=self._reverse).run()
             last = len(page) <= limit
             for place, (member, score) in enumerate(page, 1):
                 after = (score, member)
@@ -156,19 +155,17 @@ class Listing:
 
     def _unlogged(self, start: int) -> Iterator[_Found]:
         """Chunks that go on: some of their jobs have finished, but they are not in the log yet."""
-        keys = self._store.keys(self._queue)
         unlogged: list[_Entry] = []
         scan = b"0"
         while True:
-            (reply,) = self._store.batch().command("HSCAN", keys.marks, scan, "COUNT", _SCAN_STEP).run()
-            scan, fields = reply
-            marks = [(name, mark.split()) for name, mark in zip(fields[::2], fields[1::2], strict=True)]
+            scan, found = self._store.batch().scan_marks(self._queue, scan, _SCAN_STEP).run()
+            marks = [(name, mark.split()) for name, mark in found.items()]
             live = [(name, mark[2]) for name, mark in marks if b"~" not in name and mark[2] != b"0" and mark[3] != b"0"]
             batch = self._store.batch()
-            for name, number in live:
-                batch.command("ZSCORE", keys.finished_log, number + b" " + name)
-            for (name, number), logged in zip(live, batch.run() if live else [], strict=True):
-                if logged is None:
+            logged = [batch.forgotten_at(self._queue, number + b" " + name) for name, number in live]
+            batch.run()
+            for (name, number), reply in zip(live, logged, strict=True):
+                if reply.value is None:
                     unlogged.append(_Entry(name.decode(), 0, int(number), "finished"))
             if scan == b"0":
                 break
@@ -178,8 +175,8 @@ class Listing:
 
     def _executing(self, after: tuple[str, str] | None, limit: int) -> Iterator[_Found]:
         """Jobs of the leases one by one, in the order of their ids; after is the (chunk id, index) of the last one."""
-        (fields,) = self._store.batch().command("HGETALL", self._store.keys(self._queue).leases).run()
-        leases = [lease for name, lease in zip(fields[::2], fields[1::2], strict=True) if b":" in name]
+        found = self._store.batch().leases(self._queue).run()
+        leases = [lease for name, lease in found.items() if b":" in name]
         spans = [_parse_ref(word.decode()[_SEQUENCE_DIGITS:]) for lease in leases for word in lease.split()[1::2]]
         last = ("", -1) if after is None else (after[0], int(after[1]))
         jobs = sorted(
@@ -204,24 +201,23 @@ class Listing:
             return _parse_ref(ref) if is_detached(ref) else _Entry(ref, 0, int(number), "finished")
         return _parse_ref(member)
 
-    def _load(self, entries: list[_Entry]) -> Iterator[list[Any]]:
+    def _load(self, entries: list[_Entry]) -> list[list[bytes | None]]:
         """What is stored of each entry: a record, or a chunk with its finished segments and marks."""
-        if not entries:
-            return
-        keys = self._store.keys(self._queue)
         batch = self._store.batch()
-        for entry in entries:
-            if entry.kind == "detached":
-                batch.command("HGET", keys.jobs, entry.ref)
-                continue
-            batch.command("HGET", keys.chunks, entry.chunk_id)
-            if entry.kind == "finished":
-                batch.command("HGET", keys.finished, entry.chunk_id).command("HGET", keys.marks, entry.chunk_id)
-        replies = iter(batch.run())
-        for entry in entries:
-            yield list(islice(replies, 3 if entry.kind == "finished" else 1))
+        replies = [self._add_look(batch, entry) for entry in entries]
+        batch.run()
+        return [[reply.value for reply in of_entry] for of_entry in replies]
 
-    def _jobs(self, entry: _Entry, stored: list[Any]) -> Iterator[ListedJob]:
+    def _add_look(self, batch: Batch, entry: _Entry) -> list[Reply[bytes | None]]:
+        if entry.kind == "detached":
+            return [batch.stored_record(self._queue, entry.ref)]
+        chunk = batch.stored_chunk(self._queue, entry.chunk_id)
+        if entry.kind != "finished":
+            return [chunk]
+        segments = batch.stored_segments(self._queue, entry.chunk_id)
+        return [chunk, segments, batch.stored_marks(self._queue, entry.chunk_id)]
+
+    def _jobs(self, entry: _Entry, stored: list[bytes | None]) -> Iterator[ListedJob]:
         """The jobs of an entry; none for what has gone meanwhile."""
         if stored[0] is None:
             return
@@ -237,7 +233,7 @@ class Listing:
             yield ListedJob(address, self._status, entry.due_at_ms, chunk.record(index, times))
 
 
-def _positions(entry: _Entry, stored: list[Any]) -> Iterator[tuple[int, Times | None]]:
+def _positions(entry: _Entry, stored: list[bytes | None]) -> Iterator[tuple[int, Times | None]]:
     """The places in its chunk that an entry means."""
     if entry.kind == "span":
         yield from ((index, None) for index in range(entry.first, entry.first + entry.number))

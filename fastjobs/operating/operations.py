@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from fastjobs._core import new_id
 from fastjobs.errors import InternalError, JobNotFound, JobStateError
@@ -12,8 +12,11 @@ from fastjobs.model.refs import address
 from fastjobs.model.status import Status
 from fastjobs.operating.listing import ListedJob
 from fastjobs.operating.stored_jobs import StoredChunk, decode_record, times_of
+from fastjobs.store.batch import Reply
 from fastjobs.store.replies import Answer, FoundJob
 from fastjobs.store.store import Batch, Store
+
+T = TypeVar("T")
 
 #: Statuses from which a job can be put in line again.
 RESCHEDULABLE = (
@@ -30,7 +33,7 @@ _WILL_RUN = (Status.SCHEDULED, Status.QUEUED, Status.RETRYING, Status.EXECUTING)
 _MAX_TRIES = 100
 
 #: Adds a call for a job as it was found, with the id of the operation.
-Add = Callable[[Batch, ListedJob, str], Batch]
+Add = Callable[[Batch, ListedJob, str], Reply[T]]
 
 
 class Operations:
@@ -52,7 +55,7 @@ class Operations:
     def reschedule(self, job_id: str, *, delay_ms: int = 0, due_at_ms: int = 0) -> Status:
         """Puts a job in line again and returns its status; see `Job.reschedule`."""
 
-        def add(batch: Batch, job: ListedJob, operation: str) -> Batch:
+        def add(batch: Batch, job: ListedJob, operation: str) -> Reply[Answer | None]:
             return self._add_reschedule(batch, job, operation, RESCHEDULABLE, delay_ms, due_at_ms)
 
         answer = self._act(job_id, add)
@@ -70,7 +73,7 @@ class Operations:
     def prioritize(self, job_id: str, priority: int) -> Status:
         """Changes a waiting job's priority and returns its status; see `Job.set_priority`."""
 
-        def add(batch: Batch, job: ListedJob, operation: str) -> Batch:
+        def add(batch: Batch, job: ListedJob, operation: str) -> Reply[Answer | None]:
             record = replace(job.record, priority=priority)
             return batch.prioritize(
                 self._queue, job.address, operation, priority, job.stored, record.type, record.encode()
@@ -87,28 +90,28 @@ class Operations:
 
     # Calls for jobs that were found already: what operations on many are made of.
 
-    def add_cancel(self, batch: Batch, job: ListedJob, operation: str) -> Batch:
+    def add_cancel(self, batch: Batch, job: ListedJob, operation: str) -> Reply[str | None]:
         """Adds what cancels a job."""
         return batch.cancel(self._queue, job.address, operation, job.record.type, job.record.encode())
 
-    def add_retry(self, batch: Batch, job: ListedJob, operation: str) -> Batch:
+    def add_retry(self, batch: Batch, job: ListedJob, operation: str) -> Reply[Answer | None]:
         """Adds what lets a failed job run again."""
         return self._add_reschedule(batch, job, operation, (Status.FAILED,), 0, 0)
 
-    def add_destroy(self, batch: Batch, job: ListedJob, operation: str) -> Batch:
+    def add_destroy(self, batch: Batch, job: ListedJob, operation: str) -> Reply[str | None]:
         """Adds what removes a job."""
         del operation
         return batch.destroy(self._queue, job.address)
 
-    def run_many(self, jobs: Iterable[ListedJob], add: Add) -> int:
+    def run_many(self, jobs: Iterable[ListedJob], add: Add[Any]) -> int:
         """Acts on jobs in one round trip; returns for how many that did what was wanted.
 
         What has changed since it was found is left alone: it will be found again if it still fits.
         """
         batch = self._store.batch()
-        for job in jobs:
-            add(batch, job, new_id())
-        return sum(map(_succeeded, batch.run())) if len(batch) else 0
+        replies = [add(batch, job, new_id()) for job in jobs]
+        batch.run()
+        return sum(_succeeded(reply.value) for reply in replies)
 
     def find(self, job_id: str) -> ListedJob:
         """Returns a job as it is now.
@@ -117,7 +120,7 @@ class Operations:
             JobNotFound: there is none.
         """
         where = address(job_id)
-        (found,) = self._store.batch().find(self._queue, where).run()
+        found = self._store.batch().find(self._queue, where).run()
         if found is None:
             raise JobNotFound(job_id)
         return listed(self._store, self._queue, job_id, found)
@@ -130,7 +133,7 @@ class Operations:
         allowed: Iterable[Status],
         delay_ms: int,
         due_at_ms: int,
-    ) -> Batch:
+    ) -> Reply[Answer | None]:
         # All its retries again; the errors so far stay.
         record = replace(job.record, attempts=0, crashes=0, unknown=0)
         return batch.reschedule(
@@ -145,12 +148,12 @@ class Operations:
             due_at_ms=due_at_ms,
         )
 
-    def _act(self, job_id: str, add: Add) -> Any:
+    def _act(self, job_id: str, add: Add[T | None]) -> T:
         """Finds a job and acts on it, again if it changed in between."""
         operation = new_id()
         for _ in range(_MAX_TRIES):
             job = self.find(job_id)
-            (result,) = add(self._store.batch(), job, operation).run()
+            result = add(self._store.batch(), job, operation).run()
             if result is None:
                 raise JobNotFound(job_id)
             if not isinstance(result, Answer) or result.what != "again":

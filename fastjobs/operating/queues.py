@@ -34,26 +34,23 @@ class Queue:
 
     def pause(self) -> None:
         """Lets no job of the queue start any more; what is leased already runs to its end. Jobs can be enqueued."""
-        store = self._store()
-        batch = store.batch()
+        batch = self._store().batch()
         for name in self._partitions():
-            batch.command("HSET", store.keys(name).stats, "paused", 1)
+            batch.pause(name)
         batch.run()
 
     def resume(self) -> None:
         """Ends a pause."""
-        store = self._store()
-        batch = store.batch()
-        for keys in map(store.keys, self._partitions()):
-            batch.command("HDEL", keys.stats, "paused").command("LPUSH", keys.wake, "")
+        batch = self._store().batch()
+        for name in self._partitions():
+            batch.unpause(name)
+            batch.hint(name)
         batch.run()
 
     @property
     def paused(self) -> bool:
         """Whether the queue is paused."""
-        store = self._store()
-        (paused,) = store.batch().command("HEXISTS", store.keys(self.name).stats, "paused").run()
-        return bool(paused)
+        return self._store().batch().is_paused(self.name).run()
 
     def clear(self, progress: Callable[[int], None] | None = None) -> int:
         """Drops the jobs that wait: queued, scheduled and retrying ones; returns how many that were.
@@ -63,7 +60,7 @@ class Queue:
         """
         dropped = 0
         for name in self._partitions():
-            while step := self._store().batch().clear(name).run()[0]:
+            while step := self._store().batch().clear(name).run():
                 dropped += step
                 if progress is not None:
                     progress(dropped)
@@ -93,26 +90,25 @@ class Queue:
 
     def _latency_us(self, partition: str) -> int:
         store = self._store()
-        ready = store.keys(partition).ready
         oldest_us: int | None = None
         lowest = "-inf"
         for _ in range(_MAX_PRIORITIES):
-            batch = store.batch().command("ZRANGE", ready, lowest, "+inf", "BYSCORE", "LIMIT", 0, 1, "WITHSCORES")
-            head, (seconds, microseconds) = batch.command("TIME").run()
-            now_us = int(seconds) * 1_000_000 + int(microseconds)
-            if not head:
+            batch = store.batch()
+            first, now_us = batch.first_ready(partition, lowest), batch.time_us()
+            batch.run()
+            if not first.value:
                 break
-            sequence = int(head[0][:_SEQUENCE_DIGITS], 16)
+            ((member, score),) = first.value
+            sequence = int(member[:_SEQUENCE_DIGITS], 16)
             oldest_us = sequence if oldest_us is None else min(oldest_us, sequence)
-            lowest = f"({head[1].decode()}"
-        return 0 if oldest_us is None else max(0, now_us - oldest_us)
+            lowest = f"({score.decode()}"
+        return 0 if oldest_us is None else max(0, now_us.value - oldest_us)
 
     def _undone(self) -> list[int]:
-        store = self._store()
-        batch = store.batch()
-        for name in self._partitions():
-            batch.command("HMGET", store.keys(name).stats, *(status.value for status in _UNDONE))
-        return [int(number or 0) for reply in batch.run() for number in reply]
+        batch = self._store().batch()
+        replies = [batch.counters(name, _UNDONE) for name in self._partitions()]
+        batch.run()
+        return [number for reply in replies for number in reply.value]
 
     def _partitions(self) -> list[str]:
         return self._store().partitions([self.name])[self.name]

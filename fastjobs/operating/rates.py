@@ -66,9 +66,8 @@ def look(store: Callable[[], Store], queues: Sequence[str]) -> Look:
     found = dict.fromkeys(queues, Totals())
     partitions = [name for names in ours.partitions(queues).values() for name in names] if queues else []
     batch = ours.batch()
-    for name in partitions:
-        batch.command("HMGET", ours.keys(name).stats, *(f"{total}_total" for total in TOTAL_NAMES))
-    for name, reply in zip(partitions, batch.run() if partitions else [], strict=True):
-        totals = {total: int(value or 0) for total, value in zip(TOTAL_NAMES, reply, strict=True)}
-        found[queue_of(name)] += Totals(**totals)
+    replies = [batch.counters(name, (f"{total}_total" for total in TOTAL_NAMES)) for name in partitions]
+    batch.run()
+    for name, reply in zip(partitions, replies, strict=True):
+        found[queue_of(name)] += Totals(**dict(zip(TOTAL_NAMES, reply.value, strict=True)))
     return Look(time.monotonic(), found)

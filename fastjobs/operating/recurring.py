@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -20,8 +20,10 @@ from fastjobs.model.times import now_ms
 from fastjobs.operating.jobs import Jobs
 from fastjobs.producing.producer import Call
 from fastjobs.server.exchanges.single import PRODUCER_RETRIES
-from fastjobs.store.keys import queues_key
-from fastjobs.store.store import Batch, Store
+from fastjobs.store.batch import Reply
+from fastjobs.store.store import Store
+
+T = TypeVar("T")
 
 #: Definitions read at a time.
 _PAGE = 500
@@ -203,7 +205,7 @@ class RecurringJobs:
 
     def _define(self, queue: str, definition: Definition) -> Recurring:
         store = self._store()
-        self._run(store.batch().command("SADD", queues_key(store.config.namespace), queue))
+        self._run(store.batch().list_partition(queue))
         elsewhere = [name for name in self._jobs.queues() if name != queue]
         moved = self._read_from(elsewhere, definition.id)
         for name, other in moved.items():
@@ -215,12 +217,13 @@ class RecurringJobs:
                 due_ms = other.due_ms
         # Not the other way round: should this process die in between, a job that recurs twice until it is defined again
         # is better than one that has stopped.
-        batch = store.batch().define_recurring(queue, definition, due_ms)
+        batch = store.batch()
+        defined = batch.define_recurring(queue, definition, due_ms)
         if any(other.paused for other in moved.values()):
             batch.pause_recurring(queue, definition.id)
         for name in moved:
             batch.cancel_recurring(name, definition.id, definition.version)
-        (_, stored), *_ = self._run(batch)
+        _, stored = self._run(defined)
         recurring = Recurring(self, queue, store.definition(queue, definition.id, stored))
         return recurring.refresh() if moved else recurring
 
@@ -240,7 +243,7 @@ class RecurringJobs:
 
     def pause(self, queue: str, definition_id: str) -> None:
         """See `Recurring.pause`."""
-        if not self._run(self._store().batch().pause_recurring(queue, definition_id))[0]:
+        if not self._run(self._store().batch().pause_recurring(queue, definition_id)):
             raise errors.RecurringNotFound(definition_id)
 
     def resume(self, queue: str, definition_id: str) -> None:
@@ -248,14 +251,14 @@ class RecurringJobs:
         for _ in range(_MAX_TRIES):
             definition = self.load(queue, definition_id)
             due_ms = definition.schedule.following(definition.due_ms, self._server_now_ms())
-            (outcome,) = self._run(self._store().batch().resume_recurring(queue, definition, due_ms))
+            outcome = self._run(self._store().batch().resume_recurring(queue, definition, due_ms))
             if outcome > 0:
                 return
         raise errors.StoreError(f"recurring job {definition_id!r} is changed all the time: it was not resumed")
 
     def cancel(self, queue: str, definition_id: str) -> bool:
         """See `Recurring.cancel`."""
-        return bool(self._run(self._store().batch().cancel_recurring(queue, definition_id))[0])
+        return self._run(self._store().batch().cancel_recurring(queue, definition_id))
 
     def run_now(self, queue: str, definition_id: str) -> Job:
         """See `Recurring.run_now`."""
@@ -263,7 +266,7 @@ class RecurringJobs:
         for _ in range(_MAX_TRIES):
             definition = self.load(queue, definition_id)
             blob = definition.pack(self._writer(), now_ms())
-            ((outcome, found),) = self._run(self._store().batch().run_recurring(queue, definition, blob, run))
+            outcome, found = self._run(self._store().batch().run_recurring(queue, definition, blob, run))
             if outcome >= 0:
                 return self._job(queue, definition, found)
         raise errors.StoreError(f"recurring job {definition_id!r} is changed all the time: it was not run")
@@ -290,21 +293,18 @@ class RecurringJobs:
         return payload
 
     def _server_now_ms(self) -> int:
-        ((seconds, microseconds),) = self._run(self._store().batch().command("TIME"))
-        return int(seconds) * 1000 + int(microseconds) // 1000
+        return self._run(self._store().batch().time_ms())
 
     def _read_from(self, queues: Sequence[str], definition_id: str) -> dict[str, Definition]:
         """The definitions of this id, by the queue they are in."""
         store = self._store()
-        if not queues:
-            return {}
         batch = store.batch()
-        for queue in queues:
-            batch.command("HGET", store.keys(queue).recurring, definition_id)
+        replies = {queue: batch.stored_definition(queue, definition_id) for queue in queues}
+        batch.run(PRODUCER_RETRIES, store.config.retry_budget_s)
         return {
-            queue: store.definition(queue, definition_id, stored)
-            for queue, stored in zip(queues, self._run(batch), strict=True)
-            if stored is not None
+            queue: store.definition(queue, definition_id, reply.value)
+            for queue, reply in replies.items()
+            if reply.value is not None
         }
 
     def _stored_in(self, queue: str) -> dict[bytes, bytes]:
@@ -313,14 +313,13 @@ class RecurringJobs:
         found: dict[bytes, bytes] = {}
         cursor = b"0"
         while True:
-            (page,) = self._run(store.batch().command("HSCAN", store.keys(queue).recurring, cursor, "COUNT", _PAGE))
-            cursor, fields = page
-            found.update(zip(fields[::2], fields[1::2], strict=True))
+            cursor, page = self._run(store.batch().scan_definitions(queue, cursor, _PAGE))
+            found.update(page)
             if cursor == b"0":
                 return found
 
-    def _run(self, batch: Batch) -> Sequence[Any]:
-        return batch.run(PRODUCER_RETRIES, self._store().config.retry_budget_s)
+    def _run(self, reply: Reply[T]) -> T:
+        return reply.run(PRODUCER_RETRIES, self._store().config.retry_budget_s)
 
 
 def _instant(at_ms: int) -> datetime:

@@ -9,7 +9,6 @@ from typing import Any
 
 import orjson
 
-from fastjobs.store.keys import worker_orders_key, workers_key
 from fastjobs.store.store import Store
 
 
@@ -76,12 +75,13 @@ class Workers:
     def list(self) -> list[Worker]:
         """Returns the workers of the namespace, by name; without those that have been silent for ten leases."""
         store = self._store()
-        entries, (seconds, microseconds) = (
-            store.batch().command("HGETALL", workers_key(store.config.namespace)).command("TIME").run()
-        )
-        now_ms = int(seconds) * 1000 + int(microseconds) // 1000
-        pairs = zip(entries[::2], entries[1::2], strict=True)
-        found = [_parse(worker_id.decode("utf-8", "replace"), entry, now_ms) for worker_id, entry in pairs]
+        batch = store.batch()
+        entries, now_ms = batch.worker_entries(), batch.time_ms()
+        batch.run()
+        found = [
+            _parse(worker_id.decode("utf-8", "replace"), entry, now_ms.value)
+            for worker_id, entry in entries.value.items()
+        ]
         return sorted((worker for worker in found if worker is not None), key=lambda worker: (worker.name, worker.id))
 
     def quiet(self, worker: Worker) -> None:
@@ -93,8 +93,7 @@ class Workers:
         self._order(worker, "stop")
 
     def _order(self, worker: Worker, order: str) -> None:
-        store = self._store()
-        store.batch().command("HSET", worker_orders_key(store.config.namespace), worker.id, order).run()
+        self._store().batch().give_order(worker.id, order).run()
 
 
 def _parse(worker_id: str, entry: bytes, now_ms: int) -> Worker | None:

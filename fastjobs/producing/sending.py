@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import orjson
 
@@ -20,7 +20,7 @@ from fastjobs.model.partitions import Partitioner, chunk_id_in, earlier_places, 
 from fastjobs.model.record import JobRecord
 from fastjobs.model.times import now_ms
 from fastjobs.server.exchanges.single import PRODUCER_RETRIES
-from fastjobs.store.keys import queues_key
+from fastjobs.store.batch import Reply
 from fastjobs.store.replies import Stored, packed_chunk, record_body
 from fastjobs.store.sealing import CONTENT_START
 from fastjobs.store.store import Batch, Store
@@ -87,6 +87,7 @@ class _Sent(NamedTuple):
     n: int
     blob: bytes
     batch: Batch
+    stored: Reply[Stored]
 
 
 class Sending:
@@ -122,15 +123,13 @@ class Sending:
         pinned = [] if line.partition is None else [line.partition]
         names = [partition_name(line.queue, number) for number in pinned + earlier_places(job_id, count)]
         batch = self._store.batch()
-        for name in names:
-            keys = self._store.keys(name)
-            batch.command("HEXISTS", keys.chunks, job_id).command("HEXISTS", keys.jobs, f"{job_id}~0")
+        looks = [(name, batch.has_chunk(name, job_id), batch.has_record(name, f"{job_id}~0")) for name in names]
         try:
-            found = batch.run(PRODUCER_RETRIES, self._store.config.retry_budget_s)
+            batch.run(PRODUCER_RETRIES, self._store.config.retry_budget_s)
         except errors.StoreError as error:
             raise self._failure(None, error) from error
-        for name, in_chunks, detached in zip(names, found[::2], found[1::2], strict=True):
-            if in_chunks or detached:
+        for name, in_chunk, detached in looks:
+            if in_chunk.value or detached.value:
                 return Place(name, job_id)
         return Place(names[0], job_id)
 
@@ -141,7 +140,7 @@ class Sending:
             JobIdConflict, NotEnqueued, EnqueueUnknown: what became of an earlier one.
         """
         batch = self._store.batch()
-        batch.enqueue(
+        stored = batch.enqueue(
             place.partition,
             place.chunk_id,
             n,
@@ -151,11 +150,11 @@ class Sending:
             due_at_ms=line.due_at_ms,
         )
         if place.partition not in self._listed:
-            batch.command("SADD", queues_key(self._store.config.namespace), place.partition)
+            batch.list_partition(place.partition)
         batch.send()
         if not self._in_flight and not self._unsafe:
             self._generation = self._store.client.generation
-        self._in_flight.append(_Sent(place.partition, place.chunk_id, n, blob, batch))
+        self._in_flight.append(_Sent(place.partition, place.chunk_id, n, blob, batch, stored))
         if len(self._in_flight) > _IN_FLIGHT:
             self._take_one()
         if len(self._unsafe) > _UNSAFE:
@@ -186,7 +185,8 @@ class Sending:
         """Takes in the result of the oldest chunk on its way."""
         sent = self._in_flight.popleft()
         try:
-            result = sent.batch.result(PRODUCER_RETRIES, self._store.config.retry_budget_s)[0]
+            sent.batch.result(PRODUCER_RETRIES, self._store.config.retry_budget_s)
+            result = sent.stored.value
             taken = (result is Stored.CONFLICT and not self._is_resealed(sent)) or (
                 result is Stored.DETACHED and not self._is_same(sent)
             )
@@ -202,8 +202,7 @@ class Sending:
         keyring = self._store.keyring
         if not keyring.seals:
             return False
-        batch = self._store.batch().command("HGET", self._store.keys(sent.partition).chunks, sent.chunk_id)
-        (stored,) = self._ask(batch)
+        stored = self._ask(self._store.batch().stored_chunk(sent.partition, sent.chunk_id))
         if stored is None:
             return self._is_same(sent)
         try:
@@ -212,16 +211,15 @@ class Sending:
             return False
         return there[CONTENT_START:] == sent.blob[CONTENT_START:]
 
-    def _ask(self, batch: Batch) -> Sequence[Any]:
+    def _ask(self, reply: Reply[bytes | None]) -> bytes | None:
         try:
-            return batch.run(PRODUCER_RETRIES, self._store.config.retry_budget_s)
+            return reply.run(PRODUCER_RETRIES, self._store.config.retry_budget_s)
         except errors.StoreError as error:
             raise errors.ConnectionLost(f"the id is taken, it is not known by which job: {error}") from error
 
     def _is_same(self, sent: _Sent) -> bool:
         """Whether the job that has this id, and left its chunk, is the very one that was sent (before)."""
-        batch = self._store.batch().command("HGET", self._store.keys(sent.partition).jobs, f"{sent.chunk_id}~0")
-        (stored,) = self._ask(batch)
+        stored = self._ask(self._store.batch().stored_record(sent.partition, f"{sent.chunk_id}~0"))
         if stored is None:
             # It was destroyed or trimmed a moment ago.
             return True
@@ -295,16 +293,18 @@ class Sending:
         """Waits once for all chunks of a server: a wait covers every write before it."""
         config = self._store.config
         timeout_ms = max(1, int(config.socket_timeout_s * 900))
-        command = (
-            ("WAITAOF", 1, 0, timeout_ms) if config.durability == "fsync" else ("WAIT", config.replicas, timeout_ms)
-        )
         partitions = list(dict.fromkeys(sent.partition for sent in self._unsafe))
         batch = self._store.batch()
+        reached = []
         for partition in partitions if self._store.is_cluster else partitions[-1:]:
             # A write of its own, should the connection that stored the chunks have been lost meanwhile.
-            batch.command("HSET", self._store.keys(partition).stats, "durable_at", now_ms()).command(*command)
+            batch.note_durable(partition, now_ms())
+            on_disk = config.durability == "fsync"
+            reached.append(
+                batch.wait_for_disk(timeout_ms) if on_disk else batch.wait_for_replicas(config.replicas, timeout_ms)
+            )
         try:
-            reached = batch.run(PRODUCER_RETRIES, config.retry_budget_s)[1::2]
+            batch.run(PRODUCER_RETRIES, config.retry_budget_s)
         except errors.StoreError as error:
             if "unknown command" in str(error):
                 raise errors.ConfigError(
@@ -312,7 +312,7 @@ class Sending:
                     " on this server set `appendfsync always` and use durability='fire'"
                 ) from error
             raise self._not_safe(f"stored, but it is not known how safely: {error}") from error
-        copies = min(reply[0] if config.durability == "fsync" else reply for reply in reached)
+        copies = min(reply.value for reply in reached)
         if copies < (1 if config.durability == "fsync" else config.replicas):
             on_replicas = f"{config.replicas} replicas, only {copies}"
             place = "the server's disk" if config.durability == "fsync" else on_replicas
@@ -341,11 +341,11 @@ def send_one(store: Store, listed: ListedPartitions, line: Line, place: Place, b
     """
     partition, chunk_id = place
     if partition in listed and store.config.durability == "fire":
-        batch = store.batch().enqueue(
+        stored = store.batch().enqueue(
             partition, chunk_id, 1, line.priority, blob, delay_ms=line.delay_ms, due_at_ms=line.due_at_ms
         )
         try:
-            (result,) = batch.run(PRODUCER_RETRIES, store.config.retry_budget_s)
+            result = stored.run(PRODUCER_RETRIES, store.config.retry_budget_s)
         except errors.ConnectionLost as error:
             raise errors.EnqueueUnknown(f"the outcome of job {chunk_id} is unknown: {error}", [chunk_id]) from error
         except errors.StoreError as error:
@@ -361,7 +361,7 @@ def send_one(store: Store, listed: ListedPartitions, line: Line, place: Place, b
 def _outcome(sent: _Sent) -> errors.FastJobsError | None:
     """What became of a chunk when the one before it failed; one try."""
     try:
-        result = sent.batch.result()[0]
+        sent.batch.result()
     except errors.StoreError as error:
         return error
-    return errors.JobIdConflict(sent.chunk_id) if result is Stored.CONFLICT else None
+    return errors.JobIdConflict(sent.chunk_id) if sent.stored.value is Stored.CONFLICT else None

@@ -6,6 +6,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 from fastjobs.model.refs import is_detached
+from fastjobs.store.keys import QueueKeys
 
 #: Hexadecimal digits of a sequence, which begin a member of `ready`.
 _SEQUENCE_DIGITS = 13
@@ -95,6 +96,61 @@ class Reclaimed(NamedTuple):
     sessions: int
     jobs: int
     more: bool
+
+
+class Survey(NamedTuple):
+    """All keys of a partition at one instant."""
+
+    #: Changes with everything that moves a job.
+    stillness: bytes
+    #: Key -> field or member -> value or score; None when there is too much for one step.
+    contents: dict[str, dict[bytes, bytes]] | None
+
+
+class SurveyPage(NamedTuple):
+    """Some entries of one key of a partition."""
+
+    #: Changes with everything that moves a job.
+    stillness: bytes
+    #: Of the next page; b"0" after the last one.
+    cursor: bytes
+    #: Field or member -> value or score.
+    entries: dict[bytes, bytes]
+    #: Bytes that were looked at.
+    size: int
+
+
+def parse_survey(reply: list[Any]) -> Survey:
+    """Reads the reply of `survey` for all keys."""
+    stillness, large, *keys = reply
+    if large:
+        return Survey(stillness, None)
+    return Survey(stillness, {name: pairs(entries) for name, entries in zip(QueueKeys.__slots__, keys, strict=True)})
+
+
+def parse_survey_page(reply: list[Any]) -> SurveyPage:
+    """Reads the reply of `survey` for one key."""
+    stillness, cursor, entries, size = reply
+    return SurveyPage(stillness, cursor, pairs(entries), size)
+
+
+def pairs(flat: list[bytes]) -> dict[bytes, bytes]:
+    """Returns a hash, or members with their scores, as the server lists them one after the other."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+class Closed(NamedTuple):
+    """What one step of closing a session did."""
+
+    #: Jobs given back.
+    jobs: int
+    #: Whether nothing is left to give back.
+    closed: bool
+
+
+def parse_closed(reply: list[int]) -> Closed:
+    """Reads the reply of `close`."""
+    return Closed(reply[0], bool(reply[1]))
 
 
 def parse_lease(reply: list[Any]) -> Lease:

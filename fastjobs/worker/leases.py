@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from fastjobs._core import Board, Chunk
+from fastjobs.model.outcome import Outcome
 from fastjobs.model.record import JobRecord
-from fastjobs.store.store import Outcome
 
 
 @dataclass(slots=True, eq=False)

@@ -15,10 +15,10 @@ import orjson
 from fastjobs import errors
 from fastjobs._core import EXPIRED, LeasedJobs
 from fastjobs.logs import event
+from fastjobs.model.outcome import Outcome
 from fastjobs.model.record import ErrorRecord, JobRecord
 from fastjobs.model.retry import RetryPolicy
 from fastjobs.registry import RegisteredType
-from fastjobs.store.store import Outcome
 from fastjobs.worker.leases import HeldSpan
 
 log = logging.getLogger("fastjobs.worker")

@@ -12,12 +12,13 @@ import redis
 
 from fastjobs._core import Chunk, ChunkWriter, new_id
 from fastjobs.config import Config
+from fastjobs.model.outcome import Outcome, Run
 from fastjobs.model.record import JobRecord
 from fastjobs.model.refs import JobAddress
 from fastjobs.server.connection import Client
 from fastjobs.store.keys import QueueKeys
 from fastjobs.store.replies import FoundJob, Lease, Reclaimed, Stored
-from fastjobs.store.store import Outcome, Run, Store
+from fastjobs.store.store import Store
 from tests.harness.snapshot import STATUSES, Snapshot, check_invariants, jobs_of, take_snapshot
 
 #: A head as `Board.finished_runs` packs it: a time and a worker's name.
@@ -98,16 +99,15 @@ class QueueUnderTest:
         due_at_ms: int = 0,
         blob: bytes | None = None,
     ) -> Stored:
+        blob = blob or pack(n)
         batch = self.store.batch()
-        batch.enqueue(self.name, chunk_id, n, priority, blob or pack(n), delay_ms=delay_ms, due_at_ms=due_at_ms)
-        (result,) = batch.run()
-        return Stored(result)
+        return batch.enqueue(self.name, chunk_id, n, priority, blob, delay_ms=delay_ms, due_at_ms=due_at_ms).run()
 
     def open(self, session: str | None = None) -> str:
         """Opens a session; returns its id."""
         self._sessions += 1
         session = session or f"session{self._sessions}"
-        assert self.store.batch().open(self.name, session).run() == [True]
+        assert self.store.batch().open(self.name, session).run()
         return session
 
     def next_request(self) -> int:
@@ -116,11 +116,11 @@ class QueueUnderTest:
 
     def fetch(self, session: str, want: int = 1, *, held: Iterable[str] = (), request: int | None = None) -> Held:
         request = self.next_request() if request is None else request
-        (lease,) = self.store.batch().fetch(self.name, session, request, want, held).run()
+        lease = self.store.batch().fetch(self.name, session, request, want, held).run()
         return Held(session, lease)
 
     def ack(self, held: Held, runs: Sequence[Run] = (), outcomes: Sequence[Outcome] = ()) -> int:
-        (taken,) = self.store.batch().ack(self.name, held.session, held.fence, runs, outcomes).run()
+        taken = self.store.batch().ack(self.name, held.session, held.fence, runs, outcomes).run()
         return int(taken)
 
     def finish(self, held: Held, *, keep_ms: int = 0) -> int:
@@ -170,20 +170,20 @@ class QueueUnderTest:
 
     def release(self, held: Held, refs: Iterable[str] | None = None) -> int:
         refs = held.refs if refs is None else refs
-        (taken,) = self.store.batch().release(self.name, held.session, held.fence, refs).run()
+        taken = self.store.batch().release(self.name, held.session, held.fence, refs).run()
         return int(taken)
 
     def postpone(self, held: Held, delay_ms: int, refs: Iterable[str] | None = None) -> int:
         refs = held.refs if refs is None else refs
-        (moved,) = self.store.batch().postpone(self.name, held.session, held.fence, delay_ms, refs).run()
+        moved = self.store.batch().postpone(self.name, held.session, held.fence, delay_ms, refs).run()
         return int(moved)
 
     def renew(self, *sessions: str) -> list[bool]:
-        (renewed,) = self.store.batch().renew(self.name, sessions).run()
+        renewed = self.store.batch().renew(self.name, sessions).run()
         return list(renewed.alive)
 
     def reclaim(self) -> Reclaimed:
-        (step,) = self.store.batch().reclaim(self.name).run()
+        step = self.store.batch().reclaim(self.name).run()
         return Reclaimed(*step)
 
     def reclaim_all(self) -> int:
@@ -197,16 +197,15 @@ class QueueUnderTest:
 
     def audit(self, session: str, fences: Iterable[int] = (), *, request: int | None = None) -> int:
         request = self._requests if request is None else request
-        (jobs,) = self.store.batch().audit(self.name, session, request, fences).run()
+        jobs = self.store.batch().audit(self.name, session, request, fences).run()
         return int(jobs)
 
     def close_session(self, session: str) -> list[int]:
-        (reply,) = self.store.batch().close(self.name, session).run()
+        reply = self.store.batch().close(self.name, session).run()
         return list(reply)
 
     def find(self, chunk_id: str, index: int = 0, *, alone: bool = False) -> FoundJob | None:
-        (found,) = self.store.batch().find(self.name, JobAddress(chunk_id, index, alone)).run()
-        return found
+        return self.store.batch().find(self.name, JobAddress(chunk_id, index, alone)).run()
 
     def status(self, chunk_id: str, index: int = 0) -> str | None:
         found = self.find(chunk_id, index)

@@ -21,6 +21,7 @@ from fastjobs import errors
 from fastjobs._core import ChunkWriter, new_id
 from fastjobs.config import Config
 from fastjobs.errors import JobNotFound
+from fastjobs.model.outcome import Outcome, Run
 from fastjobs.model.record import ErrorRecord, JobRecord
 from fastjobs.model.status import Status
 from fastjobs.operating.fsck import Fsck
@@ -28,8 +29,9 @@ from fastjobs.operating.listing import Listing
 from fastjobs.operating.operations import RESCHEDULABLE, Operations
 from fastjobs.operating.queues import Queue
 from fastjobs.server.connection import Client
+from fastjobs.store.batch import Reply
 from fastjobs.store.replies import Lease, Reclaimed, Renewed, Stored
-from fastjobs.store.store import Batch, Outcome, Run, Store
+from fastjobs.store.store import Batch, Store
 from tests.harness.server import ServerProcess
 from tests.harness.snapshot import Snapshot, check_invariants, jobs_of, take_snapshot
 from tests.model.clock import TestClock
@@ -86,7 +88,7 @@ def when(condition: Callable[[QueueMachine], object]) -> Callable[[Callable[...,
 class Op(NamedTuple):
     """A call, and what it does to the model; `apply` fails when the answer is not what the model says."""
 
-    add: Callable[[Batch], Batch]
+    add: Callable[[Batch], Reply[Any]]
     apply: Callable[[ModelQueue, Any], None]
 
 
@@ -146,17 +148,17 @@ class QueueMachine(RuleBasedStateMachine):
 
     def do(self, op: Op, *, replay: bool = False) -> Any:
         """Sends a call and compares; `replay`: it can be sent again at any time, and is at once."""
-        (result,) = op.add(self.store.batch()).run()
+        result = op.add(self.store.batch()).run()
         op.apply(self.model, result)
         if replay:
             self.again(op.add)
             self.sent.append(op.add)
         return result
 
-    def again(self, add: Callable[[Batch], Batch]) -> Any:
+    def again(self, add: Callable[[Batch], Reply[Any]]) -> Any:
         """Sends a call once more: nothing may change but the tick of the heartbeat."""
         before = self.stored()
-        (result,) = add(self.store.batch()).run()
+        result = add(self.store.batch()).run()
         assert self.stored() == before, "a call that was sent again changed something"
         stats = self.redis.hgetall(self.keys.stats)
         if b"tick" in stats:
@@ -205,7 +207,7 @@ class QueueMachine(RuleBasedStateMachine):
             writer.add(writer.entry(name), (number, variant))
         blob = writer.finish(self.clock.now_ms)
 
-        def add(batch: Batch) -> Batch:
+        def add(batch: Batch) -> Reply[Stored]:
             return batch.enqueue(QUEUE, chunk_id, len(names), priority, blob, delay_ms=delay_ms, due_at_ms=due_ms)
 
         def apply(model: ModelQueue, result: Stored) -> None:
@@ -558,9 +560,9 @@ class QueueMachine(RuleBasedStateMachine):
         together = threading.Barrier(2)
 
         def send(position: int, store: Store) -> None:
-            batch = ops[position].add(store.batch())
+            reply = ops[position].add(store.batch())
             together.wait(10)
-            (results[position],) = batch.run()
+            results[position] = reply.run()
 
         other = threading.Thread(target=send, args=(1, self.other_store))
         other.start()

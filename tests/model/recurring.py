@@ -11,11 +11,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from fastjobs._core import ChunkWriter, new_id
 from fastjobs.config import Config
 from fastjobs.model.definition import Definition
+from fastjobs.model.outcome import Outcome, Run
 from fastjobs.model.refs import run_id
 from fastjobs.model.schedules import Every
 from fastjobs.server.connection import Client
 from fastjobs.store.replies import Defined
-from fastjobs.store.store import Outcome, Run, Store
+from fastjobs.store.store import Store
 from tests.harness.queue import record
 from tests.harness.server import ServerProcess
 from tests.harness.snapshot import check_invariants, take_snapshot
@@ -86,7 +87,7 @@ class RecurringMachine(RuleBasedStateMachine):
             overlap="allow" if missed == "all" else "skip",
         )
         first_ms = definition.schedule.first(self.clock.now_ms)
-        ((what, stored),) = self.store.batch().define_recurring(QUEUE, definition, first_ms).run()
+        what, stored = self.store.batch().define_recurring(QUEUE, definition, first_ms).run()
         model = self.defined.get(name)
         if model is None:
             assert what is Defined.CREATED
@@ -119,11 +120,11 @@ class RecurringMachine(RuleBasedStateMachine):
         if second == "overtaken":
             self.numbers["priority"] += 1
             model.definition = replace(model.definition, priority=self.numbers["priority"])
-            ((what, _),) = self.store.batch().define_recurring(QUEUE, model.definition, model.due_ms).run()
+            what, _ = self.store.batch().define_recurring(QUEUE, model.definition, model.due_ms).run()
             assert what is Defined.CHANGED
-            assert self.store.batch().recur(QUEUE, read, next_ms, blob, dues).run() == [-1]
+            assert self.store.batch().recur(QUEUE, read, next_ms, blob, dues).run() == -1
             return
-        (fired,) = self.store.batch().recur(QUEUE, read, next_ms, blob, dues).run()
+        fired = self.store.batch().recur(QUEUE, read, next_ms, blob, dues).run()
         if model.paused or model.due_ms > now_ms:
             assert fired == -1
         else:
@@ -134,7 +135,7 @@ class RecurringMachine(RuleBasedStateMachine):
             self.pass_time(7_000)
         if second != "none":
             before = take_snapshot(self.redis, self.keys)
-            assert self.store.batch().recur(QUEUE, read, next_ms, blob, dues).run() == [-1]
+            assert self.store.batch().recur(QUEUE, read, next_ms, blob, dues).run() == -1
             assert take_snapshot(self.redis, self.keys) == before
 
     def fire(self, model: ModelDefinition, name: str, dues: list[int], fired: int) -> None:
@@ -154,19 +155,19 @@ class RecurringMachine(RuleBasedStateMachine):
             return
         self.numbers[name] += 1
         read, job_id = self.read(name), run_id(name, f"now{self.numbers[name]}")
-        batch = self.store.batch().run_recurring(QUEUE, read, read.pack(ChunkWriter(), 0), job_id)
-        (answer,) = batch.run()
+        reply = self.store.batch().run_recurring(QUEUE, read, read.pack(ChunkWriter(), 0), job_id)
+        answer = reply.run()
         if self.is_held_up(model):
             assert answer == (0, model.last_run)
             return
         assert answer == (1, job_id)
-        assert batch.run() == [(1, job_id)]
+        assert reply.run() == (1, job_id)
         self.runs[job_id] = "queued"
         model.last_run = job_id
 
     @rule(name=ids)
     def pause(self, name: str) -> None:
-        (found,) = self.store.batch().pause_recurring(QUEUE, name).run()
+        found = self.store.batch().pause_recurring(QUEUE, name).run()
         assert found == (name in self.defined)
         if found:
             self.defined[name].paused = True
@@ -178,7 +179,7 @@ class RecurringMachine(RuleBasedStateMachine):
             return
         read = self.read(name)
         due_ms = read.schedule.following(read.due_ms, self.clock.now_ms)
-        assert self.store.batch().resume_recurring(QUEUE, read, due_ms).run() == [1]
+        assert self.store.batch().resume_recurring(QUEUE, read, due_ms).run() == 1
         if model.paused:
             model.paused, model.due_ms = False, due_ms
 
@@ -186,14 +187,16 @@ class RecurringMachine(RuleBasedStateMachine):
     def cancel(self, name: str, sure: int) -> None:
         if sure:
             return
-        assert self.store.batch().cancel_recurring(QUEUE, name).run() == [name in self.defined]
+        assert self.store.batch().cancel_recurring(QUEUE, name).run() == (name in self.defined)
         self.defined.pop(name, None)
 
     @rule(fate=st.sampled_from(("finished", "failed", "retrying")))
     def work(self, fate: str) -> None:
         """A worker runs all that is queued, and it ends in one way."""
         session = new_id()
-        _, lease = self.store.batch().open(QUEUE, session).fetch(QUEUE, session, 1, 100).run()
+        batch = self.store.batch()
+        batch.open(QUEUE, session)
+        lease = batch.fetch(QUEUE, session, 1, 100).run()
         for span in lease.spans:
             chunk_id = span.ref.partition("~")[0]
             detached = "~" in span.ref
@@ -203,7 +206,7 @@ class RecurringMachine(RuleBasedStateMachine):
                 body = record(chunk_id)
                 n = 0 if detached else 1
                 runs, outcomes = [], [Outcome(span.ref, n, 0, fate, 2_000, 0, 60_000, "work", body)]
-            assert self.store.batch().ack(QUEUE, session, lease.fence, runs, outcomes).run() == [1]
+            assert self.store.batch().ack(QUEUE, session, lease.fence, runs, outcomes).run() == 1
             assert self.runs[chunk_id] in ("queued", "retrying"), "a run that had ended was run again"
             self.runs[chunk_id] = fate
         self.store.batch().close(QUEUE, session).run()

@@ -17,6 +17,7 @@ from fastjobs.model.refs import JobAddress
 from fastjobs.model.schedules import Every
 from fastjobs.server.exchanges.single import WORKER_RETRIES
 from fastjobs.store.keys import queue_keys
+from fastjobs.store.keyspace import Keyspace
 from fastjobs.store.replies import Stored
 from fastjobs.store.scripts import NAMES
 from tests.harness.queue import QueueUnderTest, key_names, pack, record
@@ -55,14 +56,15 @@ def test_scripts_that_were_flushed_are_loaded_again(hurt: QueueUnderTest) -> Non
 def test_only_the_calls_whose_script_was_missing_are_sent_again(hurt: QueueUnderTest) -> None:
     hurt.open("s")
     batch = hurt.store.batch()
-    batch.enqueue(hurt.name, "a", 1, 0, pack())
-    batch.command("SCRIPT", "FLUSH")
-    batch.command("INCR", hurt.keys.stats + b"-calls")
-    batch.enqueue(hurt.name, "b", 1, 0, pack())
-    batch.fetch(hurt.name, "s", 1, 5)
-    first, flushed, calls, second, lease = batch.run()
-    assert (first, flushed, calls, second) == (Stored.CREATED, b"OK", 1, Stored.CREATED)
-    assert [span.ref for span in lease.spans] == ["a", "b"]
+    first = batch.enqueue(hurt.name, "a", 1, 0, pack())
+    flushed = batch.command("SCRIPT", "FLUSH")
+    calls = batch.command("INCR", hurt.keys.stats + b"-calls")
+    second = batch.enqueue(hurt.name, "b", 1, 0, pack())
+    lease = batch.fetch(hurt.name, "s", 1, 5)
+    batch.run()
+    values = (first.value, flushed.value, calls.value, second.value)
+    assert values == (Stored.CREATED, b"OK", 1, Stored.CREATED)
+    assert [span.ref for span in lease.value.spans] == ["a", "b"]
 
 
 def test_batches_in_flight_behind_a_flush_are_all_answered(hurt: QueueUnderTest) -> None:
@@ -71,12 +73,13 @@ def test_batches_in_flight_behind_a_flush_are_all_answered(hurt: QueueUnderTest)
         batch = hurt.store.batch()
         if index == 2:
             batch.command("SCRIPT", "FLUSH")
-        batch.enqueue(hurt.name, f"c{index}", 1, 0, pack())
+        stored = batch.enqueue(hurt.name, f"c{index}", 1, 0, pack())
         batch.send()
-        batches.append(batch)
+        batches.append((batch, stored))
     # Not in the order they were sent in, either.
-    for batch in (batches[4], *batches[:4], batches[5]):
-        assert batch.result()[-1] is Stored.CREATED
+    for batch, stored in (batches[4], *batches[:4], batches[5]):
+        batch.result()
+        assert stored.value is Stored.CREATED
     assert sorted(hurt.get_ready()) == [f"c{index}~0" for index in range(6)]
 
 
@@ -155,12 +158,11 @@ def _calls(queue: QueueUnderTest) -> dict[str, Callable[[], object]]:
 
     def call(script: str, *args: Any, **options: Any) -> object:
         batch = queue.store.batch()
-        getattr(batch, script)(queue.name, *args, **options)
-        return batch.run()
+        return getattr(batch, script)(queue.name, *args, **options).run()
 
     def amend() -> object:
-        ((stillness, *_),) = queue.store.batch().survey(queue.name, "stats", b"0", 1, 0).run()
-        (after,) = call("amend", stillness, [], [("set_hash", "stats", b"moves", b"7")])
+        stillness = queue.store.batch().survey_page(queue.name, "stats", b"0", 1).run().stillness
+        after = call("amend", stillness, [], [("set_hash", "stats", b"moves", b"7")])
         assert after, "it was refused"
         return after
 
@@ -208,7 +210,7 @@ def _definition(queue: QueueUnderTest) -> Definition:
     """A recurring job that is due."""
     definition = Definition(id="tick", schedule=Every(1000), type="work", payload=[{}])
     due_ms = queue.server_ms() - 10
-    ((_, stored),) = queue.store.batch().define_recurring(queue.name, definition, due_ms).run()
+    _, stored = queue.store.batch().define_recurring(queue.name, definition, due_ms).run()
     return Definition.decode("tick", stored)
 
 
@@ -237,7 +239,7 @@ def test_a_foreign_key_stops_each_script_before_it_writes(hurt: QueueUnderTest, 
 
 def _declared(queue: QueueUnderTest, script: str) -> bytes:
     """The beginning of a call of the script, with its keys."""
-    return queue.store.head(script, queue.name)[0]
+    return Keyspace(queue.config).head(script, queue.name)[0]
 
 
 # A replica.
@@ -268,9 +270,8 @@ def test_a_worker_waits_a_read_only_server_out(hurt: QueueUnderTest) -> None:
         return False
 
     try:
-        (result,) = (
-            hurt.store.batch().enqueue(hurt.name, "c", 1, 0, pack()).run(WORKER_RETRIES, None, promote_after_two)
-        )
+        stored = hurt.store.batch().enqueue(hurt.name, "c", 1, 0, pack())
+        result = stored.run(WORKER_RETRIES, None, promote_after_two)
     finally:
         hurt.raw.replicaof("NO", "ONE")
     assert result is Stored.CREATED
@@ -298,7 +299,7 @@ def test_scripts_touch_only_the_keys_they_declare(hurt: QueueUnderTest) -> None:
             reset=True,
         )
         client.close()
-        (reply,) = hurt.store.batch().command("AUTH", "narrow", "x").run()
+        reply = hurt.store.batch().command("AUTH", "narrow", "x").run()
         assert reply == b"OK"
         call()
         client.close()

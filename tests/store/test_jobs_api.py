@@ -44,9 +44,9 @@ def other(app: FastJobs) -> JobType:
 
 def fail_all(queue: QueueUnderTest, app: FastJobs, error: str = "ValueError") -> int:
     """Leases all that is queued and lets it fail with an error."""
+    from fastjobs.model.outcome import Outcome
     from fastjobs.model.record import ErrorRecord
     from fastjobs.operating.stored_jobs import StoredChunk
-    from fastjobs.store.store import Outcome
     from tests.harness.snapshot import jobs_of
 
     session = queue.open()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fastjobs import FastJobs, Job, JobError, JobNotFound, JobType
-from fastjobs.store.store import Outcome
+from fastjobs.model.outcome import Outcome
 from tests.harness.queue import Held, QueueUnderTest, record
 from tests.harness.server import ServerProcess
 from tests.store.conftest import MakeQueue

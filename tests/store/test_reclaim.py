@@ -84,7 +84,7 @@ def test_a_large_session_comes_back_in_bounded_steps_and_is_fenced_before_the_fi
     assert 500 <= step.jobs < 760
     assert queue.finish(held[-1]) == -1
     assert queue.renew(session) == [False]
-    assert queue.store.batch().open(queue.name, session).run() == [False]
+    assert not queue.store.batch().open(queue.name, session).run()
     queue.snapshot()
     assert step.jobs + queue.reclaim_all() == 1500
     assert queue.get_ready() == [f"c{index:04}~0" for index in range(1500)]

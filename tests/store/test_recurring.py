@@ -12,10 +12,11 @@ import pytest
 from fastjobs import FastJobs, JobNotFound, JobType, PayloadError, RecurringNotFound, Status, errors
 from fastjobs._core import ChunkWriter, new_id
 from fastjobs.model.definition import Definition
+from fastjobs.model.outcome import Outcome, Run
 from fastjobs.model.refs import run_id
 from fastjobs.server.connection import Client
-from fastjobs.store.replies import Defined, Lease
-from fastjobs.store.store import Outcome, Run, Store
+from fastjobs.store.replies import Defined, Lease, pairs
+from fastjobs.store.store import Store
 from fastjobs.worker.supervisor.recurrer import Recurrer
 from tests.harness.server import ServerProcess
 from tests.harness.snapshot import check_invariants, take_snapshot
@@ -35,35 +36,35 @@ class Shop:
         self.last_seeded_ms = 0
 
     def now_ms(self) -> int:
-        ((seconds, microseconds),) = self.store.batch().command("TIME").run()
-        return int(seconds) * 1000 + int(microseconds) // 1000
+        return self.store.batch().time_ms().run()
 
     def seed_due(self, definition_id: str, due_ms: int) -> Definition:
         """Moves the next due instant of a definition, as if no worker had looked since then."""
         keys = self.store.keys(QUEUE)
-        (stored,) = self.store.batch().command("HGET", keys.recurring, definition_id).run()
+        stored = self.store.batch().command("HGET", keys.recurring, definition_id).run()
         line, body = stored.split(b"\n", 1)
         fields = line.split(b" ", 4)
         fields[3] = str(due_ms).encode()
         changed = b" ".join(fields) + b"\n" + body
-        batch = self.store.batch().command("HSET", keys.recurring, definition_id, changed)
+        batch = self.store.batch()
+        batch.command("HSET", keys.recurring, definition_id, changed)
         batch.command("ZADD", keys.recurring_due, due_ms, definition_id).run()
         return Definition.decode(definition_id, changed)
 
     def recur(self, definition: Definition, next_due_ms: int, *dues: int) -> int:
         blob = definition.pack(ChunkWriter(), 0)
-        (runs,) = self.store.batch().recur(QUEUE, definition, next_due_ms, blob, dues).run()
+        runs = self.store.batch().recur(QUEUE, definition, next_due_ms, blob, dues).run()
         return int(runs)
 
     def queued(self) -> list[str]:
         """Ids of the queued jobs, in the order in which they will run."""
-        (members,) = self.store.batch().command("ZRANGE", self.store.keys(QUEUE).ready, 0, -1).run()
+        members = self.store.batch().command("ZRANGE", self.store.keys(QUEUE).ready, 0, -1).run()
         return [member[13:].decode() for member in members]
 
     def due(self) -> dict[str, int]:
         """The definitions that are due some time, and when."""
         key = self.store.keys(QUEUE).recurring_due
-        (found,) = self.store.batch().command("ZRANGE", key, 0, -1, "WITHSCORES").run()
+        found = self.store.batch().command("ZRANGE", key, 0, -1, "WITHSCORES").run()
         return {name.decode(): int(due) for name, due in zip(found[::2], found[1::2], strict=True)}
 
     def snapshot(self) -> dict[bytes, Any]:
@@ -71,31 +72,28 @@ class Shop:
         keys = self.store.keys(QUEUE)
         batch = self.store.batch()
         names = [keys.recurring, keys.chunks, keys.jobs, keys.stats]
-        for name in names:
-            batch.command("HGETALL", name)
-        names += [keys.recurring_due, keys.ready, keys.scheduled]
-        for name in names[4:]:
-            batch.command("ZRANGE", name, 0, -1, "WITHSCORES")
-        return {
-            name: sorted(zip(found[::2], found[1::2], strict=True))
-            for name, found in zip(names, batch.run(), strict=True)
-        }
+        replies = {name: batch.command("HGETALL", name, parse=pairs) for name in names}
+        for name in (keys.recurring_due, keys.ready, keys.scheduled):
+            replies[name] = batch.command("ZRANGE", name, 0, -1, "WITHSCORES", parse=pairs)
+        batch.run()
+        return {name: sorted(reply.value.items()) for name, reply in replies.items()}
 
     def lease(self) -> tuple[str, Lease]:
         """Lets a session take all that is queued."""
         session = new_id()
-        _, lease = self.store.batch().open(QUEUE, session).fetch(QUEUE, session, 1, 100).run()
-        return session, lease
+        batch = self.store.batch()
+        batch.open(QUEUE, session)
+        return session, batch.fetch(QUEUE, session, 1, 100).run()
 
     def end(self, session: str, lease: Lease, state: str) -> None:
         """Ends every run of a lease."""
         if state == "finished":
             runs = [Run(span.ref, 1, 0, 1, bytes(8) + b"\0", bytes(8), 60_000) for span in lease.spans]
-            assert self.store.batch().ack(QUEUE, session, lease.fence, runs).run() == [len(runs)]
+            assert self.store.batch().ack(QUEUE, session, lease.fence, runs).run() == len(runs)
             return
         record = b'{"v":1,"id":"x","type":"report","payload":[{}],"errors":[]}'
         outcomes = [Outcome(span.ref, 1, 0, state, 60_000, 0, 0, "report", record) for span in lease.spans]
-        assert self.store.batch().ack(QUEUE, session, lease.fence, [], outcomes).run() == [len(outcomes)]
+        assert self.store.batch().ack(QUEUE, session, lease.fence, [], outcomes).run() == len(outcomes)
 
 
 def _report(*args: object, **kwargs: object) -> None:
@@ -226,7 +224,7 @@ def test_what_cannot_be_read_here_is_left_to_others_and_holds_nobody_up(
     shop.seed_due("good", due_ms)
     shop.seed_due("newer", due_ms)
     key = shop.store.keys(QUEUE).recurring
-    (stored,) = shop.store.batch().command("HGET", key, "newer").run()
+    stored = shop.store.batch().command("HGET", key, "newer").run()
     shop.store.batch().command("HSET", key, "newer", stored.replace(b'"v":1', b'"v":9')).run()
     assert [shop.recurrer.run() for _ in range(3)] == [1, 0, 0]
     assert shop.due()["newer"] == due_ms
@@ -367,7 +365,7 @@ def test_what_became_of_a_definition_is_told(shop: Shop) -> None:
         again = Definition(
             id="tick", schedule=definition.schedule, type="report", payload=definition.payload, version=version
         )
-        ((outcome, _),) = shop.store.batch().define_recurring(QUEUE, again, 1).run()
+        outcome, _ = shop.store.batch().define_recurring(QUEUE, again, 1).run()
         return Defined(outcome)
 
     assert [define(version) for version in (5, 4, 6)] == [Defined.SAME, Defined.REFUSED, Defined.CHANGED]
@@ -499,9 +497,9 @@ def test_a_run_asked_for_twice_by_one_call_is_enqueued_once(shop: Shop) -> None:
     handle = shop.report.every(3600, id="tick", overlap="allow")
     blob = handle.definition.pack(ChunkWriter(), 0)
     batch = shop.store.batch()
-    for _ in range(2):
-        batch.run_recurring(QUEUE, handle.definition, blob, "recur:tick:once")
-    assert batch.run() == [(1, "recur:tick:once")] * 2
+    replies = [batch.run_recurring(QUEUE, handle.definition, blob, "recur:tick:once") for _ in range(2)]
+    batch.run()
+    assert [reply.value for reply in replies] == [(1, "recur:tick:once")] * 2
     assert shop.queued() == ["recur:tick:once"]
 
 

@@ -52,5 +52,5 @@ def test_renewing_nobody_is_harmless(queue: QueueUnderTest) -> None:
 def test_renewing_tells_which_jobs_are_to_be_cancelled(queue: QueueUnderTest) -> None:
     held = queue.seed_executing(3)
     job = queue.seed_cancelling(held, 1)
-    (renewed,) = queue.store.batch().renew(queue.name, [held.session]).run()
+    renewed = queue.store.batch().renew(queue.name, [held.session]).run()
     assert renewed.cancelling == [job]

@@ -8,7 +8,7 @@ from tests.store.conftest import MakeQueue
 
 
 def trim(queue: QueueUnderTest) -> int:
-    (forgotten,) = queue.store.batch().trim(queue.name).run()
+    forgotten = queue.store.batch().trim(queue.name).run()
     return int(forgotten)
 
 

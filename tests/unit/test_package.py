@@ -47,7 +47,7 @@ def units() -> dict[str, set[str]]:
 
 
 def unit(module: str) -> str:
-    return (module.split(".") + ["__init__"])[1]
+    return module.split(".")[1] if "." in module else "__init__"
 
 
 def modules() -> dict[str, set[str]]:

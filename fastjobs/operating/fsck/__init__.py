@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from fastjobs._core import Chunk
 from fastjobs.errors import ChunkError
@@ -31,7 +30,6 @@ from fastjobs.operating.fsck.contents import (
 )
 from fastjobs.operating.fsck.plan import MAX_NAMED, Finding, Plan, Write, make_plan
 from fastjobs.server.backoff import Backoff
-from fastjobs.store.keys import QueueKeys
 from fastjobs.store.sealing import sealed_jobs
 from fastjobs.store.store import Store
 
@@ -173,15 +171,11 @@ class Fsck:
             time.sleep(backoff.next_s())
 
     def _read_at_once(self) -> _Survey | None:
-        batch = self._store().batch().command("TIME").survey(self._queue, "", b"0", _SMALL_ENTRIES, _SMALL_BYTES)
-        now, reply = batch.run()
-        stillness, large, *keys = reply
-        if large:
-            return None
-        contents = Contents()
-        for name, entries in zip(QueueKeys.__slots__, keys, strict=True):
-            contents.keys[name] = dict(zip(entries[::2], entries[1::2], strict=True))
-        return _Survey(contents, stillness, _milliseconds(now))
+        batch = self._store().batch()
+        now_ms, survey = batch.time_ms(), batch.survey(self._queue, _SMALL_ENTRIES, _SMALL_BYTES)
+        batch.run()
+        stillness, contents = survey.value
+        return None if contents is None else _Survey(Contents(contents), stillness, now_ms.value)
 
     def _read_in_pages(self) -> _Survey | None:
         contents = Contents()
@@ -191,16 +185,18 @@ class Fsck:
                 first = stillness if first is None else first
                 if stillness != first:
                     return None
-                contents[name].update(zip(entries[::2], entries[1::2], strict=True))
+                contents[name].update(entries)
         # What was read last may have been read after a change of the counters: they tell again.
-        now, reply = self._store().batch().command("TIME").survey(self._queue, "stats", b"0", 1, 0).run()
-        return _Survey(contents, reply[0], _milliseconds(now)) if first == reply[0] else None
+        batch = self._store().batch()
+        now_ms, last = batch.time_ms(), batch.survey_page(self._queue, "stats", b"0", 1)
+        batch.run()
+        return _Survey(contents, first, now_ms.value) if first == last.value.stillness else None
 
-    def _pages(self, name: str) -> Iterator[tuple[bytes, list[bytes]]]:
+    def _pages(self, name: str) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
         cursor, count = b"0", _FIRST_ENTRIES
         while True:
-            batch = self._store().batch().survey(self._queue, name, cursor, count, 0)
-            ((stillness, cursor, entries, size),) = batch.run()
+            page = self._store().batch().survey_page(self._queue, name, cursor, count)
+            stillness, cursor, entries, size = page.run()
             yield stillness, entries
             if cursor == b"0":
                 return
@@ -230,8 +226,8 @@ class Fsck:
     def _rescue(self, name: bytes, place: Place) -> _Rescue | None:
         """Finds the packed chunk in what is stored; None when there is none that can be read, or nothing is wrong."""
         store = self._store()
-        (stored,) = store.batch().command("HGET", store.keys(self._queue).chunks, name).run()
-        for match in re.finditer(rb"FJ", stored or b""):
+        stored = store.batch().stored_chunk(self._queue, name).run() or b""
+        for match in re.finditer(rb"FJ", stored):
             packed = stored[match.start() :]
             try:
                 # What is sealed need not be opened for this.
@@ -253,16 +249,11 @@ class Fsck:
             steps.append(([], []))
         steps[-1] = (steps[-1][0], [*steps[-1][1], *plan.counters])
         for number, (expected, writes) in enumerate(steps):
-            batch = self._store().batch().amend(self._queue, stillness, expected, map(_as_written, writes))
-            (stillness,) = batch.run()
+            amended = self._store().batch().amend(self._queue, stillness, expected, map(_as_written, writes))
+            stillness = amended.run()
             if not stillness:
                 return number > 0
         return True
-
-
-def _milliseconds(now: Any) -> int:
-    seconds, microseconds = now
-    return int(seconds) * 1000 + int(microseconds) // 1000
 
 
 def _places(contents: Contents) -> Iterator[tuple[bytes, Place]]:

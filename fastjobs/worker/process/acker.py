@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from fastjobs._core import Board, LeasedJobs
-from fastjobs.store.store import Batch, Outcome, Run
+from fastjobs.model.outcome import Outcome, Run
+from fastjobs.store.batch import Reply
+from fastjobs.store.store import Batch
 from fastjobs.worker.leases import HeldLease, HeldLeases, HeldSpan
 
 #: Most runs, and most outcomes, in one call: a script that takes a thousand failures would hold up everybody.
 _ACK_LIMIT = 32
 
-#: What to do with the reply to a call: settles leases, or finds that the session is fenced.
-Receipt = Callable[[Any], None]
+#: Takes the reply to a call in: settles leases, or finds that the session is fenced.
+Receipt = Callable[[], None]
 
 
 class Acker:
@@ -60,8 +61,8 @@ class Acker:
                 some, runs = runs[:_ACK_LIMIT], runs[_ACK_LIMIT:]
                 others, outcomes = outcomes[:_ACK_LIMIT], outcomes[_ACK_LIMIT:]
                 number = sum(run.count for run in some) + len(others)
-                batch.ack(lease.queue, self._session, lease.fence, some, others)
-                receipts.append(self._receipt(lease, number, [*some, *others]))
+                reply = batch.ack(lease.queue, self._session, lease.fence, some, others)
+                receipts.append(self._receipt(reply, lease, number, [*some, *others]))
         self.retry_in_s = min(delays_ms) / 1000 if delays_ms else None
         return receipts
 
@@ -74,19 +75,19 @@ class Acker:
             refs[span.lease] = ([*parts, span.part(first, count)], number + count)
         receipts = []
         for lease, (parts, number) in refs.items():
-            batch.release(lease.queue, self._session, lease.fence, parts)
-            receipts.append(self._receipt(lease, number, []))
+            reply = batch.release(lease.queue, self._session, lease.fence, parts)
+            receipts.append(self._receipt(reply, lease, number, []))
         return receipts
 
     def add_postponed(self, batch: Batch, span: HeldSpan, delay_ms: int) -> Receipt:
         """Adds what puts a whole span off that this release cannot read."""
         ref = span.part(span.first, span.count)
-        batch.postpone(span.lease.queue, self._session, span.lease.fence, delay_ms, [ref])
-        return self._receipt(span.lease, span.count, [])
+        reply = batch.postpone(span.lease.queue, self._session, span.lease.fence, delay_ms, [ref])
+        return self._receipt(reply, span.lease, span.count, [])
 
-    def _receipt(self, lease: HeldLease, number: int, reports: list[Run | Outcome]) -> Receipt:
-        def settle(reply: int) -> None:
-            if reply < 0:
+    def _receipt(self, reply: Reply[int], lease: HeldLease, number: int, reports: list[Run | Outcome]) -> Receipt:
+        def settle() -> None:
+            if reply.value < 0:
                 self._on_fenced(lease.queue, reports)
             else:
                 self._leases.settle(lease, number)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
+from fastjobs.store.batch import Reply
 from fastjobs.store.replies import Lease
 from fastjobs.store.store import Batch, Store
 from fastjobs.worker.process.executor import Executors
@@ -13,6 +15,13 @@ from fastjobs.worker.process.waker import WAIT_S, Fetch, Wakers
 
 #: A look so much before the end of a wait is not worth one of its own.
 _LOOK_STEP_S = 0.005
+
+
+class Fetched(NamedTuple):
+    """A fetch on its way."""
+
+    partition: str
+    lease: Reply[Lease]
 
 
 class Fetcher:
@@ -79,15 +88,14 @@ class Fetcher:
         """Begins the next round in so many seconds at the latest."""
         self._look_at = min(self._look_at, time.monotonic() + seconds)
 
-    def add_hints(self, batch: Batch) -> int:
-        """Adds what wakes other processes in place of this one; returns how many calls that is."""
+    def add_hints(self, batch: Batch) -> None:
+        """Adds what wakes other processes in place of this one."""
         hints, self._unused_hints = self._unused_hints, []
         for partition in hints:
-            batch.command("LPUSH", self._store.keys(partition).wake, "")
-        return len(hints)
+            batch.hint(partition)
 
-    def add_fetch(self, batch: Batch, allowed: bool) -> str | None:
-        """Adds a fetch from the next partition to try, if jobs are wanted; returns the partition.
+    def add_fetch(self, batch: Batch, allowed: bool) -> Fetched | None:
+        """Adds a fetch from the next partition to try, if jobs are wanted.
 
         Args:
             batch: what is sent next.
@@ -97,8 +105,7 @@ class Fetcher:
             lost = self._lost_fetches.pop()
             self._to_try = [lost.queue]
             held = self._prefetcher.held_chunks(lost.queue)
-            batch.fetch(lost.queue, self._session, lost.request, lost.want, held)
-            return lost.queue
+            return Fetched(lost.queue, batch.fetch(lost.queue, self._session, lost.request, lost.want, held))
         if not allowed or (self._wakers.armed and not self._looks_before_waker()):
             return None
         want = self.want
@@ -110,8 +117,8 @@ class Fetcher:
             self._to_try = self._prefetcher.order()
         partition = self._to_try[0]
         self.request += 1
-        batch.fetch(partition, self._session, self.request, want, self._prefetcher.held_chunks(partition))
-        return partition
+        held = self._prefetcher.held_chunks(partition)
+        return Fetched(partition, batch.fetch(partition, self._session, self.request, want, held))
 
     def take(self, partition: str, lease: Lease) -> bool:
         """Takes the reply to a fetch in; returns whether it brought jobs."""

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 from fastjobs._core import LeasedJobs, boot_time_ns
 from fastjobs.job import Job, JobActions
+from fastjobs.model.outcome import Outcome
 from fastjobs.model.record import JobRecord
 from fastjobs.model.status import Status
 from fastjobs.registry import Hooks, RegisteredType
-from fastjobs.store.store import Outcome
 from fastjobs.worker.leases import HeldSpan
 from fastjobs.worker.outcomes import chunk_record
 

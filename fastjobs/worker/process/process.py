@@ -10,8 +10,9 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from fastjobs import errors
@@ -19,13 +20,14 @@ from fastjobs._core import Backlog, Board, boot_time_ns
 from fastjobs.config import Config, QueueChoice
 from fastjobs.job import JobActions
 from fastjobs.logs import event
+from fastjobs.model.outcome import Outcome, Run
 from fastjobs.model.retry import RetryPolicy
 from fastjobs.registry import Registry
 from fastjobs.server.endpoint import Endpoint
 from fastjobs.server.exchanges.single import WORKER_RETRIES
-from fastjobs.store.keys import queues_key
+from fastjobs.store.batch import Reply
 from fastjobs.store.replies import Renewed
-from fastjobs.store.store import Batch, Outcome, Run, Store
+from fastjobs.store.store import Batch, Store
 from fastjobs.worker.control import ControlLine
 from fastjobs.worker.leases import HeldLeases
 from fastjobs.worker.outcomes import Outcomes
@@ -178,9 +180,9 @@ class WorkerProcess:
         batch = self._store.batch()
         receipts = self._reports(batch)
         receipts += self._keep_alive(batch)
-        receipts += [_ignore] * self._fetcher.add_hints(batch)
-        queue = self._fetcher.add_fetch(batch, self._may_fetch())
-        if queue is None:
+        self._fetcher.add_hints(batch)
+        fetched = self._fetcher.add_fetch(batch, self._may_fetch())
+        if fetched is None:
             self._note_fetched()
         self._feed()
         if not len(batch):
@@ -188,18 +190,17 @@ class WorkerProcess:
             if not self._done():
                 self._wait()
             return
-        replies = self._exchange(batch)
-        if replies is None:
+        if not self._exchange(batch):
             return
-        self._take_receipts(batch, receipts, replies)
-        if queue is not None:
-            self._fetcher.take(queue, replies[-1])
+        self._take_receipts(batch, receipts)
+        if fetched is not None:
+            self._fetcher.take(fetched.partition, fetched.lease.value)
         self._feed()
 
-    def _take_receipts(self, batch: Batch, receipts: list[Receipt], replies: list[Any]) -> None:
-        """Takes in what the server says to reports; the replies to other calls follow theirs."""
-        for receipt, reply in zip(receipts, replies, strict=False):
-            receipt(reply)
+    def _take_receipts(self, batch: Batch, receipts: list[Receipt]) -> None:
+        """Takes in what the server says to reports."""
+        for receipt in receipts:
+            receipt()
         self._refusals.tell(in_doubt=batch.in_doubt)
 
     def _work_on_new_partitions(self) -> None:
@@ -283,31 +284,31 @@ class WorkerProcess:
             self._audit_at = now + self._config.lease_ms / 1000
             for queue in self._queues:
                 fences = [lease.fence for lease in self._leases if lease.queue == queue]
-                batch.audit(queue, self._spec.session, self._fetcher.known_request, fences)
-                receipts.append(self._check_fence)
+                audited = batch.audit(queue, self._spec.session, self._fetcher.known_request, fences)
+                receipts.append(partial(self._check_fence, audited))
         left_ns = self._board.valid_until_ns - boot_time_ns()
         if left_ns < self._config.lease_ms * 1_000_000 // 3:
             valid_until_ns = self._valid_from_now()
             for queue in self._queues:
-                batch.renew(queue, [self._spec.session])
-                receipts.append(self._renewed(valid_until_ns))
+                renewed = batch.renew(queue, [self._spec.session])
+                receipts.append(partial(self._take_renewal, renewed, valid_until_ns))
         return receipts
 
     def _may_fetch(self) -> bool:
         """Whether anything may be leased now, however little is held."""
         return self._end_at is None and not self._quiet and not self._prefetcher.suspects and not self._alone
 
-    def _exchange(self, batch: Batch) -> list[Any] | None:
-        """Sends a batch until it is answered; None when the process has to end before that."""
+    def _exchange(self, batch: Batch) -> bool:
+        """Sends a batch until it is answered; False when the process has to end before that."""
         try:
-            replies = batch.run(WORKER_RETRIES, None, self._gives_up)
+            batch.run(WORKER_RETRIES, None, self._gives_up)
         except errors.StoreError as error:
             event(log, logging.ERROR, "gave up reporting, the lease will run out", reason=error)
             self._end_at = time.monotonic()
             self._fenced = True
-            return None
+            return False
         self._outage.ended()
-        return replies
+        return True
 
     def _gives_up(self, failure: errors.StoreError) -> bool:
         self._outage.failed(failure)
@@ -405,8 +406,9 @@ class WorkerProcess:
 
     def _find_partitions(self) -> None:
         """Begins to work on the partitions that are configured, and on those that producers have used."""
-        replies = self._exchange(self._store.batch().command("SMEMBERS", queues_key(self._config.namespace)))
-        used = [] if replies is None else [name.decode() for name in replies[0]]
+        batch = self._store.batch()
+        listed = batch.used_partitions()
+        used = listed.value if self._exchange(batch) else []
         valid_until_ns = self._valid_from_now()
         self._add_partitions(
             [name for choice in self._choices for name in self._store.known_partitions(choice.name, used)]
@@ -417,10 +419,8 @@ class WorkerProcess:
     def _add_partitions(self, partitions: list[str]) -> None:
         """Opens sessions in partitions, and works on them as well."""
         batch = self._store.batch()
-        for name in partitions:
-            batch.open(name, self._spec.session)
-        replies = self._exchange(batch)
-        if replies is None or not all(replies):
+        opened = [batch.open(name, self._spec.session) for name in partitions]
+        if not self._exchange(batch) or not all(reply.value for reply in opened):
             self._lose_session()
             return
         self._queues += partitions
@@ -430,20 +430,17 @@ class WorkerProcess:
         """Until when jobs may be started if a renewal sent now succeeds: well within the lease."""
         return boot_time_ns() + self._config.lease_ms * 1_000_000 * 2 // 3
 
-    def _renewed(self, valid_until_ns: int) -> Callable[[Renewed], None]:
-        def receipt(renewed: Renewed) -> None:
-            if renewed.alive[0]:
-                self._board.valid_until_ns = max(self._board.valid_until_ns, valid_until_ns)
-            else:
-                self._lose_session()
-
-        return receipt
-
-    def _check_fence(self, reply: int) -> None:
-        if reply < 0:
+    def _take_renewal(self, renewed: Reply[Renewed], valid_until_ns: int) -> None:
+        if renewed.value.alive[0]:
+            self._board.valid_until_ns = max(self._board.valid_until_ns, valid_until_ns)
+        else:
             self._lose_session()
-        elif reply > 0:
-            event(log, logging.WARNING, "gave back jobs that this process did not know of", jobs=reply)
+
+    def _check_fence(self, audited: Reply[int]) -> None:
+        if audited.value < 0:
+            self._lose_session()
+        elif audited.value > 0:
+            event(log, logging.WARNING, "gave back jobs that this process did not know of", jobs=audited.value)
 
     def _lose_session(self, queue: str = "", refused: Sequence[Run | Outcome] = ()) -> None:
         """The session's jobs belong to others now: start nothing more, let running jobs end, end."""
@@ -490,21 +487,17 @@ class WorkerProcess:
         self._end_at = time.monotonic() + self._config.socket_timeout_s
         batch = self._store.batch()
         receipts = self._acker.add_releases(batch, self._backlog.withdraw()) + self._acker.add_acks(batch)
-        replies = self._exchange(batch)
-        if replies is not None:
-            self._take_receipts(batch, receipts, replies)
+        if self._exchange(batch):
+            self._take_receipts(batch, receipts)
         for queue in self._queues:
             while not self._fenced:
-                replies = self._exchange(self._store.batch().close(queue, self._spec.session))
-                if replies is None or replies[0][1]:
+                batch = self._store.batch()
+                closed = batch.close(queue, self._spec.session)
+                if not self._exchange(batch) or closed.value.closed:
                     break
         if self._fenced:
             return EXIT_FENCED
         return EXIT_OUT_OF_TIME if running else EXIT_DONE
-
-
-def _ignore(reply: Any) -> None:
-    """What to do with a reply that says nothing."""
 
 
 def _plain_policy(policy: RetryPolicy) -> dict[str, Any]:

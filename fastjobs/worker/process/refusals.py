@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from fastjobs import errors
 from fastjobs.logs import event
+from fastjobs.model.outcome import Outcome, Run
 from fastjobs.model.refs import JobAddress, is_detached
 from fastjobs.server.exchanges.single import WORKER_RETRIES
 from fastjobs.store.replies import FoundJob, record_body
-from fastjobs.store.store import Outcome, Run, Store
+from fastjobs.store.store import Store
 
 log = logging.getLogger("fastjobs.worker")
 
@@ -46,16 +47,15 @@ class Refusals:
 
     def _not_taken(self, reports: list[tuple[str, Run | Outcome]]) -> list[tuple[str, Run | Outcome]]:
         batch = self._store.batch()
-        for queue, report in reports:
-            batch.find(queue, _address(report))
+        found = [batch.find(queue, _address(report)) for queue, report in reports]
         try:
-            found = batch.run(WORKER_RETRIES, self._store.config.socket_timeout_s)
+            batch.run(WORKER_RETRIES, self._store.config.socket_timeout_s)
         except errors.StoreError:
             return reports
         return [
             (queue, report)
             for (queue, report), there in zip(reports, found, strict=True)
-            if there is None or not self._is_there(queue, report, there)
+            if there.value is None or not self._is_there(queue, report, there.value)
         ]
 
     def _is_there(self, queue: str, report: Run | Outcome, found: FoundJob) -> bool:

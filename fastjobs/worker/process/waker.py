@@ -9,6 +9,7 @@ from typing import NamedTuple
 from fastjobs import errors
 from fastjobs.server.connection import Client
 from fastjobs.server.endpoint import Endpoint
+from fastjobs.store.batch import Reply
 from fastjobs.store.replies import Lease
 from fastjobs.store.store import Batch, Store
 
@@ -54,6 +55,8 @@ class Waker:
         #: Wake list -> its partition.
         self._keys: dict[bytes, str] = {}
         self._batch: Batch | None = None
+        self._hint: Reply[bytes | None]
+        self._leases: list[Reply[Lease]] = []
         #: The fetches that may be carried out at any moment.
         self.fetches: Sequence[Fetch] = ()
         #: When the server ends the wait, and when it is given up if it does not, on the monotonic clock.
@@ -76,9 +79,9 @@ class Waker:
             fetches: what to fetch then.
             held: ids of chunks the process holds already.
         """
-        batch = self._store.batch().command("BLPOP", *self._keys, f"{max(_SHORTEST_S, wait_s):.3f}")
-        for fetch in fetches:
-            batch.fetch(fetch.queue, self._session, fetch.request, fetch.want, held)
+        batch = self._store.batch()
+        self._hint = batch.wait_for_hint(self._keys, max(_SHORTEST_S, wait_s))
+        self._leases = [batch.fetch(fetch.queue, self._session, fetch.request, fetch.want, held) for fetch in fetches]
         batch.send()
         self._batch, self.fetches = batch, fetches
         self.ends_at = time.monotonic() + wait_s
@@ -96,10 +99,11 @@ class Waker:
         if batch.ready():
             self._batch = None
             try:
-                hint, *leases = batch.result()
+                batch.result()
             except errors.StoreError:
                 return self._lost()
-            return Woken(None if hint is None else self._keys.get(hint[0]), leases)
+            hint = self._hint.value
+            return Woken(None if hint is None else self._keys.get(hint), [lease.value for lease in self._leases])
         if time.monotonic() < self.deadline:
             return None
         # Nobody is at the other end, though nobody said so.

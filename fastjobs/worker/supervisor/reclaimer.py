@@ -40,11 +40,11 @@ class Reclaimer:
         self._plan()
         jobs = 0
         for queue in self._queues:
-            while self._store.batch().trim(queue).run()[0]:
+            while self._store.batch().trim(queue).run():
                 pass
             more = True
             while more:
-                (step,) = self._store.batch().reclaim(queue).run()
+                step = self._store.batch().reclaim(queue).run()
                 jobs, more = jobs + step.jobs, step.more
                 if step.sessions:
                     event(

@@ -12,10 +12,11 @@ from typing import NamedTuple
 from fastjobs import errors
 from fastjobs._core import JOB_FINISHED, JOB_REPORTED, JOB_STARTED, Board, Chunk
 from fastjobs.logs import event
+from fastjobs.model.outcome import Outcome, Run
 from fastjobs.model.record import ErrorRecord, JobRecord
 from fastjobs.model.retry import RetryPolicy
 from fastjobs.store.replies import packed_chunk, record_body
-from fastjobs.store.store import Outcome, Run, Store
+from fastjobs.store.store import Store
 from fastjobs.worker.leases import HeldLease, HeldSpan
 from fastjobs.worker.outcomes import chunk_record
 
@@ -100,7 +101,7 @@ class Recovery:
         for queue in self._queues:
             closed = False
             while not closed:
-                ((jobs, closed),) = self._store.batch().close(queue, self._session).run()
+                jobs, closed = self._store.batch().close(queue, self._session).run()
                 given_back += jobs
         return Recovered(finished, blamed, given_back)
 
@@ -130,9 +131,8 @@ class Recovery:
 
     def _record(self, span: HeldSpan, index: int) -> JobRecord:
         keyring, queue = self._store.keyring, span.lease.queue
-        keys = self._store.keys(queue)
-        source, field = (keys.chunks, span.ref) if span.n else (keys.jobs, span.ref)
-        (payload,) = self._store.batch().command("HGET", source, field).run()
+        batch = self._store.batch()
+        payload = (batch.stored_chunk if span.n else batch.stored_record)(queue, span.ref).run()
         try:
             if payload is None:
                 raise errors.CorruptChunk("its payload is missing")

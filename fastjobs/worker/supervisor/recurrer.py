@@ -79,31 +79,33 @@ class Recurrer:
         enqueued = 0
         if firings:
             batch = self._store.batch()
-            for firing in firings:
+            replies = [
                 batch.recur(firing.queue, firing.definition, firing.next_due_ms, firing.blob, firing.dues)
-            for firing, runs in zip(firings, batch.run(), strict=True):
-                enqueued += max(runs, 0)
-                _tell(firing, runs)
+                for firing in firings
+            ]
+            batch.run()
+            for firing, runs in zip(firings, replies, strict=True):
+                enqueued += max(runs.value, 0)
+                _tell(firing, runs.value)
         next_due_ms = min([look.next_due_ms, *(firing.next_due_ms for firing in firings)])
         wait_s = 0.0 if look.more and firings else (next_due_ms - look.now_ms) / 1000
         self.due_at = min(self.due_at, time.monotonic() + wait_s + random.uniform(0, _JITTER_S))
         return enqueued
 
     def _look(self) -> _Look:
-        batch = self._store.batch().command("TIME")
-        for queue in self._queues:
-            key = self._store.keys(queue).recurring_due
-            batch.command("ZRANGE", key, 0, _LOOK_LIMIT - 1, "WITHSCORES")
-        (seconds, microseconds), *heads = batch.run()
-        now_ms = int(seconds) * 1000 + int(microseconds) // 1000
+        batch = self._store.batch()
+        clock = batch.time_ms()
+        heads = [batch.first_due(queue, _LOOK_LIMIT) for queue in self._queues]
+        batch.run()
+        now_ms = clock.value
         entries = [
             (queue, name.decode(), int(float(due_ms)))
             for queue, head in zip(self._queues, heads, strict=True)
-            for name, due_ms in zip(head[::2], head[1::2], strict=True)
+            for name, due_ms in head.value
         ]
         due = [(queue, name) for queue, name, due_ms in entries if due_ms <= now_ms]
         later = [due_ms for _, _, due_ms in entries if due_ms > now_ms]
-        more = any(len(head) == 2 * _LOOK_LIMIT and float(head[-1]) <= now_ms for head in heads)
+        more = any(len(head.value) == _LOOK_LIMIT and float(head.value[-1][1]) <= now_ms for head in heads)
         return _Look(now_ms, due, min(later, default=now_ms + _LOOK_MS), more)
 
     def _prepare(self, look: _Look) -> list[_Firing]:
@@ -111,10 +113,11 @@ class Recurrer:
         if not look.due:
             return []
         batch = self._store.batch()
-        for queue, name in look.due:
-            batch.command("HGET", self._store.keys(queue).recurring, name)
+        replies = [batch.stored_definition(queue, name) for queue, name in look.due]
+        batch.run()
         firings = []
-        for (queue, name), stored in zip(look.due, batch.run(), strict=True):
+        for (queue, name), reply in zip(look.due, replies, strict=True):
+            stored = reply.value
             # None: cancelled between the look and now.
             if stored is not None and self._unusable.get((queue, name)) != stored:
                 try:

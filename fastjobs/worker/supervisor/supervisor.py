@@ -13,7 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -24,8 +24,7 @@ from fastjobs.logs import event
 from fastjobs.model.retry import RetryPolicy
 from fastjobs.server.backoff import Backoff
 from fastjobs.server.endpoint import Endpoint
-from fastjobs.store.keys import queues_key, worker_orders_key, workers_key
-from fastjobs.store.replies import Renewed
+from fastjobs.store.batch import Reply
 from fastjobs.store.store import Batch, Store
 from fastjobs.worker.server_outage import Outage
 from fastjobs.worker.spec import EXIT_DONE, EXIT_FENCED, EXIT_OUT_OF_TIME, EXIT_UNUSABLE, ProcessSpec
@@ -38,6 +37,8 @@ from fastjobs.worker.supervisor.signals import SignalNotes
 from fastjobs.worker.supervisor.watchdog import Watchdog
 
 log = logging.getLogger("fastjobs.supervisor")
+
+T = TypeVar("T")
 
 #: Exit codes of the worker.
 EXIT_OK = 0
@@ -298,22 +299,20 @@ class Supervisor:
         valid_until_ns = boot_time_ns() + store.config.lease_ms * 1_000_000 * 2 // 3
         batch = store.batch()
         partitions = list(self._partitions) if children else []
-        for name in partitions:
-            batch.renew(name, [child.session for child in children])
-        self._describe(batch)
-        batch.command("SMEMBERS", queues_key(store.config.namespace))
-        replies = self._guarded(batch.run)
-        if replies is None:
+        renewals = {name: batch.renew(name, [child.session for child in children]) for name in partitions}
+        order = self._describe(batch)
+        used = batch.used_partitions()
+        if not self._answered(batch):
             return
         self._watchdog.retire_deaf(children, store.config)
-        self._obey_order(replies[-2])
-        renewed: dict[str, Renewed] = dict(zip(partitions, replies, strict=False))
+        self._obey_order(order.value)
+        renewed = {name: reply.value for name, reply in renewals.items()}
         cancelling = {(name, ref) for name, found in renewed.items() for ref in found.cancelling}
         for position, child in enumerate(children):
             if all(renewed[name].alive[position] for name in child.partitions):
                 child.board.valid_until_ns = max(child.board.valid_until_ns, valid_until_ns)
             child.cancel(cancelling)
-        self._spread(children, [name.decode() for name in replies[-1]])
+        self._spread(children, used.value)
 
     def _spread(self, children: list[Child], used: list[str]) -> None:
         """Has the processes work on partitions that producers have begun to use."""
@@ -326,8 +325,8 @@ class Supervisor:
     def _learn_partitions(self, partitions: list[str]) -> None:
         self._partitions += [name for name in partitions if name not in self._partitions]
 
-    def _describe(self, batch: Batch) -> None:
-        """Adds the worker's entry in the list of workers, for people and programs to read."""
+    def _describe(self, batch: Batch) -> Reply[bytes | None]:
+        """Adds the worker's entry in the list of workers, for people and programs to read, and asks for orders."""
         assert self._store is not None
         entry = {
             "worker": self._worker,
@@ -343,9 +342,8 @@ class Supervisor:
             "beat_ms": time.time_ns() // 1_000_000,
             "forgotten_ms": self._store.config.lease_ms * _FORGOTTEN_LEASES,
         }
-        key = workers_key(self._store.config.namespace)
-        batch.command("HSET", key, self._worker_id, orjson.dumps(entry))
-        batch.command("HGET", worker_orders_key(self._store.config.namespace), self._worker_id)
+        batch.describe_worker(self._worker_id, orjson.dumps(entry))
+        return batch.order_for(self._worker_id)
 
     def _running(self) -> list[dict[str, object]]:
         """What the processes are running, as their boards tell."""
@@ -370,10 +368,7 @@ class Supervisor:
     def _check_server(self) -> None:
         """Refuses a server that may throw jobs away."""
         assert self._store is not None
-        (info,) = self._store.batch().command("INFO", "memory").run()
-        policy = dict(line.split(":", 1) for line in info.decode().splitlines() if ":" in line).get(
-            "maxmemory_policy", "noeviction"
-        )
+        policy = self._store.batch().info("memory").run().get("maxmemory_policy", "noeviction")
         if policy != "noeviction":
             event(
                 log,
@@ -382,7 +377,16 @@ class Supervisor:
             )
             self._stop(EXIT_USAGE)
 
-    def _guarded(self, call: Callable[[], Any]) -> Any:
+    def _answered(self, batch: Batch) -> bool:
+        """Sends a batch; False without an answer."""
+
+        def call() -> bool:
+            batch.run()
+            return True
+
+        return self._guarded(call) is not None
+
+    def _guarded(self, call: Callable[[], T]) -> T | None:
         """Calls something that needs the server; None without one: it is put off to its next turn."""
         try:
             result = call()
@@ -437,9 +441,9 @@ class Supervisor:
         if self._store is None or self._settler is None:
             return
         self._settler.run()
-        namespace = self._store.config.namespace
-        batch = self._store.batch().command("HDEL", workers_key(namespace), self._worker_id)
-        self._guarded(batch.command("HDEL", worker_orders_key(namespace), self._worker_id).run)
+        batch = self._store.batch()
+        batch.forget_worker(self._worker_id)
+        self._answered(batch)
 
     # Burst.
 
@@ -452,10 +456,8 @@ class Supervisor:
         if not all(child.board.idle for child in self._children if child.hello is not None):
             return
         batch = store.batch()
-        for queue in self._partitions:
-            batch.command("HMGET", store.keys(queue).stats, "queued", "executing", "retrying")
-        replies = self._guarded(batch.run)
-        if replies is not None and not any(int(count or 0) for reply in replies for count in reply):
+        undone = [batch.counters(name, ("queued", "executing", "retrying")) for name in self._partitions]
+        if self._answered(batch) and not any(number for reply in undone for number in reply.value):
             event(log, logging.INFO, "all queues are drained")
             self._stop()
 

@@ -1,0 +1,216 @@
+"""The plain commands that fastjobs sends beside its scripts, each with a name for what it asks or writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from fastjobs.store.batch import BaseBatch, Reply
+from fastjobs.store.keys import queues_key, worker_orders_key, workers_key
+from fastjobs.store.replies import pairs
+
+#: Field of `stats`: when a producer last waited for durability.
+_DURABLE_AT = "durable_at"
+#: Field of `stats`: set while a queue is paused.
+_PAUSED = "paused"
+
+
+def _names(reply: Iterable[bytes]) -> list[str]:
+    return [name.decode() for name in reply]
+
+
+def _number(reply: bytes | None) -> int:
+    return int(reply or 0)
+
+
+def _numbers(reply: Iterable[bytes | None]) -> list[int]:
+    return [int(number or 0) for number in reply]
+
+
+def _microseconds(reply: Sequence[bytes]) -> int:
+    seconds, microseconds = reply
+    return int(seconds) * 1_000_000 + int(microseconds)
+
+
+def _milliseconds(reply: Sequence[bytes]) -> int:
+    return _microseconds(reply) // 1000
+
+
+def _page(reply: Sequence[Any]) -> tuple[bytes, dict[bytes, bytes]]:
+    cursor, fields = reply
+    return cursor, pairs(fields)
+
+
+def _scored(reply: list[bytes]) -> list[tuple[bytes, bytes]]:
+    return list(zip(reply[::2], reply[1::2], strict=True))
+
+
+def _info(reply: bytes) -> dict[str, str]:
+    lines = (line.partition(":") for line in reply.decode("utf-8", "replace").splitlines() if ":" in line)
+    return {name: value for name, _, value in lines}
+
+
+def _setting(reply: Sequence[bytes]) -> str | None:
+    return reply[1].decode("utf-8", "replace") if reply else None
+
+
+class Queries(BaseBatch):
+    """Plain commands about stored jobs, queues, workers and the server."""
+
+    # Stored jobs.
+
+    def has_chunk(self, partition: str, chunk_id: str) -> Reply[bool]:
+        """Asks whether a chunk is stored."""
+        return self.command("HEXISTS", self._keyspace.keys(partition).chunks, chunk_id, parse=bool)
+
+    def has_record(self, partition: str, ref: str) -> Reply[bool]:
+        """Asks whether a detached job is stored."""
+        return self.command("HEXISTS", self._keyspace.keys(partition).jobs, ref, parse=bool)
+
+    def stored_chunk(self, partition: str, chunk_id: bytes | str) -> Reply[bytes | None]:
+        """Reads a chunk as it is stored; None when there is none."""
+        return self.command("HGET", self._keyspace.keys(partition).chunks, chunk_id)
+
+    def stored_record(self, partition: str, ref: str) -> Reply[bytes | None]:
+        """Reads the record of a detached job as it is stored; None when there is none."""
+        return self.command("HGET", self._keyspace.keys(partition).jobs, ref)
+
+    def stored_segments(self, partition: str, chunk_id: str) -> Reply[bytes | None]:
+        """Reads the times of the finished jobs of a chunk; None when none are kept."""
+        return self.command("HGET", self._keyspace.keys(partition).finished, chunk_id)
+
+    def stored_marks(self, partition: str, chunk_id: str) -> Reply[bytes | None]:
+        """Reads the marks of a chunk; None when it has none."""
+        return self.command("HGET", self._keyspace.keys(partition).marks, chunk_id)
+
+    def scan_marks(self, partition: str, cursor: bytes, count: int) -> Reply[tuple[bytes, dict[bytes, bytes]]]:
+        """Reads a page of marks: the cursor of the next page, b"0" after the last, and id -> marks."""
+        return self.command("HSCAN", self._keyspace.keys(partition).marks, cursor, "COUNT", count, parse=_page)
+
+    def leases(self, partition: str) -> Reply[dict[bytes, bytes]]:
+        """Reads all leases of a partition."""
+        return self.command("HGETALL", self._keyspace.keys(partition).leases, parse=pairs)
+
+    def forgotten_at(self, partition: str, logged: bytes) -> Reply[bytes | None]:
+        """Reads when an entry of the finished log is forgotten (ms); None when it is not in the log."""
+        return self.command("ZSCORE", self._keyspace.keys(partition).finished_log, logged)
+
+    def first_ready(self, partition: str, lowest: str) -> Reply[list[tuple[bytes, bytes]]]:
+        """Reads the first (member, score) in line from a score on, such as `-inf` or `(3`; empty when there is none."""
+        ready = self._keyspace.keys(partition).ready
+        limits = ("BYSCORE", "LIMIT", 0, 1, "WITHSCORES")
+        return self.command("ZRANGE", ready, lowest, "+inf", *limits, parse=_scored)
+
+    # Counters.
+
+    def counters(self, partition: str, names: Iterable[str]) -> Reply[list[int]]:
+        """Reads counters of a partition; 0 for one that was never counted."""
+        return self.command("HMGET", self._keyspace.keys(partition).stats, *map(str, names), parse=_numbers)
+
+    def counter(self, partition: str, name: str) -> Reply[int]:
+        """Reads one counter of a partition."""
+        return self.command("HGET", self._keyspace.keys(partition).stats, name, parse=_number)
+
+    # Queues.
+
+    def list_partition(self, partition: str) -> Reply[int]:
+        """Lists a partition as used."""
+        return self.command("SADD", queues_key(self._keyspace.config.namespace), partition)
+
+    def used_partitions(self) -> Reply[list[str]]:
+        """Reads the partitions that were ever used, in no order."""
+        return self.command("SMEMBERS", queues_key(self._keyspace.config.namespace), parse=_names)
+
+    def pause(self, partition: str) -> Reply[int]:
+        """Lets nothing be leased from a partition."""
+        return self.command("HSET", self._keyspace.keys(partition).stats, _PAUSED, 1)
+
+    def unpause(self, partition: str) -> Reply[int]:
+        """Ends a pause."""
+        return self.command("HDEL", self._keyspace.keys(partition).stats, _PAUSED)
+
+    def is_paused(self, partition: str) -> Reply[bool]:
+        """Asks whether a partition is paused."""
+        return self.command("HEXISTS", self._keyspace.keys(partition).stats, _PAUSED, parse=bool)
+
+    def hint(self, partition: str) -> Reply[int]:
+        """Wakes one process that waits for work of a partition."""
+        return self.command("LPUSH", self._keyspace.keys(partition).wake, "")
+
+    def wait_for_hint(self, wake_keys: Iterable[bytes], wait_s: float) -> Reply[bytes | None]:
+        """Waits for a hint in one of the wake lists; the key it came from, None when none came in time."""
+        return self.command("BLPOP", *wake_keys, f"{wait_s:.3f}", parse=lambda reply: reply and reply[0])
+
+    # Recurring jobs.
+
+    def stored_definition(self, partition: str, definition_id: str) -> Reply[bytes | None]:
+        """Reads a definition as it is stored; None when there is none."""
+        return self.command("HGET", self._keyspace.keys(partition).recurring, definition_id)
+
+    def scan_definitions(self, partition: str, cursor: bytes, count: int) -> Reply[tuple[bytes, dict[bytes, bytes]]]:
+        """Reads a page of definitions: the cursor of the next page, b"0" after the last, and id -> definition."""
+        return self.command("HSCAN", self._keyspace.keys(partition).recurring, cursor, "COUNT", count, parse=_page)
+
+    def first_due(self, partition: str, limit: int) -> Reply[list[tuple[bytes, bytes]]]:
+        """Reads (id, due ms) of the recurring jobs that are due first."""
+        due = self._keyspace.keys(partition).recurring_due
+        return self.command("ZRANGE", due, 0, limit - 1, "WITHSCORES", parse=_scored)
+
+    # Workers.
+
+    def describe_worker(self, worker_id: str, entry: bytes) -> Reply[int]:
+        """Writes a worker's entry in the list of workers."""
+        return self.command("HSET", workers_key(self._keyspace.config.namespace), worker_id, entry)
+
+    def worker_entries(self) -> Reply[dict[bytes, bytes]]:
+        """Reads the list of workers: id -> entry."""
+        return self.command("HGETALL", workers_key(self._keyspace.config.namespace), parse=pairs)
+
+    def give_order(self, worker_id: str, order: str) -> Reply[int]:
+        """Leaves an order for a worker to find with its next heartbeat."""
+        return self.command("HSET", worker_orders_key(self._keyspace.config.namespace), worker_id, order)
+
+    def order_for(self, worker_id: str) -> Reply[bytes | None]:
+        """Reads the order for a worker; None without one."""
+        return self.command("HGET", worker_orders_key(self._keyspace.config.namespace), worker_id)
+
+    def forget_worker(self, worker_id: str) -> Reply[int]:
+        """Removes a worker, and what was ordered of it, from the lists."""
+        self.command("HDEL", workers_key(self._keyspace.config.namespace), worker_id)
+        return self.command("HDEL", worker_orders_key(self._keyspace.config.namespace), worker_id)
+
+    # The server.
+
+    def ping(self) -> Reply[bytes]:
+        """Asks for any reply at all."""
+        return self.command("PING")
+
+    def time_us(self) -> Reply[int]:
+        """Reads the server's clock, in microseconds since 1970."""
+        return self.command("TIME", parse=_microseconds)
+
+    def time_ms(self) -> Reply[int]:
+        """Reads the server's clock, in milliseconds since 1970."""
+        return self.command("TIME", parse=_milliseconds)
+
+    def info(self, section: str) -> Reply[dict[str, str]]:
+        """Reads a section of what the server says about itself."""
+        return self.command("INFO", section, parse=_info)
+
+    def setting(self, name: str) -> Reply[str | None]:
+        """Reads a setting of the server; None when it has none of this name."""
+        return self.command("CONFIG", "GET", name, parse=_setting)
+
+    # Durability. A wait speaks for what was written before it over the same connection.
+
+    def note_durable(self, partition: str, now_ms: int) -> Reply[int]:
+        """Writes once to the server of a partition, for a wait to have something to wait for."""
+        return self.command("HSET", self._keyspace.keys(partition).stats, _DURABLE_AT, now_ms)
+
+    def wait_for_disk(self, timeout_ms: int) -> Reply[int]:
+        """Waits until everything written before is on the server's disk; 1 when it is."""
+        return self.command("WAITAOF", 1, 0, timeout_ms, parse=lambda reply: reply[0])
+
+    def wait_for_replicas(self, replicas: int, timeout_ms: int) -> Reply[int]:
+        """Waits until everything written before is on replicas; returns on how many it is."""
+        return self.command("WAIT", replicas, timeout_ms)
