@@ -33,23 +33,25 @@ def never(failure: errors.StoreError) -> bool:
 
 
 class Reply(Generic[T]):
-    """The reply to one call of a batch.
+    """The reply to one call of a batch: it knows its batch, and the batch does not know it, so neither outlives use."""
 
-    Attributes:
-        value: what the server replied; there once the batch was answered.
-    """
+    __slots__ = ("_batch", "_index", "_parse", "_parsed", "_replies")
 
-    __slots__ = ("_batch", "_parse", "value")
-
-    value: T
-
-    def __init__(self, batch: BaseBatch, parse: Callable[[Any], T]) -> None:
+    def __init__(self, batch: BaseBatch, index: int, parse: Callable[[Any], T]) -> None:
         self._batch = batch
+        self._index = index
         self._parse = parse
+        #: The replies from which the value was read.
+        self._replies: list[Any] | None = None
 
-    def take(self, raw: Any) -> None:
-        """Reads the server's reply."""
-        self.value = self._parse(raw)
+    @property
+    def value(self) -> T:
+        """What the server replied, once the batch was answered; of a batch that was sent again the last reply."""
+        replies = self._batch.replies
+        if self._replies is not replies:
+            self._replies = replies
+            self._parsed = self._parse(replies[self._index])
+        return self._parsed
 
     def run(
         self,
@@ -78,13 +80,15 @@ class BaseBatch:
         self._keyspace = keyspace
         self._patience_s = patience_s
         self._buffer = CommandBuffer()
-        self._replies: list[Reply[Any]] = []
+        self._number = 0
+        #: The server's replies, in the order of the calls; empty until the batch was answered.
+        self.replies: list[Any] = []
         #: The slot of each call, or where else it goes; None when there is one server.
         self._slots: list[int] | None = [] if isinstance(client, Cluster) else None
         self._exchange: Exchange | RoutedExchange | None = None
 
     def __len__(self) -> int:
-        return len(self._replies)
+        return self._number
 
     def script(
         self, name: str, partition: str, args: Sequence[bytes | str | int], parse: Callable[[Any], T] = as_is
@@ -120,9 +124,8 @@ class BaseBatch:
         return self._expect(parse)
 
     def _expect(self, parse: Callable[[Any], T]) -> Reply[T]:
-        reply = Reply(self, parse)
-        self._replies.append(reply)
-        return reply
+        self._number += 1
+        return Reply(self, self._number - 1, parse)
 
     def send(self) -> None:
         """Writes the calls; a failure is left to `result`, which sends again."""
@@ -148,7 +151,7 @@ class BaseBatch:
         give_up: Callable[[errors.StoreError], bool] = never,
     ) -> None:
         """Sends the calls, if there are any, and waits for their replies; arguments and errors as for `result`."""
-        if self._replies:
+        if self._number:
             self.send()
             self.result(retry_on, budget_s, give_up)
 
@@ -178,8 +181,7 @@ class BaseBatch:
         failure = exchange.step()
         if failure is not None:
             try_on(exchange, failure, retry_on, deadline, give_up)
-        for reply, raw in zip(self._replies, exchange.replies, strict=True):
-            reply.take(raw)
+        self.replies = exchange.replies
 
 
 def _slot_of_command(parts: Sequence[bytes | str | int]) -> int:
