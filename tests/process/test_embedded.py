@@ -149,10 +149,9 @@ def test_only_the_start_that_started_it_announces_it(project: Path, caplog: pyte
         server = embedded.start(project)
         embedded.start(project)
 
-    assert caplog.messages == [
-        f"started embedded {server.version} at unix:{server.socket} "
-        f"(data in {server.directory}, stop with `fastjobs server stop`)"
-    ]
+    assert caplog.messages == ["embedded server started"]
+    fields = {"version": server.version, "socket": server.socket, "directory": server.directory}
+    assert caplog.records[0].fastjobs_fields == fields
 
 
 def test_server_whose_starter_was_killed_half_way_is_waited_for_not_doubled(project: Path, tmp_path: Path) -> None:

@@ -302,7 +302,7 @@ class WorkerProcess:
         try:
             replies = batch.run(WORKER_RETRIES, None, self._gives_up)
         except errors.StoreError as error:
-            event(log, logging.ERROR, "gave up reporting, the lease will run out", reason=error)
+            event(log, logging.ERROR, "gave up reporting jobs, lease will expire", reason=error)
             self._end_at = time.monotonic()
             self._fenced = True
             return None
@@ -332,7 +332,7 @@ class WorkerProcess:
     def _interrupt_overdue(self) -> None:
         for thread, started_ns in self._backlog.overdue():
             if self._backlog.interrupt(thread, errors.JobTimeout, started_ns):
-                event(log, logging.WARNING, "job runs longer than its timeout, interrupting it", thread=thread)
+                event(log, logging.WARNING, "job timed out, interrupting it", thread=thread)
 
     # Waiting.
 
@@ -443,7 +443,7 @@ class WorkerProcess:
         if reply < 0:
             self._lose_session()
         elif reply > 0:
-            event(log, logging.WARNING, "gave back jobs that this process did not know of", jobs=reply)
+            event(log, logging.WARNING, "released jobs that this process never received", jobs=reply)
 
     def _lose_session(self, queue: str = "", refused: Sequence[Run | Outcome] = ()) -> None:
         """The session's jobs belong to others now: start nothing more, let running jobs end, end."""
@@ -451,7 +451,7 @@ class WorkerProcess:
         if not self._fenced:
             self._fenced = True
             self._board.valid_until_ns = 0
-            event(log, logging.ERROR, "the lease was lost, its jobs run elsewhere")
+            event(log, logging.ERROR, "lease lost, its jobs will run elsewhere")
             self._stop(self._spec.shutdown_timeout_s)
 
     # Stopping.
@@ -466,7 +466,7 @@ class WorkerProcess:
             for queue, refs in message.get("cancel", {}).items():
                 self._to_cancel += [(queue, ref) for ref in refs]
         if self._control.closed and self._end_at is None:
-            event(log, logging.WARNING, "the supervisor is gone, ending")
+            event(log, logging.WARNING, "supervisor exited, stopping")
             self._stop(self._spec.shutdown_timeout_s)
 
     def _stop(self, timeout_s: float) -> None:
@@ -486,7 +486,7 @@ class WorkerProcess:
             return EXIT_FENCED
         running = self._spec.threads - self._executors.idle
         if running:
-            event(log, logging.WARNING, "out of time: running jobs are given back", jobs=running)
+            event(log, logging.WARNING, "shutdown timeout reached, releasing running jobs", jobs=running)
         self._end_at = time.monotonic() + self._config.socket_timeout_s
         batch = self._store.batch()
         receipts = self._acker.add_releases(batch, self._backlog.withdraw()) + self._acker.add_acks(batch)
