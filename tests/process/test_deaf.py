@@ -218,4 +218,4 @@ def test_only_connections_and_control_lines_read_sockets() -> None:
         for path in package.rglob("*.py")
         if any(word in path.read_text() for word in words)
     }
-    assert readers == {"connection.py", "worker/control.py"}
+    assert readers == {"server/connection.py", "worker/control.py"}

