@@ -16,17 +16,18 @@ import orjson
 _COLOURS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[1;31m"}
 
 
-def event(logger: logging.Logger, level: int, message: str, **fields: Any) -> None:
-    """Logs an event with named facts.
+def event(logger: logging.Logger, level: int, message: str, *, exc_info: Any = None, **fields: Any) -> None:
+    """Logs an event with its fields.
 
     Args:
-        logger: where to.
+        logger: the logger to use.
         level: as in `logging`.
-        message: what happened, and what happens next.
-        fields: facts; rendered as key=value, or as keys of their own in JSON.
+        message: the event's fixed name, as listed in docs/logs.md; values belong into `fields`.
+        exc_info: True appends the traceback of the exception that is being handled.
+        fields: rendered as key=value, or as keys of their own in JSON.
     """
     if logger.isEnabledFor(level):
-        logger.log(level, message, extra={"fastjobs_fields": fields})
+        logger.log(level, message, exc_info=exc_info, extra={"fastjobs_fields": fields})
 
 
 def escape(text: str) -> str:

@@ -36,7 +36,7 @@ def main() -> None:
         _, app = load_app(spec.target, FastJobs)
         process = WorkerProcess(app.registry, app.config, app.endpoint, app.jobs, spec)
     except errors.ConfigError as error:
-        event(log, logging.CRITICAL, str(error))
+        event(log, logging.CRITICAL, "cannot load the app", reason=error)
         os._exit(EXIT_UNUSABLE)
     # What was made so far lives as long as the process: collections need not look at it again.
     gc.collect()

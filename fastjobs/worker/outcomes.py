@@ -58,7 +58,7 @@ def unreadable(span: HeldSpan, error: errors.CorruptChunk, worker: str, stored: 
         record.add_error(ErrorRecord(type=type(error).__name__, message=str(error), at_ms=_now_ms(), worker=worker))
         if stored and index == span.first:
             record.extra["stored"] = base64.b64encode(stored[:_KEPT_BYTES]).decode()
-        event(log, logging.ERROR, "job failed, its payload cannot be read", job=span.job_id(index), reason=error)
+        event(log, logging.ERROR, "job failed", job=span.job_id(index), error=type(error).__name__, reason=error)
         made.append(span.outcome(index, "failed", record))
     return made
 
@@ -67,7 +67,7 @@ def without_payload(span: HeldSpan, record: JobRecord, worker: str) -> Outcome:
     """Fails a job that somebody lets run again though its arguments could not be read when its record was made."""
     message = "its arguments are lost: they could not be read before"
     record.add_error(ErrorRecord(type="PayloadMissing", message=message, at_ms=_now_ms(), worker=worker))
-    event(log, logging.ERROR, f"job failed, {message}", job=record.id)
+    event(log, logging.ERROR, "job failed", job=record.id, error="PayloadMissing", reason=message)
     return span.outcome(span.first, "failed", record)
 
 
@@ -76,13 +76,13 @@ def exhausted(span: HeldSpan, index: int, redeliveries: int, worker: str) -> Out
     record = span.record or chunk_record(span, index)
     message = f"came back {redeliveries} times from workers that died"
     record.add_error(ErrorRecord(type="TooManyRedeliveries", message=message, at_ms=_now_ms(), worker=worker))
-    event(log, logging.ERROR, f"job failed, it {message}", job=span.job_id(index))
+    event(log, logging.ERROR, "job failed", job=span.job_id(index), error="TooManyRedeliveries", reason=message)
     return span.outcome(index, "failed", record)
 
 
 def cancelled(span: HeldSpan, index: int) -> Outcome:
     """Ends a job that was cancelled before it was started."""
-    event(log, logging.INFO, "job was cancelled before it was started", job=span.job_id(index))
+    event(log, logging.INFO, "job cancelled before it started", job=span.job_id(index))
     return span.outcome(index, "cancelled", span.record or chunk_record(span, index))
 
 
@@ -130,12 +130,16 @@ class Outcomes:
         record.attempts += 1
         record.add_error(_job_error(raised, record.attempts, self._worker))
         delay_ms = self._retry_delay_ms(record, raised)
-        fields = {"job": span.job_id(index), "type": record.type, "attempt": record.attempts}
-        cause = record.errors[-1].type
+        fields = {
+            "job": span.job_id(index),
+            "type": record.type,
+            "attempt": record.attempts,
+            "error": record.errors[-1].type,
+        }
         if delay_ms is None:
-            event(log, logging.ERROR, f"job failed with {cause}, its error is kept", **fields)
+            event(log, logging.ERROR, "job failed", **fields)
             return span.outcome(index, "failed", record)
-        event(log, logging.WARNING, f"job raised {cause}, runs again in {delay_ms} ms", **fields)
+        event(log, logging.WARNING, "job will be retried", **fields, delay_ms=delay_ms)
         return span.outcome(index, "retrying", record, delay_ms)
 
     def _unrecorded(self, span: HeldSpan, index: int, error: BaseException) -> Outcome:
@@ -144,7 +148,8 @@ class Outcomes:
         record.attempts += 1
         message = f"the job raised, and recording that raised {type(error).__name__}"
         record.add_error(ErrorRecord(type="Unrecordable", message=message, at_ms=_now_ms(), worker=self._worker))
-        event(log, logging.ERROR, f"job failed, {message}", job=span.job_id(index), type=record.type)
+        fields = {"job": span.job_id(index), "type": record.type, "error": "Unrecordable", "reason": message}
+        event(log, logging.ERROR, "job failed", **fields)
         return span.outcome(index, "failed", record)
 
     def _retry_delay_ms(self, record: JobRecord, raised: BaseException) -> int | None:
@@ -160,19 +165,19 @@ class Outcomes:
             return policy.delay_ms(record.failures, random)
         except Exception as error:
             reason = f"{type(error).__name__}: {_text(error)}"
-            event(log, logging.ERROR, "retry_delay failed, the default is used", type=record.type, reason=reason)
+            event(log, logging.ERROR, "retry_delay failed, using the default", type=record.type, reason=reason)
             return RetryPolicy(policy.retries).delay_ms(record.failures, random)
 
     def _expired(self, span: HeldSpan, index: int, record: JobRecord) -> Outcome:
         message = "was not started in time: it expired before a worker got to it"
         record.add_error(ErrorRecord(type="Expired", message=message, at_ms=_now_ms(), worker=self._worker))
-        event(log, logging.WARNING, "job expired, it is not run", job=record.id, type=record.type)
+        event(log, logging.WARNING, "job expired", job=record.id, type=record.type)
         return span.outcome(index, "cancelled", record)
 
     def _cancelled_running(self, span: HeldSpan, index: int, record: JobRecord, raised: errors.JobCancelled) -> Outcome:
         """The run is not charged: nothing went wrong. Its error tells where the handler was."""
         record.add_error(_job_error(raised, span.earlier_runs + 1, self._worker))
-        event(log, logging.INFO, "job was cancelled while it ran", job=record.id, type=record.type)
+        event(log, logging.INFO, "job cancelled while running", job=record.id, type=record.type)
         return span.outcome(index, "cancelled", record)
 
     def _unknown_type(self, span: HeldSpan, index: int, record: JobRecord) -> Outcome:
@@ -182,10 +187,10 @@ class Outcomes:
         if record.unknown > _UNKNOWN_LIMIT:
             message = f"no worker knows the job type {record.type!r}"
             record.add_error(ErrorRecord(type="UnknownType", message=message, at_ms=_now_ms(), worker=self._worker))
-            event(log, logging.ERROR, f"job failed, {message}", **fields)
+            event(log, logging.ERROR, "job failed", **fields, error="UnknownType")
             return span.outcome(index, "failed", record)
         delay_s = min(_UNKNOWN_DELAY_CAP_S, 2 ** (record.unknown - 1))
-        event(log, logging.WARNING, f"unknown job type, put back for {delay_s} s", **fields)
+        event(log, logging.WARNING, "unknown job type, job postponed", **fields, delay_s=delay_s)
         return span.outcome(index, "scheduled", record, delay_s * 1000)
 
 

@@ -23,12 +23,12 @@ class Outage:
         """Notes that a call failed, and tells a new reason."""
         if str(reason) not in self._told and len(self._told) < _MAX_TOLD:
             self._told.add(str(reason))
-            event(log, logging.WARNING, "the server does not serve, trying on", reason=reason)
+            event(log, logging.WARNING, "server unavailable, retrying", reason=reason)
 
     def ended(self) -> bool:
         """Notes that a call was answered; returns, and tells, whether that ends an outage."""
         if not self._told:
             return False
         self._told.clear()
-        event(log, logging.INFO, "the server answers again")
+        event(log, logging.INFO, "server available again")
         return True

@@ -313,7 +313,7 @@ def test_info_starts_the_projects_own_server_and_says_so(tmp_path: Path) -> None
         result = run(*INFO, "--json", cwd=tmp_path)
         assert result.returncode == exits.OK, result.stderr
         assert json.loads(result.stdout)["queues"] == {}
-        assert "started embedded" in result.stderr
+        assert "embedded server started" in result.stderr
     finally:
         stopped = run(SCRIPTS / "fastjobs", "server", "stop", cwd=tmp_path)
     assert stopped.stdout == "stopped\n"

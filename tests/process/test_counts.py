@@ -75,7 +75,7 @@ def test_every_job_runs_at_least_once_while_processes_are_killed(count_lab):
     # One job runs in each process: no more than that is in doubt at a death.
     assert duplicates <= kills
     # And it is that very one: what ran again was blamed for the death of the process that was running it.
-    blamed = set(re.findall(r"its process was killed by SIGKILL job=(\S+)", worker.log))
+    blamed = set(re.findall(r" job=(\S+) .*error=WorkerCrashed .*reason=killed by SIGKILL", worker.log))
     number_of = {job_id: number for number, job_id in enumerate(ids)}
     assert {number for number, times in counts.items() if times > 1} <= {number_of[job_id] for job_id in blamed}
     # To fail, a job has to be running in three processes that die.

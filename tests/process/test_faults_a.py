@@ -78,7 +78,7 @@ def test_a18_a_process_without_descriptors_waits_for_some_and_loses_nothing(lab)
     lab.wait(lambda: psutil.Process(child).rlimit(psutil.RLIMIT_NOFILE)[0] == 3, "there are no more descriptors")
     # What it needs now is a new connection, for which there is no descriptor.
     lab.redis.client_kill_filter(_type="normal")
-    worker.wait_for_log("does not serve, trying on")
+    worker.wait_for_log("server unavailable, retrying")
     lab.jobs.note.enqueue_many(range(50))
     # Time itself is what is used up, or not: it tries again, with pauses.
     before = psutil.Process(child).cpu_times()

@@ -87,7 +87,7 @@ def test_a_hook_that_raises_is_logged_with_the_job_and_harms_nothing(hooked: App
     assert worker.wait(PATIENCE_S) == 0
     assert [hooked.app.jobs.find(job_id).status for job_id in ids] == [Status.FINISHED] * 5
     for name, message in (("before_job", "bad before hook"), ("after_job", "bad after hook")):
-        assert hooked.log.count(f"a {name} hook raised, everything else goes on job={ids[0]}") == 1
+        assert hooked.log.count(f"hook failed hook={name} job={ids[0]}") == 1
         assert hooked.log.count(message) >= 5
     assert "bad start hook" in hooked.log
 

@@ -21,6 +21,6 @@ def test_an_audit_leaves_what_a_wait_has_just_leased(own_server_lab: Lab) -> Non
         proxy.delay_replies(0)
         lab.jobs.note.enqueue("after")
         lab.wait_ended("after")
-        assert "gave back jobs that this process did not know of" not in worker.log
+        assert "released jobs that this process never received" not in worker.log
         assert lab.ledger.counts("START") == {"once": 1, "after": 1}
         assert worker.stop() == 0

@@ -52,7 +52,7 @@ def test_a_worker_that_is_told_to_stop_drains_and_ends_with_0(lab):
     lab.wait_started("job")
     lab.wait(lambda: workers(lab), "the worker is listed")
     lab.app.workers.stop(workers(lab)[0])
-    worker.wait_for_log("an operator asked for it")
+    worker.wait_for_log("stop requested by an operator")
     lab.gate().touch()
     assert worker.wait() == 0
     assert lab.counts() == {"finished": 1}

@@ -144,7 +144,7 @@ def test_what_nobody_with_a_key_has_enqueued_fails_and_never_runs(sealed: AppFil
     assert sealed.app.jobs.find("unsigned").error.message == "it is not signed, and require_signed is on"
     assert "was changed" in sealed.app.jobs.find("copied").error.message
     assert {sealed.app.jobs.find(job_id).status for job_id in waiting} == {Status.SCHEDULED}
-    wait_until(lambda: "cannot fire a recurring job" in sealed.log, 30, "the forged definition is told")
+    wait_until(lambda: "cannot enqueue recurring job" in sealed.log, 30, "the forged definition is told")
     assert sealed.notes() == ["last ran"]
     # Nobody makes it genuine by letting it run again.
     sealed.app.jobs.where(status=Status.FAILED).retry_all()
@@ -164,7 +164,7 @@ def test_a_job_of_a_key_that_is_not_known_yet_waits_for_a_worker_that_has_it(
     job = newer.plain.enqueue("early")
     older = make_app(encryption_keys=f"old:{OLD}")
     worker = older.start_worker()
-    wait_until(lambda: "put off for a worker that can read it" in older.log, 30, "it is put off")
+    wait_until(lambda: "cannot read chunk, leaving it to another worker" in older.log, 30, "it is put off")
     wait_until(lambda: newer.app.jobs.count(Status.SCHEDULED) == 1, 30, "it waits")
     worker.terminate()
     worker.wait(30)

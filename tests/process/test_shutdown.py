@@ -57,7 +57,7 @@ def test_a_job_given_back_is_charged_nothing(lab):
     lab.wait_started("job")
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 1
-    assert "out of time" in worker.log
+    assert "shutdown timeout reached" in worker.log
     assert job.refresh().status == Status.QUEUED
     assert (job.attempts, job.errors) == (0, [])
     assert lab.holds_nothing()
@@ -71,7 +71,7 @@ def test_a_job_given_back_is_charged_nothing(lab):
 def test_a_second_signal_ends_it_at_once(lab):
     worker = busy_worker(lab)
     worker.signal(signal.SIGTERM)
-    worker.wait_for_log("stopping: running jobs may end")
+    worker.wait_for_log("stopping, waiting for running jobs")
     worker.signal(signal.SIGTERM)
     assert worker.wait(10) == 1
     assert "Traceback" not in worker.log
@@ -88,7 +88,7 @@ def test_an_interrupt_of_the_whole_group_is_the_supervisors(lab):
     lab.gate().touch()
     assert worker.wait() == 0
     assert "KeyboardInterrupt" not in worker.log
-    assert "process killed" not in worker.log
+    assert "process exited" not in worker.log
     assert lab.counts() == {"finished": 2, "queued": 18} or lab.counts() == {"finished": 1, "queued": 19}
 
 
@@ -148,18 +148,18 @@ def test_a_worker_without_a_server_can_be_stopped(own_server_lab):
     lab = own_server_lab
     worker = lab.worker().wait_ready()
     lab.server.kill()
-    worker.wait_for_log("the server does not serve, trying on", 2)
+    worker.wait_for_log("server unavailable, retrying", 2)
     worker.signal(signal.SIGTERM)
     assert worker.wait(15) == 0
     assert "Traceback" not in worker.log
-    assert worker.log.count("does not serve") <= 3
+    assert worker.log.count("server unavailable") <= 3
 
 
 def test_a_worker_that_never_saw_a_server_can_be_stopped(own_server_lab):
     lab = own_server_lab
     lab.server.kill()
     worker = lab.worker()
-    worker.wait_for_log("the server does not serve, trying on")
+    worker.wait_for_log("server unavailable, retrying")
     worker.signal(signal.SIGTERM)
     assert worker.wait(15) == 0
     assert "Traceback" not in worker.log
@@ -171,7 +171,7 @@ def test_a_process_that_cannot_end_is_killed_and_its_job_charged_nothing(lab):
     lab.wait_started("job")
     worker.signal(signal.SIGTERM)
     assert worker.wait(20) == 1
-    assert "process does not end, killing it" in worker.log
+    assert "process did not exit in time, killing it" in worker.log
     assert job.refresh().status == Status.QUEUED
     assert (job.attempts, job.errors) == (0, [])
 

@@ -46,7 +46,7 @@ def test_a_loop_in_python_is_interrupted_at_its_timeout_and_fails(limits: AppFil
     assert job.duration >= timedelta(seconds=0.2)
     assert ended(limits, after).status is Status.FINISHED
     assert limits.notes() == ["a began", "a timed out", "b ran"]
-    assert "its process is replaced" not in limits.log
+    assert "killing its process" not in limits.log
 
 
 def test_a_job_that_timed_out_is_retried_by_its_policy(limits: AppFile) -> None:
@@ -100,7 +100,7 @@ def test_neighbours_of_a_job_that_does_not_end_are_not_charged(limits: AppFile) 
     assert (neighbour.attempts, neighbour.errors) == (0, [])
     assert ended(limits, hanging).status is Status.FAILED
     assert hanging.attempts == 1
-    assert limits.log.count("its process is replaced") == 1
+    assert limits.log.count("killing its process") == 1
 
 
 def test_an_expired_job_is_cancelled_and_never_started(limits: AppFile) -> None:

@@ -46,7 +46,7 @@ def test_all_processes_and_threads_work_at_the_same_time(lab):
 def test_a_burst_waits_for_retries(lab):
     job = lab.jobs.fail_list.options(retry_delay=0.4).enqueue("job", 2)
     worker = lab.burst("-p", "2")
-    assert "all queues are drained" in worker.log
+    assert "all queues drained" in worker.log
     assert job.refresh().status == Status.FINISHED
 
 
@@ -153,7 +153,7 @@ def test_processes_are_replaced_after_their_number_of_jobs(lab):
         lab.jobs.note.enqueue_many(range(20 * part, 20 * part + 20))
         lab.wait_ended(*range(20 * part, 20 * part + 20))
         worker.wait_ready(part + 2)
-    assert worker.log.count("process is replaced, it ran") >= 3
+    assert len(re.findall("replacing process .*reason=ran", worker.log)) >= 3
     assert worker.stop() == 0
     assert lab.ledger.counts("START") == {str(key): 1 for key in range(60)}
     assert len({entry.pid for entry in lab.ledger.entries()}) >= 3
@@ -164,7 +164,7 @@ def test_processes_are_replaced_when_they_are_too_large(lab):
     lab.jobs.note.enqueue_many(range(20))
     lab.jobs.grow.enqueue("large", 256)
     lab.jobs.note.enqueue_many(range(20, 40))
-    worker.wait_for_log("process is replaced, it occupies")
+    worker.wait_for_log("replacing process .*reason=uses")
     worker.wait_ready(2)
     lab.wait(lambda: lab.counts() == {"finished": 41}, "everything has run")
     assert worker.stop() == 0
@@ -201,7 +201,7 @@ def test_a_changed_file_is_loaded_and_a_broken_one_waited_out(lab):
     worker = lab.worker("--reload", app="changing.py").wait_ready()
     lab.jobs.note.enqueue("job")
     lab.wait_ended("job-old")
-    broken = "the changed code cannot be used, waiting for the next change"
+    broken = "cannot load changed code, waiting for the next change"
     change_until(file, "this is not Python", lambda: broken in worker.log)
     ready = worker.log.count("process ready")
     change_until(file, RELOADED_APP.replace("VERSION", "new"), lambda: worker.log.count("process ready") > ready)
@@ -230,12 +230,12 @@ SHOWN = {
     "processes": r"processes  3 x",
     "concurrency": r"x 5 thread",
     "queues": r"queues     third, other\n",
-    "burst": r"all queues are drained",
+    "burst": r"all queues drained",
     "log_format": r'^\{"time"',
     "log_level": r" debug ",
-    "max_jobs_per_child": r"process is replaced, it ran",
-    "max_memory_per_child": r"process is replaced, it occupies",
-    "shutdown_timeout": r"out of time",
+    "max_jobs_per_child": r"replacing process .*reason=ran",
+    "max_memory_per_child": r"replacing process .*reason=uses",
+    "shutdown_timeout": r"shutdown timeout reached",
     "reload": r"reloading",
 }
 
@@ -481,6 +481,6 @@ def test_a_server_that_may_drop_jobs_is_refused(namespace, tmp_path):
         try:
             worker = lab.worker()
             assert worker.wait() == 2
-            assert "maxmemory-policy is allkeys-lru" in worker.log
+            assert "maxmemory-policy must be noeviction policy=allkeys-lru" in worker.log
         finally:
             lab.close()

@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from fastjobs.errors import ConfigError, StoreError, Unavailable
+from fastjobs.logs import event
 from fastjobs.server.embedded.binary import find_binary
 from fastjobs.server.embedded.daemon import launch
 from fastjobs.server.embedded.files import ServerFiles
@@ -236,11 +237,13 @@ def _describe(files: ServerFiles, info: Mapping[str, Any], *, started: bool) -> 
 
 
 def _announce(server: ServerInfo) -> None:
-    logger.info(
-        "started embedded %s at unix:%s (data in %s, stop with `fastjobs server stop`)",
-        server.version,
-        server.socket,
-        server.directory,
+    event(
+        logger,
+        logging.INFO,
+        "embedded server started",
+        version=server.version,
+        socket=server.socket,
+        directory=server.directory,
     )
 
 

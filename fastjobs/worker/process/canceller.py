@@ -39,7 +39,7 @@ class Canceller:
         for lease, span, index in [job for job in found if not self._withdraw(*job)]:
             running = self._backlog.running(lease.slot, span.column + index - span.first)
             if running is not None and self._backlog.interrupt(running[0], JobCancelled, running[1]):
-                event(log, logging.INFO, "job is cancelled while it runs", job=span.job_id(index))
+                event(log, logging.INFO, "interrupting cancelled job", job=span.job_id(index))
 
     def _withdraw(self, lease: HeldLease, span: HeldSpan, index: int) -> bool:
         if not (self._backlog.skip(span, index) or self._skip_suspect(span)):

@@ -7,6 +7,7 @@ import threading
 from queue import SimpleQueue
 
 from fastjobs._core import Backlog
+from fastjobs.logs import event
 
 log = logging.getLogger("fastjobs.worker")
 
@@ -57,7 +58,7 @@ class Executors:
                 self._backlog.execute(number)
             except BaseException:
                 # An exception thrown into the thread from outside, between two jobs.
-                log.exception("executor thread %d was interrupted, it goes on", number)
+                event(log, logging.ERROR, "executor thread interrupted, continuing", exc_info=True, thread=number)
             finally:
                 self._busy[number] = False
                 self._backlog.notify()

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from fastjobs._core import LeasedJobs, boot_time_ns
 from fastjobs.job import Job, JobActions
+from fastjobs.logs import event
 from fastjobs.model.outcome import Outcome
 from fastjobs.model.record import JobRecord
 from fastjobs.model.status import Status
@@ -65,7 +66,7 @@ class HookCaller:
                 return
             job = self._job(span, record, Status.EXECUTING)
         except Exception:
-            log.exception("the job for a before_job hook could not be described, the hook is left out")
+            event(log, logging.ERROR, "cannot describe job for a hook, hook skipped", exc_info=True, hook="before_job")
             return
         _call(self._hooks.before_job, job, "before_job", {"job": job.id})
 
@@ -80,7 +81,7 @@ class HookCaller:
                 if outcome.state == Status.RETRYING:
                     job.due_at = datetime.now(UTC) + timedelta(milliseconds=outcome.delay_ms)
         except Exception:
-            log.exception("the job for an after_job hook could not be described, the hook is left out")
+            event(log, logging.ERROR, "cannot describe job for a hook, hook skipped", exc_info=True, hook="after_job")
             return
         if job.status is Status.FAILED:
             _call(self._hooks.on_failed, job, "on_failed", {"job": job.id})
@@ -113,6 +114,4 @@ def _call(hooks: Sequence[Callable[[T], Any]], subject: T, name: str, fields: di
             hook(subject)
         except BaseException:
             # Also SystemExit: a hook has no say in whether the worker goes on.
-            log.error(
-                "a %s hook raised, everything else goes on", name, exc_info=True, extra={"fastjobs_fields": fields}
-            )
+            event(log, logging.ERROR, "hook failed", exc_info=True, hook=name, **fields)

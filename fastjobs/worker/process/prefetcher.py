@@ -205,7 +205,7 @@ class Prefetcher:
                     span.chunk = None
                     raise errors.CorruptChunk(f"it has {span.n} jobs, not {first + count}")
         except (errors.NewerFormat, errors.MissingKey) as error:
-            event(log, logging.WARNING, "put off for a worker that can read it", chunk=ref, reason=error)
+            event(log, logging.WARNING, "cannot read chunk, leaving it to another worker", chunk=ref, reason=error)
             self.too_new.append(span)
         except errors.CorruptChunk as error:
             lease.outcomes += outcomes.unreadable(span, error, self._worker, item.payload)

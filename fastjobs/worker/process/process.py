@@ -303,7 +303,7 @@ class WorkerProcess:
         try:
             batch.run(WORKER_RETRIES, None, self._gives_up)
         except errors.StoreError as error:
-            event(log, logging.ERROR, "gave up reporting, the lease will run out", reason=error)
+            event(log, logging.ERROR, "gave up reporting jobs, lease will expire", reason=error)
             self._end_at = time.monotonic()
             self._fenced = True
             return False
@@ -333,7 +333,7 @@ class WorkerProcess:
     def _interrupt_overdue(self) -> None:
         for thread, started_ns in self._backlog.overdue():
             if self._backlog.interrupt(thread, errors.JobTimeout, started_ns):
-                event(log, logging.WARNING, "job runs longer than its timeout, interrupting it", thread=thread)
+                event(log, logging.WARNING, "job timed out, interrupting it", thread=thread)
 
     # Waiting.
 
@@ -440,7 +440,7 @@ class WorkerProcess:
         if audited.value < 0:
             self._lose_session()
         elif audited.value > 0:
-            event(log, logging.WARNING, "gave back jobs that this process did not know of", jobs=audited.value)
+            event(log, logging.WARNING, "released jobs that this process never received", jobs=audited.value)
 
     def _lose_session(self, queue: str = "", refused: Sequence[Run | Outcome] = ()) -> None:
         """The session's jobs belong to others now: start nothing more, let running jobs end, end."""
@@ -448,7 +448,7 @@ class WorkerProcess:
         if not self._fenced:
             self._fenced = True
             self._board.valid_until_ns = 0
-            event(log, logging.ERROR, "the lease was lost, its jobs run elsewhere")
+            event(log, logging.ERROR, "lease lost, its jobs will run elsewhere")
             self._stop(self._spec.shutdown_timeout_s)
 
     # Stopping.
@@ -463,7 +463,7 @@ class WorkerProcess:
             for queue, refs in message.get("cancel", {}).items():
                 self._to_cancel += [(queue, ref) for ref in refs]
         if self._control.closed and self._end_at is None:
-            event(log, logging.WARNING, "the supervisor is gone, ending")
+            event(log, logging.WARNING, "supervisor exited, stopping")
             self._stop(self._spec.shutdown_timeout_s)
 
     def _stop(self, timeout_s: float) -> None:
@@ -483,7 +483,7 @@ class WorkerProcess:
             return EXIT_FENCED
         running = self._spec.threads - self._executors.idle
         if running:
-            event(log, logging.WARNING, "out of time: running jobs are given back", jobs=running)
+            event(log, logging.WARNING, "shutdown timeout reached, releasing running jobs", jobs=running)
         self._end_at = time.monotonic() + self._config.socket_timeout_s
         batch = self._store.batch()
         receipts = self._acker.add_releases(batch, self._backlog.withdraw()) + self._acker.add_acks(batch)

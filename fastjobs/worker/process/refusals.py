@@ -43,7 +43,7 @@ class Refusals:
             reports = self._not_taken(reports)
         jobs = sum(report.count if isinstance(report, Run) else 1 for _, report in reports)
         if jobs:
-            event(log, logging.ERROR, "ack refused: possible duplicates", jobs=jobs)
+            event(log, logging.ERROR, "ack refused, possible duplicates", jobs=jobs)
 
     def _not_taken(self, reports: list[tuple[str, Run | Outcome]]) -> list[tuple[str, Run | Outcome]]:
         batch = self._store.batch()

@@ -50,7 +50,7 @@ class Reclaimer:
                     event(
                         log,
                         logging.WARNING,
-                        "reclaimed the jobs of a dead process",
+                        "reclaimed jobs of a dead process",
                         queue=queue,
                         jobs=step.jobs,
                     )

@@ -157,12 +157,12 @@ class Recovery:
         )
         default = RetryPolicy(self._store.config.retries)
         policy = self._policies.get(record.type, default).chosen(record.options)
-        fields = {"job": record.id, "type": record.type, "attempt": record.attempts}
+        fields = {"job": record.id, "type": record.type, "attempt": record.attempts, "error": "JobTimeout"}
         if record.failures > policy.retries:
-            event(log, logging.ERROR, "job failed with JobTimeout, its process was killed", **fields)
+            event(log, logging.ERROR, "job failed", **fields)
             return span.outcome(index, "failed", record)
         delay_ms = policy.delay_ms(record.failures, random)
-        event(log, logging.WARNING, f"job timed out, its process was killed, runs again in {delay_ms} ms", **fields)
+        event(log, logging.WARNING, "job will be retried", **fields, delay_ms=delay_ms)
         return span.outcome(index, "retrying", record, delay_ms)
 
     def _blame(self, span: HeldSpan, index: int, record: JobRecord) -> Outcome:
@@ -178,10 +178,16 @@ class Recovery:
                 worker=self._worker,
             )
         )
-        fields = {"job": record.id, "type": record.type, "crashes": record.crashes}
+        fields = {
+            "job": record.id,
+            "type": record.type,
+            "attempt": record.attempts,
+            "error": "WorkerCrashed",
+            "crashes": record.crashes,
+        }
         if record.crashes >= self._store.config.max_crashes:
-            event(log, logging.ERROR, f"job failed, its process was {self._cause}", **fields)
+            event(log, logging.ERROR, "job failed", **fields, reason=self._cause)
             return span.outcome(index, "failed", record)
         delay_ms = _CRASH_DELAYS_MS[min(record.crashes, len(_CRASH_DELAYS_MS)) - 1]
-        event(log, logging.WARNING, f"job runs again, its process was {self._cause}", **fields)
+        event(log, logging.WARNING, "job will be retried", **fields, delay_ms=delay_ms, reason=self._cause)
         return span.outcome(index, "retrying", record, delay_ms)

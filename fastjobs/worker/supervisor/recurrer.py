@@ -125,7 +125,7 @@ class Recurrer:
                 except errors.FastJobsError as error:
                     # Another worker may be able to: a newer one, or one that knows the time zone.
                     self._unusable[queue, name] = stored
-                    event(log, logging.ERROR, "cannot fire a recurring job", recurring=name, reason=error)
+                    event(log, logging.ERROR, "cannot enqueue recurring job", recurring=name, reason=error)
         return firings
 
     def _firing(self, queue: str, definition: Definition, now_ms: int) -> _Firing:
@@ -138,8 +138,8 @@ def _tell(firing: _Firing, runs: int) -> None:
     """Logs what is worth knowing: runs that were skipped or made up for."""
     name = firing.definition.id
     if runs == 0 and firing.dues:
-        event(log, logging.DEBUG, "run skipped, the one before is not done", recurring=name)
+        event(log, logging.DEBUG, "recurring run skipped, previous run not done", recurring=name)
     elif runs == 0:
-        event(log, logging.WARNING, "missed runs are skipped", recurring=name)
+        event(log, logging.WARNING, "missed recurring runs skipped", recurring=name)
     elif runs > 1:
-        event(log, logging.WARNING, "enqueued missed runs", recurring=name, runs=runs)
+        event(log, logging.WARNING, "missed recurring runs enqueued", recurring=name, runs=runs)

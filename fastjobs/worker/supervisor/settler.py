@@ -96,7 +96,7 @@ class Settler:
             event(
                 log,
                 logging.INFO,
-                "settled the jobs of a dead process",
+                "settled jobs of a dead process",
                 pid=child.pid,
                 finished=found.finished,
                 running=found.blamed,

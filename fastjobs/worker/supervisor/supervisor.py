@@ -185,7 +185,7 @@ class Supervisor:
         for descriptor, _ in poll.poll(timeout_s * 1000):
             if descriptor == self._lifeline:
                 self._lifeline = -1
-                event(log, logging.WARNING, "whoever started this worker is gone, stopping")
+                event(log, logging.WARNING, "parent process exited, stopping")
                 self._stop()
 
     # Processes.
@@ -264,11 +264,11 @@ class Supervisor:
                 self._stop(EXIT_USAGE)
                 return
             if code == EXIT_UNUSABLE and self._config.reload:
-                event(log, logging.ERROR, "the changed code cannot be used, waiting for the next change")
+                event(log, logging.ERROR, "cannot load changed code, waiting for the next change")
                 self._start_at = float("inf")
                 return
             if self._failed_starts >= _MAX_FAILED_STARTS:
-                event(log, logging.CRITICAL, "processes keep dying before they are ready, giving up")
+                event(log, logging.CRITICAL, "processes keep exiting before they are ready, giving up")
                 self._stop(EXIT_CRASHING)
                 return
         if time.monotonic() - child.started_at >= _STABLE_S:
@@ -280,9 +280,10 @@ class Supervisor:
         event(
             log,
             logging.ERROR,
-            f"process {died_of(code)}, a new one starts",
+            "process exited, starting a new one",
             pid=child.pid,
-            in_s=round(wait_s, 2),
+            delay_s=round(wait_s, 2),
+            reason=died_of(code),
         )
 
     # Heartbeat.
@@ -357,10 +358,10 @@ class Supervisor:
     def _obey_order(self, order: bytes | None) -> None:
         """Does what an operator asked for; see `workers.Workers`."""
         if order == b"stop" and self._exit_code is None:
-            event(log, logging.INFO, "stopping: an operator asked for it")
+            event(log, logging.INFO, "stop requested by an operator")
             self._stop()
         if order == b"quiet" and not self._quiet:
-            event(log, logging.INFO, "quiet: an operator asked for it, nothing more is started")
+            event(log, logging.INFO, "quiet requested by an operator")
             self._quiet = True
             for child in self._children:
                 child.control.send(quiet=True)
@@ -373,7 +374,8 @@ class Supervisor:
             event(
                 log,
                 logging.CRITICAL,
-                f"the server's maxmemory-policy is {policy}: it would drop jobs; set it to noeviction",
+                "server may evict jobs, maxmemory-policy must be noeviction",
+                policy=policy,
             )
             self._stop(EXIT_USAGE)
 
@@ -404,10 +406,10 @@ class Supervisor:
             if number == signal.SIGHUP:
                 self._reload()
             elif self._exit_code is None:
-                event(log, logging.INFO, "stopping: running jobs may end, the rest is given back")
+                event(log, logging.INFO, "stopping, waiting for running jobs")
                 self._stop()
             else:
-                event(log, logging.WARNING, "stopping at once: running jobs are given back")
+                event(log, logging.WARNING, "stopping immediately, releasing running jobs")
                 self._exit_code = self._exit_code or EXIT_FORCED
                 self._tell_to_stop(0.0)
 
@@ -424,7 +426,7 @@ class Supervisor:
 
     def _kill_all(self) -> None:
         for child in self._children:
-            event(log, logging.ERROR, "process does not end, killing it", pid=child.pid)
+            event(log, logging.ERROR, "process did not exit in time, killing it", pid=child.pid)
             child.kill()
         self._exit_code = self._exit_code or EXIT_FORCED
         self._kill_at = float("inf")
@@ -458,7 +460,7 @@ class Supervisor:
         batch = store.batch()
         undone = [batch.counters(name, ("queued", "executing", "retrying")) for name in self._partitions]
         if self._answered(batch) and not any(number for reply in undone for number in reply.value):
-            event(log, logging.INFO, "all queues are drained")
+            event(log, logging.INFO, "all queues drained, stopping")
             self._stop()
 
     # Reload.

@@ -42,12 +42,12 @@ class Watchdog:
             if child.stopping:
                 continue
             if config.max_jobs_per_child and child.board.executed >= config.max_jobs_per_child:
-                reason = f"it ran {child.board.executed} jobs"
+                reason = f"ran {child.board.executed} jobs"
             elif config.max_memory_per_child_mb and child.rss_mb() > config.max_memory_per_child_mb:
-                reason = f"it occupies {child.rss_mb():.0f} MiB"
+                reason = f"uses {child.rss_mb():.0f} MiB"
             else:
                 continue
-            event(log, logging.INFO, f"process is replaced, {reason}", pid=child.pid)
+            event(log, logging.INFO, "replacing process", pid=child.pid, reason=reason)
             child.retire(config.shutdown_timeout_s)
 
     def retire_deaf(self, children: Iterable[Child], app: Config) -> None:
@@ -73,7 +73,7 @@ class Watchdog:
             event(
                 log,
                 logging.ERROR,
-                "process has stopped fetching, it is replaced",
+                "process stopped fetching, replacing it",
                 pid=child.pid,
                 silent_s=round(silent_s, 1),
             )
@@ -88,7 +88,7 @@ class Watchdog:
                 continue
             child.overdue = child.board.overdue(grace_ns)
             if child.overdue:
-                event(log, logging.ERROR, "job does not end after its timeout, its process is replaced", pid=child.pid)
+                event(log, logging.ERROR, "job still running after its timeout, killing its process", pid=child.pid)
                 child.kill()
 
     def kill_overstayed(self, children: Iterable[Child]) -> None:
@@ -101,7 +101,7 @@ class Watchdog:
             hopeless = child.deaf_since_ns and now >= child.stopped_at + _DEAF_GRACE_S and not child.board.running()
             if child.killed or not (hopeless or now >= child.kill_at):
                 continue
-            event(log, logging.ERROR, "process does not end, killing it", pid=child.pid)
+            event(log, logging.ERROR, "process did not exit in time, killing it", pid=child.pid)
             # A loop that has not even turned since was held up by what it ran.
             child.held_up = child.board.beat_ns < child.deaf_since_ns
             child.kill()
