@@ -31,7 +31,7 @@ from fastjobs.operating.fsck.contents import (
 )
 from fastjobs.operating.fsck.plan import MAX_NAMED, Finding, Plan, Write, make_plan
 from fastjobs.server.backoff import Backoff
-from fastjobs.store.keys import QueueKeys
+from fastjobs.store.keys import QUEUE_KEYS
 from fastjobs.store.sealing import sealed_jobs
 from fastjobs.store.store import Store
 
@@ -179,7 +179,7 @@ class Fsck:
         if large:
             return None
         contents = Contents()
-        for name, entries in zip(QueueKeys.__slots__, keys, strict=True):
+        for name, entries in zip(QUEUE_KEYS, keys, strict=True):
             contents.keys[name] = dict(zip(entries[::2], entries[1::2], strict=True))
         return _Survey(contents, stillness, _milliseconds(now))
 
