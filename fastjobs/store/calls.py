@@ -9,7 +9,7 @@ from fastjobs.model.definition import Definition
 from fastjobs.model.outcome import Outcome, Run
 from fastjobs.model.refs import JobAddress, is_detached, run_id
 from fastjobs.store.batch import BaseBatch, Reply
-from fastjobs.store.keys import QueueKeys
+from fastjobs.store.keys import QUEUE_KEYS
 from fastjobs.store.replies import (
     Answer,
     Closed,
@@ -245,12 +245,12 @@ class ScriptCalls(BaseBatch):
 
     def survey(self, partition: str, max_entries: int, max_bytes: int) -> Reply[Survey]:
         """Reads all keys of a partition in one step, if they are small enough."""
-        args = ("", "0", max_entries, max_bytes, *QueueKeys.__slots__)
+        args = ("", "0", max_entries, max_bytes, *QUEUE_KEYS)
         return self.script("survey", partition, args, parse_survey)
 
     def survey_page(self, partition: str, key: str, cursor: bytes, count: int) -> Reply[SurveyPage]:
         """Reads a page of one key of a partition; the cursor of the first one is b"0"."""
-        return self.script("survey", partition, (key, cursor, count, 0, *QueueKeys.__slots__), parse_survey_page)
+        return self.script("survey", partition, (key, cursor, count, 0, *QUEUE_KEYS), parse_survey_page)
 
     def amend(
         self,
@@ -267,7 +267,7 @@ class ScriptCalls(BaseBatch):
             expected: (key, field, value) of hashes.
             writes: (set_hash, set_zset, remove_hash or remove_zset; key, field or member, value or score).
         """
-        number = {name: position for position, name in enumerate(QueueKeys.__slots__, 1)}
+        number = {name: position for position, name in enumerate(QUEUE_KEYS, 1)}
         args: list[bytes | str | int] = [stillness, len(expected)]
         for key, name, value in expected:
             args += (number[key], name, value)

@@ -1,69 +1,179 @@
-"""Every Redis key fastjobs uses, with its type and meaning.
+"""The stored-state table: every Redis key of fastjobs, declared once with its type, its meaning and its owner.
 
-All keys of one partition of a queue share one hash tag, so a script that declares them works on
-a cluster; scripts are given every key they touch and build none themselves.
+The scripts, `survey`, `fsck`, the tests' snapshots and the tables of docs/redis.md read this table, so a new key is one
+new entry here and its row in the docs. All keys of one partition of a queue share one hash tag: a script that declares
+them works on a cluster. Scripts get every key they touch and build no key names themselves.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+#: The Redis types in use -> the command that reads the size of a key of that type, and fails on any other type.
+SIZE_COMMANDS = {"hash": "HLEN", "zset": "ZCARD", "list": "LLEN", "set": "SCARD"}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """What is stored under one key."""
+
+    #: Redis type: hash, zset, list or set.
+    type: str
+    #: Field -> value, or member and score; the same words as in docs/redis.md.
+    meaning: str
+    #: The file or folder of fastjobs/ that defines what is stored here.
+    owner: str
+    #: Whether `fsck` compares it with the other keys; a key of hints only may hold anything.
+    compared: bool = True
+    #: Whether its values can be large: `survey` adds up their bytes before it reads all keys in one step.
+    large: bool = False
+
+    @property
+    def size_command(self) -> str:
+        """The command that reads its size; it fails on a key of another type."""
+        return SIZE_COMMANDS[self.type]
+
+
+#: The key of an entry in the metadata of an attribute.
+_ENTRY = "stored"
+_LIB = "store/scripts/lib/"
+
+
+def _key(type_name: str, meaning: str, *, owner: str, compared: bool = True, large: bool = False) -> Any:
+    """Declares the attribute of a class of keys."""
+    return field(metadata={_ENTRY: StoredKey(type_name, meaning, owner, compared, large)})
 
 
 @dataclass(frozen=True, slots=True)
 class QueueKeys:
     """The keys of one partition of one queue."""
 
-    chunks: bytes
-    """hash: chunk id -> "<score> <sequence> <n> <packed chunk>"; also of ended chunks while their history is kept."""
-    ready: bytes
-    """zset: 13 hex digits of sequence + ref, score = -priority: priority first, then FIFO."""
-    scheduled: bytes
-    """zset: "s<score>,<member of ready>" delayed, "r..." retrying -> due (ms)."""
-    marks: bytes
-    """hash: chunk id or detached ref -> "<done> <redeliveries> <finished> <keep ms> <detached>"."""
-    jobs: bytes
-    """hash: ref of a detached job -> a line for scripts, then its record (JSON, opaque to Lua)."""
-    leases: bytes
-    """hash: "<session>:<fence>" -> leased entries; "<session>" -> last request and fences."""
-    sessions: bytes
-    """zset: session -> deadline (ms); 0 while it is being reclaimed."""
-    failed: bytes
-    """zset: ref of a failed job -> when it failed (ms)."""
-    cancelled: bytes
-    """zset: ref of a cancelled job -> when it was cancelled (ms)."""
-    cancelling: bytes
-    """zset: ref of an executing job that is to be cancelled -> when that was asked (ms)."""
-    finished: bytes
-    """hash: chunk id -> segments of start and run times of its finished jobs."""
-    finished_log: bytes
-    """zset: "<jobs> <chunk id or ref>" of what ended whole -> when to forget it (ms)."""
-    recurring: bytes
-    """hash: id of a recurring job -> a line for scripts, then its definition (JSON, opaque to Lua)."""
-    recurring_due: bytes
-    """zset: id of a recurring job that is not paused -> its next due instant (ms)."""
-    stats: bytes
-    """hash: exact counters per status, totals, moves, sequence, fence, tick, grace_until."""
-    wake: bytes
-    """list: capped hints that wake idle workers; never carries a job."""
+    chunks: bytes = _key(
+        "hash",
+        "chunk id -> <score> <sequence> <n> <packed chunk>; kept while a job or the history needs it",
+        owner=f"{_LIB}chunk.lua",
+        large=True,
+    )
+    ready: bytes = _key(
+        "zset",
+        "<sequence><ref>, score = minus the priority: priority first, then first in first out",
+        owner=f"{_LIB}place.lua",
+    )
+    scheduled: bytes = _key(
+        "zset",
+        "s (delayed) or r (retrying), <score>, and the member of ready it will be; score = due, ms",
+        owner=f"{_LIB}place.lua",
+    )
+    marks: bytes = _key(
+        "hash",
+        "chunk id, or ref of a detached job -> <done> <redeliveries> <finished> <keep ms> <detached>",
+        owner=f"{_LIB}marks.lua",
+    )
+    jobs: bytes = _key(
+        "hash",
+        "ref of a detached job -> <status> <score> <sequence> <at ms> <operation> <type>, a line end, "
+        "its record (JSON)",
+        owner=f"{_LIB}record.lua",
+        large=True,
+    )
+    leases: bytes = _key(
+        "hash",
+        "<session>:<fence> -> <score> <member of ready> of each leased ref; "
+        "<session> -> <request>:<fence> of its last fetch, then all its fences",
+        owner=f"{_LIB}lease.lua",
+        large=True,
+    )
+    sessions: bytes = _key(
+        "zset", "session; score = deadline, ms; 0 while it is being reclaimed", owner=f"{_LIB}session.lua"
+    )
+    failed: bytes = _key("zset", "ref of a failed job; score = when, ms", owner=f"{_LIB}settle.lua")
+    cancelled: bytes = _key("zset", "ref of a cancelled job; score = when, ms", owner=f"{_LIB}settle.lua")
+    cancelling: bytes = _key(
+        "zset",
+        "ref of an executing job that is to be cancelled; score = when that was asked, ms",
+        owner="store/scripts/cancel.lua",
+    )
+    finished: bytes = _key(
+        "hash",
+        "chunk id -> segments <first>+<count> <head> and eight bytes of times per job",
+        owner=f"{_LIB}history.lua",
+        large=True,
+    )
+    finished_log: bytes = _key(
+        "zset",
+        "<jobs> <chunk id or ref> of a chunk or job that ended whole; score = when to forget it, ms",
+        owner=f"{_LIB}history.lua",
+    )
+    recurring: bytes = _key(
+        "hash",
+        "id -> <version> <revision> <status> <due ms> <last due ms> <last run> <overlap> <schedule>, a line end, "
+        "the definition (JSON)",
+        owner=f"{_LIB}recurring.lua",
+        large=True,
+    )
+    recurring_due: bytes = _key(
+        "zset", "id of a recurring job that is not paused; score = next due instant, ms", owner=f"{_LIB}recurring.lua"
+    )
+    stats: bytes = _key("hash", "counters: see below", owner=f"{_LIB}counters.lua")
+    wake: bytes = _key(
+        "list",
+        "empty strings, at most 64: hints that wake idle workers; never carries a job",
+        owner=f"{_LIB}wake.lua",
+        compared=False,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceKeys:
+    """The keys of a whole namespace."""
+
+    queues: bytes = _key("set", "the partitions of all queues that have ever been used: mail, mail#3", owner="store")
+    workers: bytes = _key(
+        "hash", "worker id -> what it says about itself with each heartbeat (JSON)", owner="worker/supervisor"
+    )
+    worker_orders: bytes = _key(
+        "hash", "worker id -> quiet or stop, for it to find with its next heartbeat", owner="operating/workers.py"
+    )
+
+
+def _entries(table: Any) -> dict[str, StoredKey]:
+    return {item.name: item.metadata[_ENTRY] for item in fields(table)}
+
+
+#: Name -> entry, of the keys of a partition.
+QUEUE_KEYS = _entries(QueueKeys)
+#: Name -> entry, of the keys of a namespace.
+NAMESPACE_KEYS = _entries(NamespaceKeys)
+
+
+def compared_keys(type_name: str) -> tuple[str, ...]:
+    """Returns the names of a queue's keys of a Redis type which `fsck` compares."""
+    return tuple(name for name, key in QUEUE_KEYS.items() if key.compared and key.type == type_name)
 
 
 def queue_keys(namespace: str, queue: str, partition: int = 0) -> QueueKeys:
     """Returns the keys of one partition of a queue."""
     prefix = f"{{fastjobs:{namespace}:{queue}:{partition}}}:"
-    names = QueueKeys.__slots__
-    return QueueKeys(**{name: (prefix + name).encode() for name in names})
+    return QueueKeys(**{name: (prefix + name).encode() for name in QUEUE_KEYS})
+
+
+def namespace_keys(namespace: str) -> NamespaceKeys:
+    """Returns the keys of a namespace."""
+    prefix = f"{{fastjobs:{namespace}}}:"
+    return NamespaceKeys(**{name: (prefix + name).encode() for name in NAMESPACE_KEYS})
 
 
 def queues_key(namespace: str) -> bytes:
-    """set: the names of all queues that were ever used in the namespace."""
-    return f"{{fastjobs:{namespace}}}:queues".encode()
+    """Returns the key `queues` of a namespace."""
+    return namespace_keys(namespace).queues
 
 
 def worker_orders_key(namespace: str) -> bytes:
-    """hash: worker id -> "quiet" or "stop", for it to find with its next heartbeat."""
-    return f"{{fastjobs:{namespace}}}:worker_orders".encode()
+    """Returns the key `worker_orders` of a namespace."""
+    return namespace_keys(namespace).worker_orders
 
 
 def workers_key(namespace: str) -> bytes:
-    """hash: worker id -> what it says about itself (JSON), renewed with its heartbeat."""
-    return f"{{fastjobs:{namespace}}}:workers".encode()
+    """Returns the key `workers` of a namespace."""
+    return namespace_keys(namespace).workers

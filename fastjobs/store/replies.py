@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 from fastjobs.model.refs import is_detached
-from fastjobs.store.keys import QueueKeys
+from fastjobs.store.keys import QUEUE_KEYS
 
 #: Hexadecimal digits of a sequence, which begin a member of `ready`.
 _SEQUENCE_DIGITS = 13
@@ -125,7 +125,7 @@ def parse_survey(reply: list[Any]) -> Survey:
     stillness, large, *keys = reply
     if large:
         return Survey(stillness, None)
-    return Survey(stillness, {name: pairs(entries) for name, entries in zip(QueueKeys.__slots__, keys, strict=True)})
+    return Survey(stillness, {name: pairs(entries) for name, entries in zip(QUEUE_KEYS, keys, strict=True)})
 
 
 def parse_survey_page(reply: list[Any]) -> SurveyPage:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from typing import Any, NamedTuple
 
 import redis
@@ -16,7 +15,7 @@ from fastjobs.model.outcome import Outcome, Run
 from fastjobs.model.record import JobRecord
 from fastjobs.model.refs import JobAddress
 from fastjobs.server.connection import Client
-from fastjobs.store.keys import QueueKeys
+from fastjobs.store.keys import QUEUE_KEYS, QueueKeys
 from fastjobs.store.replies import FoundJob, Lease, Reclaimed, Stored
 from fastjobs.store.store import Store
 from tests.harness.snapshot import STATUSES, Snapshot, check_invariants, jobs_of, take_snapshot
@@ -327,7 +326,7 @@ def payloads(lease: Lease) -> list[Any]:
 
 def key_names() -> list[str]:
     """The names of all keys of a queue."""
-    return [item.name for item in fields(QueueKeys)]
+    return list(QUEUE_KEYS)
 
 
 def count_jobs(refs: Iterable[str]) -> Counter[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import redis
@@ -12,7 +12,7 @@ import redis
 from fastjobs._core import Chunk
 from fastjobs.errors import ChunkError
 from fastjobs.model.record import JobRecord
-from fastjobs.store.keys import QueueKeys
+from fastjobs.store.keys import QUEUE_KEYS, QueueKeys
 from fastjobs.store.replies import packed_chunk, record_body
 
 #: Reads all keys in one step: {type, content} of each.
@@ -52,12 +52,11 @@ class Snapshot:
 
 def take_snapshot(client: redis.Redis, keys: QueueKeys) -> Snapshot:
     """Reads all keys of a queue in one step."""
-    names = [item.name for item in fields(QueueKeys)]
-    replies = client.eval(_READ_ALL, len(names), *(getattr(keys, name) for name in names))
+    replies = client.eval(_READ_ALL, len(QUEUE_KEYS), *(getattr(keys, name) for name in QUEUE_KEYS))
     contents = {}
-    for name, (kind, content) in zip(names, replies, strict=True):
+    for (name, key), (kind, content) in zip(QUEUE_KEYS.items(), replies, strict=True):
         pairs = dict(zip(content[::2], content[1::2], strict=True)) if kind in (b"hash", b"zset") else None
-        contents[name] = ([] if name == "wake" else {}) if kind == b"none" else content if pairs is None else pairs
+        contents[name] = ([] if key.type == "list" else {}) if kind == b"none" else content if pairs is None else pairs
     return Snapshot(contents)
 
 

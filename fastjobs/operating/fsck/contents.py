@@ -10,20 +10,12 @@ from typing import NamedTuple
 
 from fastjobs.errors import ChunkError
 from fastjobs.model.record import JobRecord
+from fastjobs.store.keys import compared_keys
 from fastjobs.store.sealing import is_sealed
 
-#: The keys that are compared; `wake` holds hints only.
-HASHES = ("chunks", "marks", "jobs", "leases", "finished", "recurring", "stats")
-ZSETS = (
-    "ready",
-    "scheduled",
-    "sessions",
-    "failed",
-    "cancelled",
-    "cancelling",
-    "finished_log",
-    "recurring_due",
-)
+#: The keys that are compared.
+HASHES = compared_keys("hash")
+ZSETS = compared_keys("zset")
 
 _CHUNK = re.compile(rb"(-?\d{1,11}) ([0-9a-f]{13}) ([1-9]\d{0,3}) ")
 #: Of a packed chunk: magic, and at offset 8 its number of jobs.
