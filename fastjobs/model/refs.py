@@ -203,8 +203,8 @@ def parse_lease_name(name: str) -> tuple[str, str] | None:
 
 
 def job_id(chunk_id: str, index: int, n: int) -> str:
-    """Returns the id of a job at an index of a chunk of `n` jobs."""
-    return chunk_id if n == 1 else job_ref(chunk_id, index)
+    """Returns the id of the job at an index of a chunk of `n` jobs; with n = 0, of a detached job by its ref."""
+    return chunk_id if n <= 1 else f"{chunk_id}~{index}"
 
 
 class JobAddress(NamedTuple):

@@ -18,10 +18,12 @@ from fastjobs._core import Chunk, new_id
 from fastjobs.job import JobIds
 from fastjobs.model.partitions import Partitioner, chunk_id_in, earlier_places, partition_name
 from fastjobs.model.record import JobRecord
+from fastjobs.model.refs import job_ref
+from fastjobs.model.stored import packed_chunk, record_body
 from fastjobs.model.times import now_ms
 from fastjobs.server.exchanges.single import PRODUCER_RETRIES
 from fastjobs.store.keys import queues_key
-from fastjobs.store.replies import Stored, packed_chunk, record_body
+from fastjobs.store.replies import Stored
 from fastjobs.store.sealing import CONTENT_START
 from fastjobs.store.store import Batch, Store
 
@@ -124,7 +126,7 @@ class Sending:
         batch = self._store.batch()
         for name in names:
             keys = self._store.keys(name)
-            batch.command("HEXISTS", keys.chunks, job_id).command("HEXISTS", keys.jobs, f"{job_id}~0")
+            batch.command("HEXISTS", keys.chunks, job_id).command("HEXISTS", keys.jobs, job_ref(job_id, 0))
         try:
             found = batch.run(PRODUCER_RETRIES, self._store.config.retry_budget_s)
         except errors.StoreError as error:
@@ -220,13 +222,13 @@ class Sending:
 
     def _is_same(self, sent: _Sent) -> bool:
         """Whether the job that has this id, and left its chunk, is the very one that was sent (before)."""
-        batch = self._store.batch().command("HGET", self._store.keys(sent.partition).jobs, f"{sent.chunk_id}~0")
+        batch = self._store.batch().command("HGET", self._store.keys(sent.partition).jobs, job_ref(sent.chunk_id, 0))
         (stored,) = self._ask(batch)
         if stored is None:
             # It was destroyed or trimmed a moment ago.
             return True
         try:
-            body = self._store.keyring.open_record(sent.partition, f"{sent.chunk_id}~0", record_body(stored))
+            body = self._store.keyring.open_record(sent.partition, job_ref(sent.chunk_id, 0), record_body(stored))
             record = JobRecord.decode(body)
         except errors.ChunkError:
             return False

@@ -16,7 +16,7 @@ from fastjobs._core import CommandBuffer, pack_head
 from fastjobs.config import Config
 from fastjobs.model.definition import Definition
 from fastjobs.model.partitions import number_of, partition_name, partition_order, queue_of
-from fastjobs.model.refs import JobAddress, is_detached, run_id
+from fastjobs.model.refs import JobAddress, is_detached, job_ref, run_id
 from fastjobs.server.cluster import Cluster, slot_of
 from fastjobs.server.connection import Client
 from fastjobs.server.exchanges.clustered import ANYWHERE, WITH_PREVIOUS, RoutedExchange
@@ -362,7 +362,7 @@ class Batch:
         for run in runs:
             args += run
         for outcome in outcomes:
-            ref = outcome.ref if is_detached(outcome.ref) else f"{outcome.ref}~{outcome.index}"
+            ref = outcome.ref if is_detached(outcome.ref) else job_ref(outcome.ref, outcome.index)
             args += outcome._replace(record=self._store.keyring.seal_record(queue, ref, outcome.record))
         return self._script("ack", queue, args, int)
 

@@ -14,7 +14,7 @@ from fastjobs._core import JOB_FINISHED, JOB_REPORTED, JOB_STARTED, Board, Chunk
 from fastjobs.logs import event
 from fastjobs.model.record import ErrorRecord, JobRecord
 from fastjobs.model.retry import RetryPolicy
-from fastjobs.store.replies import packed_chunk, record_body
+from fastjobs.model.stored import packed_chunk, record_body
 from fastjobs.store.store import Outcome, Run, Store
 from fastjobs.worker.leases import HeldLease, HeldSpan
 from fastjobs.worker.outcomes import chunk_record
