@@ -11,6 +11,7 @@ from fastjobs import errors
 from fastjobs.model.names import check_name
 from fastjobs.model.schedules import Schedule, read_schedule
 from fastjobs.model.secret import with_secrets
+from fastjobs.model.stored import DefinitionLine, definition_body
 
 MISSED = ("latest", "all", "skip")
 OVERLAPS = ("skip", "allow")
@@ -100,22 +101,21 @@ class Definition:
             ConfigError: its schedule cannot be read here.
         """
         try:
-            line, _, body = stored.partition(b"\n")
-            version, revision, state, due_ms, last_due_ms, last_run_id, overlap, text = line.decode().split(" ", 7)
-            values = orjson.loads(body)
+            line = DefinitionLine.parse(stored)
+            values = orjson.loads(definition_body(stored))
             if values["v"] != 1:
                 raise errors.NewerFormat(f"recurring job {definition_id!r} has the newer format {values['v']}")
-            _check_body(values, overlap)
+            _check_body(values, line.overlap)
             return Definition(
                 id=definition_id,
-                schedule=read_schedule(text),
-                version=int(version),
-                revision=int(revision),
-                paused=state == "paused",
-                due_ms=int(due_ms),
-                last_due_ms=int(last_due_ms),
-                last_run_id=None if last_run_id == "-" else last_run_id,
-                overlap=overlap,
+                schedule=read_schedule(line.schedule),
+                version=line.version,
+                revision=line.revision,
+                paused=line.status == "paused",
+                due_ms=line.due_ms,
+                last_due_ms=line.last_due_ms,
+                last_run_id=None if line.last_run == "-" else line.last_run,
+                overlap=line.overlap,
                 **{name: values[name] for name in _BODY},
             )
         except (TypeError, KeyError, ValueError) as error:

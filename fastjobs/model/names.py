@@ -1,4 +1,4 @@
-"""Which names are allowed for queues, job types, namespaces and chosen job ids."""
+"""Says which names are allowed for queues, job types, namespaces, sessions, and ids that a caller chooses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ import re
 from fastjobs.errors import ConfigError
 
 #: `~`, `,`, braces and white space have a meaning in keys and refs, so names have none of them.
-_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}", re.ASCII)
+NAME = r"[A-Za-z0-9_.:-]{1,128}"
+_NAME = re.compile(NAME)
+
+
+def is_name(text: str) -> bool:
+    """Whether a text is such a name."""
+    return _NAME.fullmatch(text) is not None
 
 
 def check_name(kind: str, value: object) -> str:
@@ -20,7 +26,7 @@ def check_name(kind: str, value: object) -> str:
     Raises:
         ConfigError: it is not a str of 1 to 128 letters, digits or `_.:-`.
     """
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
+    if not isinstance(value, str) or not is_name(value):
         shown = repr(value) if len(repr(value)) <= 150 else f"{repr(value)[:150]}..."
         raise ConfigError(f"{kind} {shown} is not a name: use 1 to 128 letters, digits or _ . : -")
     return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import NamedTuple
@@ -11,9 +11,19 @@ import orjson
 
 from fastjobs.errors import ConfigError
 from fastjobs.model.record import JobRecord
-from fastjobs.model.refs import JobAddress, is_detached
+from fastjobs.model.refs import (
+    JobAddress,
+    Ref,
+    logged_member,
+    parse_lease_name,
+    parse_logged,
+    parse_ready,
+    parse_ref,
+    parse_scheduled,
+)
 from fastjobs.model.status import Status
-from fastjobs.operating.stored_jobs import StoredChunk, Times, decode_record, read_segments
+from fastjobs.model.stored import Marks, Times, parse_leased, segments
+from fastjobs.operating.stored_jobs import StoredChunk, decode_record
 from fastjobs.store.batch import Reply
 from fastjobs.store.store import Batch, Store
 
@@ -26,8 +36,6 @@ _SETS = {
     Status.CANCELLED: "cancelled",
     Status.FINISHED: "finished_log",
 }
-#: Hexadecimal digits of a sequence.
-_SEQUENCE_DIGITS = 13
 #: In place of a score: the position counts chunks that are not in the log yet.
 _UNLOGGED = "unlogged"
 #: Marks looked at in one step.
@@ -50,15 +58,22 @@ class ListedJob:
 class _Entry(NamedTuple):
     """What a sorted set or a lease names: jobs side by side, one detached job, or what finished of a chunk."""
 
-    chunk_id: str
-    first: int
-    number: int
-    kind: str = "span"
+    ref: Ref
     due_at_ms: int = 0
+    #: Of an entry for what finished of a chunk: how many jobs did.
+    finished: int | None = None
 
     @property
-    def ref(self) -> str:
-        return f"{self.chunk_id}~{self.first}"
+    def chunk_id(self) -> str:
+        return self.ref.chunk_id
+
+    @property
+    def detached(self) -> bool:
+        return self.ref.kind == "detached"
+
+    @property
+    def number(self) -> int:
+        return self.ref.count if self.finished is None else self.finished
 
 
 #: An entry, the (score, member) to go on behind it, and whether more may follow.
@@ -117,7 +132,7 @@ class Listing:
                     continue
                 if len(jobs) == limit:
                     # A detached job says nothing about those that stayed in its chunk.
-                    part = ("", "") if entry.kind == "detached" else (entry.chunk_id, position[0])
+                    part = ("", "") if entry.detached else (entry.chunk_id, position[0])
                     return Page(jobs, _cursor(after, part, place))
                 jobs.append(job)
             after = position
@@ -131,9 +146,8 @@ class Listing:
         chunk is one entry, whose score may have changed.
         """
         chunk_id, score = begun
-        return entry.chunk_id == chunk_id and (
-            entry.kind == "finished" or (entry.kind == "span" and position[0] == score)
-        )
+        same_score = position[0] == score and not entry.detached
+        return entry.chunk_id == chunk_id and (entry.finished is not None or same_score)
 
     def _listed(self, after: tuple[str, str] | None, limit: int) -> Iterator[_Found]:
         """Entries of the status's sorted set, behind a (score, member)."""
@@ -159,14 +173,11 @@ class Listing:
         scan = b"0"
         while True:
             scan, found = self._store.batch().scan_marks(self._queue, scan, _SCAN_STEP).run()
-            marks = [(name, mark.split()) for name, mark in found.items()]
-            live = [(name, mark[2]) for name, mark in marks if b"~" not in name and mark[2] != b"0" and mark[3] != b"0"]
+            live = list(_with_finished_jobs(found))
             batch = self._store.batch()
-            logged = [batch.forgotten_at(self._queue, number + b" " + name) for name, number in live]
+            logged = [batch.forgotten_at(self._queue, logged_member(entry.number, entry.chunk_id)) for entry in live]
             batch.run()
-            for (name, number), reply in zip(live, logged, strict=True):
-                if reply.value is None:
-                    unlogged.append(_Entry(name.decode(), 0, int(number), "finished"))
+            unlogged += [entry for entry, reply in zip(live, logged, strict=True) if reply.value is None]
             if scan == b"0":
                 break
         unlogged.sort()
@@ -176,30 +187,30 @@ class Listing:
     def _executing(self, after: tuple[str, str] | None, limit: int) -> Iterator[_Found]:
         """Jobs of the leases one by one, in the order of their ids; after is the (chunk id, index) of the last one."""
         found = self._store.batch().leases(self._queue).run()
-        leases = [lease for name, lease in found.items() if b":" in name]
-        spans = [_parse_ref(word.decode()[_SEQUENCE_DIGITS:]) for lease in leases for word in lease.split()[1::2]]
+        leases = [lease for name, lease in found.items() if parse_lease_name(name.decode()) is not None]
+        refs = [member.ref for lease in leases for member in parse_leased(lease)]
         last = ("", -1) if after is None else (after[0], int(after[1]))
         jobs = sorted(
-            (span.chunk_id, index, span.kind)
-            for span in spans
-            for index in range(span.first, span.first + span.number)
-            if (span.chunk_id, index) > last
+            ref.part(index, 1)
+            for ref in refs
+            for index in range(ref.first, ref.first + ref.count)
+            if (ref.chunk_id, index) > last
         )
-        for place, (chunk_id, index, kind) in enumerate(jobs[:limit], 1):
-            yield (chunk_id, str(index)), _Entry(chunk_id, index, 1, kind), place < len(jobs)
+        for place, ref in enumerate(jobs[:limit], 1):
+            yield (ref.chunk_id, str(ref.first)), _Entry(ref), place < len(jobs)
 
     def _parse(self, member: str, score: str) -> _Entry | None:
         """Reads a member of the status's set; None when it is of another status."""
         if self._status is Status.QUEUED:
-            return _parse_ref(member[_SEQUENCE_DIGITS:])
+            return _Entry(parse_ready(member, score).ref)
         if self._status in (Status.SCHEDULED, Status.RETRYING):
-            if member[0] != self._status[0]:
-                return None
-            return _parse_ref(member.partition(",")[2][_SEQUENCE_DIGITS:], int(float(score)))
+            met = parse_scheduled(member)
+            return _Entry(met.ref, int(float(score))) if met.kind == self._status[0] else None
         if self._status is Status.FINISHED:
-            number, _, ref = member.partition(" ")
-            return _parse_ref(ref) if is_detached(ref) else _Entry(ref, 0, int(number), "finished")
-        return _parse_ref(member)
+            number, text = parse_logged(member)
+            ref = parse_ref(text)
+            return _Entry(ref, finished=None if ref.kind == "detached" else number)
+        return _Entry(parse_ref(member))
 
     def _load(self, entries: list[_Entry]) -> list[list[bytes | None]]:
         """What is stored of each entry: a record, or a chunk with its finished segments and marks."""
@@ -209,10 +220,10 @@ class Listing:
         return [[reply.value for reply in of_entry] for of_entry in replies]
 
     def _add_look(self, batch: Batch, entry: _Entry) -> list[Reply[bytes | None]]:
-        if entry.kind == "detached":
-            return [batch.stored_record(self._queue, entry.ref)]
+        if entry.detached:
+            return [batch.stored_record(self._queue, entry.ref.text)]
         chunk = batch.stored_chunk(self._queue, entry.chunk_id)
-        if entry.kind != "finished":
+        if entry.finished is None:
             return [chunk]
         segments = batch.stored_segments(self._queue, entry.chunk_id)
         return [chunk, segments, batch.stored_marks(self._queue, entry.chunk_id)]
@@ -221,9 +232,10 @@ class Listing:
         """The jobs of an entry; none for what has gone meanwhile."""
         if stored[0] is None:
             return
-        if entry.kind == "detached":
-            record = decode_record(self._store, self._queue, entry.ref, entry.ref, stored[0])
-            address = JobAddress(entry.chunk_id, entry.first, "~" not in record.id)
+        if entry.detached:
+            ref = entry.ref.text
+            record = decode_record(self._store, self._queue, ref, ref, stored[0])
+            address = JobAddress(entry.chunk_id, entry.ref.first, record.id == entry.chunk_id)
             yield ListedJob(address, self._status, entry.due_at_ms, record, stored[0])
             return
         chunk = StoredChunk(self._store, self._queue, entry.chunk_id, stored[0])
@@ -235,24 +247,21 @@ class Listing:
 
 def _positions(entry: _Entry, stored: list[bytes | None]) -> Iterator[tuple[int, Times | None]]:
     """The places in its chunk that an entry means."""
-    if entry.kind == "span":
-        yield from ((index, None) for index in range(entry.first, entry.first + entry.number))
+    if entry.finished is None:
+        yield from ((index, None) for index in range(entry.ref.first, entry.ref.first + entry.ref.count))
         return
-    _, segments, marks = stored
-    detached = set(marks.split()[4].split(b",")) if marks else set()
-    for index, times in read_segments(segments or b""):
-        if b"%d" % index not in detached:
-            yield index, times
+    _, finished, marks = stored
+    detached = set(Marks.parse(marks).detached) if marks else set()
+    for segment in segments(finished or b""):
+        yield from ((index, times) for index, times in segment.times() if index not in detached)
 
 
-def _parse_ref(ref: str, due_at_ms: int = 0) -> _Entry:
-    chunk_id, tilde, rest = ref.partition("~")
-    if not tilde:
-        return _Entry(ref, 0, 1, "span", due_at_ms)
-    first, plus, count = rest.partition("+")
-    if plus:
-        return _Entry(chunk_id, int(first), int(count), "span", due_at_ms)
-    return _Entry(chunk_id, int(first), 1, "detached", due_at_ms)
+def _with_finished_jobs(found: Mapping[bytes, bytes]) -> Iterator[_Entry]:
+    """Chunks some of whose jobs finished and are kept; of the marks found."""
+    for name, value in found.items():
+        marks, ref = Marks.parse(value), parse_ref(name.decode())
+        if ref.kind == "alone" and marks.finished and marks.keep_ms:
+            yield _Entry(ref, finished=marks.finished)
 
 
 def _cursor(after: tuple[str, str] | None, part: tuple[str, str], start: int) -> str:

@@ -10,8 +10,9 @@ from fastjobs._core import new_id
 from fastjobs.errors import InternalError, JobNotFound, JobStateError
 from fastjobs.model.refs import address
 from fastjobs.model.status import Status
+from fastjobs.model.stored import times_of
 from fastjobs.operating.listing import ListedJob
-from fastjobs.operating.stored_jobs import StoredChunk, decode_record, times_of
+from fastjobs.operating.stored_jobs import StoredChunk, decode_record
 from fastjobs.store.batch import Reply
 from fastjobs.store.replies import Answer, FoundJob
 from fastjobs.store.store import Batch, Store

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from fastjobs.model.names import check_name
+from fastjobs.model.refs import split_member
 from fastjobs.model.status import Status
 from fastjobs.store.store import Store
 
-#: Hexadecimal digits of a sequence.
-_SEQUENCE_DIGITS = 13
 #: Priorities that are looked at for the oldest job; the oldest of more is taken from the highest of them.
 _MAX_PRIORITIES = 100
 #: Seconds between two looks while waiting for a queue to drain.
@@ -99,7 +98,7 @@ class Queue:
             if not first.value:
                 break
             ((member, score),) = first.value
-            sequence = int(member[:_SEQUENCE_DIGITS], 16)
+            sequence, _ = split_member(member)
             oldest_us = sequence if oldest_us is None else min(oldest_us, sequence)
             lowest = f"({score.decode()}"
         return 0 if oldest_us is None else max(0, now_us.value - oldest_us)

@@ -16,6 +16,7 @@ from fastjobs import errors
 from fastjobs._core import ChunkWriter
 from fastjobs.config import Config
 from fastjobs.model.partitions import Partitioner
+from fastjobs.model.refs import job_ref
 from fastjobs.model.times import now_ms
 from fastjobs.options import Options
 from fastjobs.producing.sending import Line, ListedPartitions, Place, Sending, new_place
@@ -38,7 +39,7 @@ class BufferedId:
     def __str__(self) -> str:
         # Until the chunk is closed nobody knows whether it has one job; `<id>~0` finds that one, too.
         chunk_id = self._chunk.place.chunk_id
-        return chunk_id if self._chunk.closed_with == 1 else f"{chunk_id}~{self._position}"
+        return chunk_id if self._chunk.closed_with == 1 else job_ref(chunk_id, self._position)
 
     @property
     def partition(self) -> str:

@@ -18,10 +18,12 @@ from fastjobs._core import Chunk, new_id
 from fastjobs.job import JobIds
 from fastjobs.model.partitions import Partitioner, chunk_id_in, earlier_places, partition_name
 from fastjobs.model.record import JobRecord
+from fastjobs.model.refs import job_ref
+from fastjobs.model.stored import packed_chunk, record_body
 from fastjobs.model.times import now_ms
 from fastjobs.server.exchanges.single import PRODUCER_RETRIES
 from fastjobs.store.batch import Reply
-from fastjobs.store.replies import Stored, packed_chunk, record_body
+from fastjobs.store.replies import Stored
 from fastjobs.store.sealing import CONTENT_START
 from fastjobs.store.store import Batch, Store
 
@@ -123,7 +125,7 @@ class Sending:
         pinned = [] if line.partition is None else [line.partition]
         names = [partition_name(line.queue, number) for number in pinned + earlier_places(job_id, count)]
         batch = self._store.batch()
-        looks = [(name, batch.has_chunk(name, job_id), batch.has_record(name, f"{job_id}~0")) for name in names]
+        looks = [(name, batch.has_chunk(name, job_id), batch.has_record(name, job_ref(job_id, 0))) for name in names]
         try:
             batch.run(PRODUCER_RETRIES, self._store.config.retry_budget_s)
         except errors.StoreError as error:
@@ -219,12 +221,12 @@ class Sending:
 
     def _is_same(self, sent: _Sent) -> bool:
         """Whether the job that has this id, and left its chunk, is the very one that was sent (before)."""
-        stored = self._ask(self._store.batch().stored_record(sent.partition, f"{sent.chunk_id}~0"))
+        stored = self._ask(self._store.batch().stored_record(sent.partition, job_ref(sent.chunk_id, 0)))
         if stored is None:
             # It was destroyed or trimmed a moment ago.
             return True
         try:
-            body = self._store.keyring.open_record(sent.partition, f"{sent.chunk_id}~0", record_body(stored))
+            body = self._store.keyring.open_record(sent.partition, job_ref(sent.chunk_id, 0), record_body(stored))
             record = JobRecord.decode(body)
         except errors.ChunkError:
             return False

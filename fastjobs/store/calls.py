@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from fastjobs.model.definition import Definition
 from fastjobs.model.outcome import Outcome, Run
-from fastjobs.model.refs import JobAddress, is_detached, run_id
+from fastjobs.model.refs import JobAddress, is_detached, job_ref, run_id
 from fastjobs.store.batch import BaseBatch, Reply
 from fastjobs.store.keys import QUEUE_KEYS
 from fastjobs.store.replies import (
@@ -100,7 +100,7 @@ class ScriptCalls(BaseBatch):
         for run in runs:
             args += run
         for outcome in outcomes:
-            ref = outcome.ref if is_detached(outcome.ref) else f"{outcome.ref}~{outcome.index}"
+            ref = outcome.ref if is_detached(outcome.ref) else job_ref(outcome.ref, outcome.index)
             args += outcome._replace(record=self._keyspace.keyring.seal_record(partition, ref, outcome.record))
         return self.script("ack", partition, args, int)
 
@@ -245,7 +245,7 @@ class ScriptCalls(BaseBatch):
 
     def survey(self, partition: str, max_entries: int, max_bytes: int) -> Reply[Survey]:
         """Reads all keys of a partition in one step, if they are small enough."""
-        args = ("", "0", max_entries, max_bytes, *QUEUE_KEYS)
+        args: tuple[str | int, ...] = ("", "0", max_entries, max_bytes, *QUEUE_KEYS)
         return self.script("survey", partition, args, parse_survey)
 
     def survey_page(self, partition: str, key: str, cursor: bytes, count: int) -> Reply[SurveyPage]:

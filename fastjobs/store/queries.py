@@ -91,7 +91,7 @@ class Queries(BaseBatch):
         """Reads all leases of a partition."""
         return self.command("HGETALL", self._keyspace.keys(partition).leases, parse=pairs)
 
-    def forgotten_at(self, partition: str, logged: bytes) -> Reply[bytes | None]:
+    def forgotten_at(self, partition: str, logged: str) -> Reply[bytes | None]:
         """Reads when an entry of the finished log is forgotten (ms); None when it is not in the log."""
         return self.command("ZSCORE", self._keyspace.keys(partition).finished_log, logged)
 

@@ -1,15 +1,13 @@
-"""What the scripts reply, as Python values, and what stands around chunks and records where they are stored."""
+"""What the scripts reply, as Python values."""
 
 from __future__ import annotations
 
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from fastjobs.model.refs import is_detached
+from fastjobs.model.refs import is_detached, split_member
+from fastjobs.model.stored import parse_redeliveries, record_body, split_chunk
 from fastjobs.store.keys import QUEUE_KEYS
-
-#: Hexadecimal digits of a sequence, which begin a member of `ready`.
-_SEQUENCE_DIGITS = 13
 
 
 class Stored(IntEnum):
@@ -160,29 +158,14 @@ def parse_lease(reply: list[Any]) -> Lease:
 
 
 def _parse_span(member: bytes, score: bytes, marks: bytes | None, payload: bytes | None) -> LeasedSpan:
-    sequence, ref = int(member[:_SEQUENCE_DIGITS], 16), member[_SEQUENCE_DIGITS:].decode()
-    redeliveries = int(marks.split(None, 2)[1]) if marks else 0
+    sequence, ref = split_member(member)
+    redeliveries = parse_redeliveries(marks) if marks else 0
     n = 0
     if payload and is_detached(ref):
         payload = record_body(payload)
     elif payload:
-        n, payload = chunk_size(payload), packed_chunk(payload)
+        _, n, payload = split_chunk(payload)
     return LeasedSpan(ref, sequence, -int(float(score)), redeliveries, n, payload)
-
-
-def packed_chunk(stored: bytes) -> bytes:
-    """Returns the packed chunk in what is stored: its place in line stands before it."""
-    return stored.split(b" ", 3)[-1]
-
-
-def chunk_size(stored: bytes) -> int:
-    """Returns the number of jobs in a stored chunk, which stands before it."""
-    return int(stored.split(b" ", 3)[2])
-
-
-def record_body(stored: bytes) -> bytes:
-    """Returns the record in what is stored: a line for the scripts stands before it."""
-    return stored.partition(b"\n")[2]
 
 
 def parse_found(reply: list[bytes] | None) -> FoundJob | None:

@@ -30,17 +30,18 @@ from fastjobs.config import Config
 from fastjobs.errors import CorruptChunk, MissingKey, NewerFormat, UntrustedChunk
 from fastjobs.model.partitions import queue_of
 from fastjobs.model.refs import definition_of
+from fastjobs.model.stored import CHUNK_HEADER, CHUNK_MAGIC
 
 _MAGIC, _VERSION = b"FS", 1
 _SIGNED, _ENCRYPTED = b"s", b"e"
 _MAC_SIZE = 32
 
-#: The header of a packed chunk (see core/chunk.pxi), and its flag of a body that is an envelope.
-_HEADER = struct.Struct("<2sBBIHHII")
+#: The part of a packed chunk that its checksum covers begins here.
 _CRC_START = 8
 #: What is sealed of a chunk: its flags, and its bytes from here on. When it was made stays outside, so that a job
 #: enqueued again is the same job; the number of jobs is part of the place.
 CONTENT_START = 16
+#: Flag of a chunk whose body is an envelope.
 FLAG_SEALED = 4
 
 
@@ -76,7 +77,7 @@ class Keyring:
         """Returns a packed chunk as it is to be stored."""
         if self._first is None:
             return packed
-        magic, version, flags, _, n, low, high, _ = _HEADER.unpack_from(packed)
+        magic, version, flags, _, n, low, high, _ = CHUNK_HEADER.unpack_from(packed)
         place = self._place(*_chunk_kind(chunk_id), queue, n)
         envelope = _seal(self._first, place, bytes((flags,)) + packed[CONTENT_START:])
         return _with_header(magic, version, FLAG_SEALED, n, low, high, struct.pack("<I", len(envelope)) + envelope)
@@ -91,14 +92,14 @@ class Keyring:
         """
         if not _is_sealed_chunk(stored):
             return self._unsealed(stored)
-        magic, version, flags, checksum, n, low, high, size = _HEADER.unpack_from(stored)
+        magic, version, flags, checksum, n, low, high, size = CHUNK_HEADER.unpack_from(stored)
         if version != 1 or flags != FLAG_SEALED:
             raise NewerFormat(f"format {version} with flags {flags:#x} is not known to this release")
         if zlib.crc32(memoryview(stored)[_CRC_START:]) != checksum:
             raise CorruptChunk("its checksum does not match")
-        if size != len(stored) - _HEADER.size:
+        if size != len(stored) - CHUNK_HEADER.size:
             raise CorruptChunk("its envelope has another size than it claims")
-        content = self._open(self._place(*_chunk_kind(chunk_id), queue, n), stored[_HEADER.size :])
+        content = self._open(self._place(*_chunk_kind(chunk_id), queue, n), stored[CHUNK_HEADER.size :])
         return _with_header(magic, version, content[0], n, low, high, content[1:])
 
     def seal_record(self, queue: str, ref: str, body: bytes) -> bytes:
@@ -160,13 +161,16 @@ def is_sealed(stored: bytes) -> bool:
 
 def sealed_jobs(stored: bytes) -> int:
     """Returns how many jobs a sealed chunk holds, as far as can be told without a key; 0 = it is none, or damaged."""
-    if not _is_sealed_chunk(stored) or zlib.crc32(memoryview(stored)[_CRC_START:]) != _HEADER.unpack_from(stored)[3]:
+    if (
+        not _is_sealed_chunk(stored)
+        or zlib.crc32(memoryview(stored)[_CRC_START:]) != CHUNK_HEADER.unpack_from(stored)[3]
+    ):
         return 0
-    return int(_HEADER.unpack_from(stored)[4])
+    return int(CHUNK_HEADER.unpack_from(stored)[4])
 
 
 def _is_sealed_chunk(stored: bytes) -> bool:
-    return len(stored) >= _HEADER.size and stored.startswith(b"FJ") and bool(stored[3] & FLAG_SEALED)
+    return len(stored) >= CHUNK_HEADER.size and stored.startswith(CHUNK_MAGIC) and bool(stored[3] & FLAG_SEALED)
 
 
 def _chunk_kind(chunk_id: str) -> tuple[bytes, str]:

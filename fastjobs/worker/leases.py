@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fastjobs._core import Board, Chunk
 from fastjobs.model.outcome import Outcome
 from fastjobs.model.record import JobRecord
+from fastjobs.model.refs import job_id, span_ref
 
 
 @dataclass(slots=True, eq=False)
@@ -40,11 +41,11 @@ class HeldSpan:
         """Returns the public id of the job at an index of the chunk."""
         if self.record is not None:
             return self.record.id
-        return self.ref if self.n <= 1 else f"{self.ref}~{index}"
+        return job_id(self.ref, index, self.n)
 
     def part(self, first: int, count: int) -> str:
         """Returns the ref of a part of the span, to give it back."""
-        return self.ref if self.n <= 1 else f"{self.ref}~{first:03d}+{count}"
+        return self.ref if self.n <= 1 else span_ref(self.ref, first, count)
 
     def outcome(self, index: int, state: str, record: JobRecord, delay_ms: int = 0) -> Outcome:
         """Returns what to report about the job at an index."""

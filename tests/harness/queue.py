@@ -13,7 +13,8 @@ from fastjobs._core import Chunk, ChunkWriter, new_id
 from fastjobs.config import Config
 from fastjobs.model.outcome import Outcome, Run
 from fastjobs.model.record import JobRecord
-from fastjobs.model.refs import JobAddress
+from fastjobs.model.refs import JobAddress, job_ref, parse_ref, parse_scheduled, split_member
+from fastjobs.model.stored import split_chunk
 from fastjobs.server.connection import Client
 from fastjobs.store.keys import QUEUE_KEYS, QueueKeys
 from fastjobs.store.replies import FoundJob, Lease, Reclaimed, Stored
@@ -131,13 +132,11 @@ class QueueUnderTest:
         """What to ack so that all of a lease has finished."""
         runs, outcomes = [], []
         for ref in held.refs:
-            chunk_id, tilde, rest = ref.partition("~")
-            if tilde and "+" not in rest:
-                outcomes.append(self.outcome(ref, int(rest), "finished", n=0, keep_ms=keep_ms))
+            chunk_id, first, count, kind = parse_ref(ref)
+            if kind == "detached":
+                outcomes.append(self.outcome(ref, first, "finished", n=0, keep_ms=keep_ms))
             else:
-                jobs = jobs_of(ref)
-                first = int(jobs[0].rpartition("~")[2])
-                runs.append(self.run(chunk_id, self.size_of(chunk_id), first, len(jobs), keep_ms=keep_ms))
+                runs.append(self.run(chunk_id, self.size_of(chunk_id), first, count, keep_ms=keep_ms))
         return runs, outcomes
 
     def run(self, chunk_id: str, n: int, first: int, count: int, *, keep_ms: int = 0) -> Run:
@@ -158,14 +157,14 @@ class QueueUnderTest:
     ) -> Outcome:
         """An outcome of the job at an index of a chunk, or (ref of a detached job) of that one."""
         n = self.size_of(ref) if n is None else n
-        job_id = f"{ref.partition('~')[0]}~{index}"
+        job_id = job_ref(parse_ref(ref).chunk_id, index)
         body = record(job_id, type_name=type_name)
         return Outcome(ref, n, index, state, delay_ms, priority, keep_ms, type_name, body)
 
     def size_of(self, chunk_id: str) -> int:
         """Jobs in a stored chunk; 0 when there is none (it is the ref of a detached job)."""
         stored = self.raw.hget(self.keys.chunks, chunk_id)
-        return int(stored.split(b" ", 3)[2]) if stored else 0
+        return split_chunk(stored)[1] if stored else 0
 
     def release(self, held: Held, refs: Iterable[str] | None = None) -> int:
         refs = held.refs if refs is None else refs
@@ -222,7 +221,7 @@ class QueueUnderTest:
         """Enqueues a chunk and leases it whole; only for a queue with nothing queued before it."""
         chunk_id = self.enqueue(n, **options)
         held = self.fetch(session or self.open(), n)
-        assert {ref.partition("~")[0] for ref in held.refs} == {chunk_id}
+        assert {parse_ref(ref).chunk_id for ref in held.refs} == {chunk_id}
         return held
 
     def _seed_settled(self, state: str, **options: Any) -> str:
@@ -245,12 +244,12 @@ class QueueUnderTest:
         held = self.seed_executing(n)
         assert self.finish(held, keep_ms=keep_ms) == n
         assert self.close_session(held.session) == [0, 1]
-        return held.refs[0].partition("~")[0]
+        return parse_ref(held.refs[0]).chunk_id
 
     def seed_cancelling(self, held: Held, index: int) -> str:
         """Marks a leased job of a chunk as to be cancelled, as the cancel script does."""
         (ref,) = held.refs
-        job = f"{ref.partition('~')[0]}~{index}"
+        job = job_ref(parse_ref(ref).chunk_id, index)
         line = f"executing 0 0000000000000 {held.lease.now_ms} - work\n".encode()
         self.raw.hset(self.keys.jobs, job, line + record(job))
         self.raw.zadd(self.keys.cancelling, {job: held.lease.now_ms})
@@ -279,12 +278,12 @@ class QueueUnderTest:
     def get_ready(self) -> list[str]:
         """The jobs in line, in order."""
         members = self.raw.zrange(self.keys.ready, 0, -1)
-        return [job for member in members for job in jobs_of(member[13:].decode())]
+        return [job for member in members for job in jobs_of(split_member(member)[1])]
 
     def get_scheduled(self) -> dict[str, int]:
         """The jobs in the schedule -> when they are due (ms)."""
         members = self.raw.zrange(self.keys.scheduled, 0, -1, withscores=True)
-        return {job: int(due) for member, due in members for job in jobs_of(member.decode().partition(",")[2][13:])}
+        return {job: int(due) for member, due in members for job in parse_scheduled(member.decode()).ref.jobs}
 
     def get_ended(self, state: str) -> list[str]:
         """The refs of the failed or cancelled jobs, oldest first."""
@@ -320,7 +319,8 @@ def payloads(lease: Lease) -> list[Any]:
     for span in lease.spans:
         assert span.payload is not None
         chunk = Chunk.decode(span.payload)
-        found += [json.loads(chunk.payload(int(job.rpartition("~")[2]))) for job in jobs_of(span.ref)]
+        _, first, count, _ = parse_ref(span.ref)
+        found += [json.loads(chunk.payload(index)) for index in range(first, first + count)]
     return found
 
 

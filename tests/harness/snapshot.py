@@ -12,8 +12,18 @@ import redis
 from fastjobs._core import Chunk
 from fastjobs.errors import ChunkError
 from fastjobs.model.record import JobRecord
+from fastjobs.model.refs import is_detached, parse_lease_name, parse_logged, parse_ref, read_ready, read_scheduled
+from fastjobs.model.stored import (
+    ChunkHead,
+    DefinitionLine,
+    HeldFences,
+    Marks,
+    StoredRecord,
+    packed_chunk,
+    parse_leased,
+    segments,
+)
 from fastjobs.store.keys import QUEUE_KEYS, QueueKeys
-from fastjobs.store.replies import packed_chunk, record_body
 
 #: Reads all keys in one step: {type, content} of each.
 _READ_ALL = """
@@ -76,15 +86,7 @@ class _Jobs:
 
 def jobs_of(ref: str) -> list[str]:
     """The jobs a ref names, "<chunk id>~<index>" each."""
-    chunk_id, tilde, rest = ref.partition("~")
-    if not tilde:
-        return [f"{chunk_id}~0"]
-    first, plus, count = rest.partition("+")
-    return [f"{chunk_id}~{int(first) + step}" for step in range(int(count) if plus else 1)]
-
-
-def is_detached(ref: str) -> bool:
-    return "~" in ref and "+" not in ref
+    return parse_ref(ref).jobs
 
 
 def check_invariants(snapshot: Snapshot) -> dict[str, str]:
@@ -115,39 +117,39 @@ def check_invariants(snapshot: Snapshot) -> dict[str, str]:
 
 def _walk_ready(snapshot: Snapshot, jobs: _Jobs) -> None:
     for member in snapshot["ready"]:
-        text = member.decode()
-        assert re.match(r"[0-9a-f]{13}\S", text), f"ready holds {text!r}"
-        _check_stored(snapshot, text[13:], "ready")
-        jobs.meet_ref(text[13:], "queued")
+        met = read_ready(member.decode(), "0")
+        assert met, f"ready holds {member!r}"
+        _check_stored(snapshot, met.ref.text, "ready")
+        jobs.meet_ref(met.ref.text, "queued")
 
 
 def _walk_scheduled(snapshot: Snapshot, jobs: _Jobs) -> None:
     for member in snapshot["scheduled"]:
-        match = re.fullmatch(r"([sr])(-?\d+),([0-9a-f]{13})(\S+)", member.decode())
-        assert match, f"scheduled holds {member!r}"
-        _check_stored(snapshot, match[4], "scheduled")
-        jobs.meet_ref(match[4], "retrying" if match[1] == "r" else "scheduled")
+        met = read_scheduled(member.decode())
+        assert met, f"scheduled holds {member!r}"
+        _check_stored(snapshot, met.ref.text, "scheduled")
+        jobs.meet_ref(met.ref.text, "retrying" if met.kind == "r" else "scheduled")
 
 
 def _walk_leases(snapshot: Snapshot, jobs: _Jobs) -> None:
-    leases = {name.decode(): value.decode() for name, value in snapshot["leases"].items()}
+    leases = {name.decode(): value for name, value in snapshot["leases"].items()}
     sessions = {name.decode() for name in snapshot["sessions"]}
     fences = {}
     for name, value in leases.items():
-        if ":" not in name:
+        if parse_lease_name(name) is None:
             assert name in sessions, f"leases knows a session that does not exist: {name!r}"
-            fences[name] = value.split(" ")[1:]
+            fences[name] = HeldFences.parse(value).fences
     for name, value in leases.items():
-        if ":" not in name:
+        lease = parse_lease_name(name)
+        if lease is None:
             continue
-        session, _, fence = name.rpartition(":")
+        session, fence = lease
         assert session in sessions, f"a lease of a session that does not exist: {name!r}"
         assert fence in fences[session], f"session {session!r} does not list its lease {fence}: {fences[session]}"
-        words = value.split(" ")
-        for score, member in zip(words[::2], words[1::2], strict=True):
-            assert re.fullmatch(r"-?\d+", score), f"lease {name!r} holds {value!r}"
-            _check_stored(snapshot, member[13:], "a lease")
-            jobs.meet_ref(member[13:], "executing")
+        for member in parse_leased(value):
+            assert re.fullmatch(r"-?\d+", member.place.score), f"lease {name!r} holds {value!r}"
+            _check_stored(snapshot, member.ref.text, "a lease")
+            jobs.meet_ref(member.ref.text, "executing")
     listed = {f"{session}:{fence}" for session, held in fences.items() for fence in held}
     assert listed <= set(leases), f"leases that are listed and do not exist: {listed - set(leases)}"
 
@@ -156,21 +158,22 @@ def _check_stored(snapshot: Snapshot, ref: str, where: str) -> None:
     if is_detached(ref):
         assert ref.encode() in snapshot["jobs"], f"{where} holds {ref!r}, which has no record"
         return
-    chunk_id = ref.partition("~")[0]
+    chunk_id = parse_ref(ref).chunk_id
     assert chunk_id.encode() in snapshot["chunks"], f"{where} holds {ref!r}, whose chunk is not stored"
 
 
 def _walk_records(snapshot: Snapshot, jobs: _Jobs) -> None:
     """Records: their own line and the place they are in have to agree."""
     cancelling = {ref.decode() for ref in snapshot["cancelling"]}
-    logged = {name.decode().split(" ", 1)[1] for name in snapshot["finished_log"]}
+    logged = {parse_logged(name.decode())[1] for name in snapshot["finished_log"]}
     for state in ("failed", "cancelled"):
         for ref in snapshot[state]:
             assert ref in snapshot["jobs"], f"{state} holds {ref!r}, which has no record"
     for name, stored in snapshot["jobs"].items():
         ref = name.decode()
-        state = stored.split(b" ", 1)[0].decode()
-        JobRecord.decode(record_body(stored))
+        record = StoredRecord.parse(stored)
+        state = record.status
+        JobRecord.decode(record.body)
         assert (name in snapshot["failed"]) == (state == "failed"), f"{ref} says {state}"
         assert (name in snapshot["cancelled"]) == (state == "cancelled"), f"{ref} says {state}"
         assert (ref in logged) == (state == "finished"), f"{ref} says {state}"
@@ -190,24 +193,20 @@ def _walk_records(snapshot: Snapshot, jobs: _Jobs) -> None:
 
 def _walk_chunks(snapshot: Snapshot, jobs: _Jobs) -> int:
     """Chunks: each of their jobs is somewhere; returns how many finished jobs of them are kept."""
-    marks = {name.decode(): value.decode() for name, value in snapshot["marks"].items()}
-    logged = {}
-    for name in snapshot["finished_log"]:
-        number, what = name.decode().split(" ", 1)
-        logged[what] = int(number)
+    marks = {name.decode(): Marks.parse(value) for name, value in snapshot["marks"].items()}
+    logged = {ref: number for number, ref in (parse_logged(name.decode()) for name in snapshot["finished_log"])}
     kept = 0
     for name, stored in snapshot["chunks"].items():
         chunk_id = name.decode()
-        score, _, n = stored.split(b" ", 3)[:3]
-        assert re.fullmatch(rb"-?\d+", score), f"chunk {chunk_id} has score {score!r}"
+        head = ChunkHead.read(stored)
+        assert head, f"chunk {chunk_id} is stored as {stored[:50]!r}..."
         try:
-            assert Chunk.decode(packed_chunk(stored)).n == int(n), f"chunk {chunk_id} claims {n!r} jobs"
+            assert Chunk.decode(packed_chunk(stored)).n == head.n, f"chunk {chunk_id} claims {head.n} jobs"
         except ChunkError:
             # A chunk that cannot be read: its jobs have failed, their records tell.
             continue
-        mark = marks.pop(chunk_id, "0 0 0 0 -")
-        done, _, finished_kept, keep_ms, detached = mark.split(" ")[:5]
-        left = set() if detached == "-" else {int(index) for index in detached.split(",")}
+        mark = marks.pop(chunk_id, Marks())
+        left = set(mark.detached)
         finished = _finished_indexes(snapshot["finished"].get(name, b""), chunk_id)
         if chunk_id in logged:
             assert name in snapshot["finished"], f"chunk {chunk_id} is logged as finished and has no times"
@@ -216,9 +215,9 @@ def _walk_chunks(snapshot: Snapshot, jobs: _Jobs) -> int:
                 jobs.meet(f"{chunk_id}~{index}", "finished")
             continue
         # A job that finished and was rescheduled or destroyed is in both.
-        assert int(done) == len(finished | left), f"chunk {chunk_id}: {mark!r}, finished {sorted(finished)}"
-        kept += int(finished_kept) if int(keep_ms) else 0
-        for index in range(int(n)):
+        assert mark.done == len(finished | left), f"chunk {chunk_id}: {mark!r}, finished {sorted(finished)}"
+        kept += mark.finished if mark.keep_ms else 0
+        for index in range(head.n):
             job = f"{chunk_id}~{index}"
             if index in finished - left:
                 jobs.meet(job, "finished")
@@ -233,18 +232,16 @@ def _walk_chunks(snapshot: Snapshot, jobs: _Jobs) -> int:
     return kept
 
 
-def _finished_indexes(segments: bytes, chunk_id: str) -> set[int]:
+def _finished_indexes(stored: bytes, chunk_id: str) -> set[int]:
     """The indexes in the segments of a chunk's finished jobs."""
     indexes: set[int] = set()
     position = 0
-    while position < len(segments):
-        match = re.compile(rb"(\d+)\+(\d+) ").match(segments, position)
-        assert match, f"the times of chunk {chunk_id} cannot be read at {position}"
-        first, count = int(match[1]), int(match[2])
-        new = set(range(first, first + count))
+    for segment in segments(stored):
+        new = set(segment.indexes)
         assert not indexes & new, f"chunk {chunk_id}: finished twice: {indexes & new}"
         indexes |= new
-        position = match.end() + 9 + segments[match.end() + 8] + 8 * count
+        position += len(segment.pack())
+    assert position == len(stored), f"the times of chunk {chunk_id} cannot be read at {position}"
     return indexes
 
 
@@ -267,7 +264,8 @@ def _check_counters(snapshot: Snapshot, jobs: _Jobs, kept: int) -> None:
 def _check_sequences(snapshot: Snapshot) -> None:
     """No fence and no place in line was given that the counters do not know of: each is given once."""
     fence = int(snapshot["stats"].get(b"fence", 0))
-    given = [int(name.rpartition(b":")[2]) for name in snapshot["leases"] if b":" in name]
+    leases = filter(None, (parse_lease_name(name.decode()) for name in snapshot["leases"]))
+    given = [int(fence) for _, fence in leases]
     assert max(given, default=0) <= fence, f"leases {given} although the last fence is {fence}"
     assert len(given) == len(set(given)), f"a fence names two leases: {sorted(given)}"
     assert len(snapshot["wake"]) <= 64, "hints are capped"
@@ -278,15 +276,14 @@ def _check_recurring(snapshot: Snapshot) -> None:
     due = {name: int(score) for name, score in snapshot["recurring_due"].items()}
     expected = {}
     for name, stored in snapshot["recurring"].items():
-        _, _, state, due_ms, *_ = stored.partition(b"\n")[0].split(b" ")
-        if state == b"active":
-            expected[name] = int(due_ms)
+        line = DefinitionLine.parse(stored)
+        if line.status == "active":
+            expected[name] = line.due_ms
     assert due == expected, f"recurring_due holds {due}, the definitions say {expected}"
 
 
 def _type_of(snapshot: Snapshot, ref: bytes) -> str:
-    line = snapshot["jobs"][ref].partition(b"\n")[0]
-    return str(line.decode().split(" ", 5)[5])
+    return StoredRecord.parse(snapshot["jobs"][ref]).type
 
 
 def _check_nothing_left(snapshot: Snapshot) -> None:
@@ -294,4 +291,5 @@ def _check_nothing_left(snapshot: Snapshot) -> None:
     for name in ("chunks", "jobs", "marks", "ready", "scheduled", "failed", "cancelled", "cancelling", "finished"):
         assert not snapshot[name], f"no job is left, and {name} holds {list(snapshot[name])[:3]}"
     assert not snapshot["finished_log"], "no job is left, and finished_log holds something"
-    assert not [name for name in snapshot["leases"] if b":" in name], "no job is left, and leases are"
+    leases = [name for name in snapshot["leases"] if parse_lease_name(name.decode())]
+    assert not leases, "no job is left, and leases are"

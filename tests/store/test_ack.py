@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fastjobs.store.replies import record_body
+from fastjobs.model.stored import record_body
 from tests.harness.queue import HEAD, QueueUnderTest, pack
 from tests.store.conftest import MakeQueue
 

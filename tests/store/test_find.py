@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from fastjobs.store.replies import packed_chunk
+from fastjobs.model.stored import packed_chunk
 from tests.harness.queue import QueueUnderTest, pack
 
 

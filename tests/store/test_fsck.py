@@ -17,9 +17,9 @@ from fastjobs._core import new_id
 from fastjobs.cli.main import command
 from fastjobs.model.record import JobRecord
 from fastjobs.model.refs import JobAddress
+from fastjobs.model.stored import record_body
 from fastjobs.operating import fsck
 from fastjobs.operating.fsck import Fsck, Report
-from fastjobs.store.replies import record_body
 from tests.harness.queue import QueueUnderTest
 from tests.harness.server import ServerProcess
 from tests.harness.snapshot import check_invariants, take_snapshot

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from fastjobs._core import Backlog, LeasedJobs
 from fastjobs.errors import JobCancelled
 from fastjobs.logs import event
+from fastjobs.model.refs import split_ref
 from fastjobs.worker.leases import HeldLease, HeldLeases, HeldSpan
 from fastjobs.worker.outcomes import cancelled
 
@@ -48,8 +49,7 @@ class Canceller:
         return True
 
     def _find(self, queue: str, ref: str) -> tuple[HeldLease, HeldSpan, int] | None:
-        chunk_id, _, number = ref.rpartition("~")
-        index = int(number)
+        chunk_id, index, _, _ = split_ref(ref)
         for lease in self._leases:
             for span in lease.spans if lease.queue == queue else ():
                 name = chunk_id if span.n else ref

@@ -17,7 +17,7 @@ from fastjobs.config import Config, QueueChoice
 from fastjobs.logs import event
 from fastjobs.model.partitions import queue_of
 from fastjobs.model.record import JobRecord
-from fastjobs.model.refs import is_detached
+from fastjobs.model.refs import split_ref
 from fastjobs.model.time_limits import Limits
 from fastjobs.registry import RegisteredType
 from fastjobs.store.replies import Lease, LeasedSpan
@@ -165,10 +165,10 @@ class Prefetcher:
 
     def accept(self, queue: str, leased: Lease) -> int:
         """Takes a lease in and hands its jobs to the executors; returns how many."""
-        spans = [(item, *_parse_ref(item.ref)) for item in leased.spans]
-        lease = HeldLease(queue, leased.fence, -1, sum(count for *_, count in spans))
-        for item, ref, first, count in spans:
-            lease.spans.append(self._hold(lease, item, ref, first, count))
+        spans = [(item, *split_ref(item.ref)) for item in leased.spans]
+        lease = HeldLease(queue, leased.fence, -1, sum([span[3] for span in spans]))
+        for item, chunk_id, first, count, kind in spans:
+            lease.spans.append(self._hold(lease, item, chunk_id, first, count, kind == "detached"))
         self._forget_chunks()
         self._refused.clear()
         lease.slot = self._board.lease(
@@ -187,9 +187,11 @@ class Prefetcher:
             self._start(span, item.redeliveries, clock_ns)
         return lease.jobs
 
-    def _hold(self, lease: HeldLease, item: LeasedSpan, ref: str, first: int, count: int) -> HeldSpan:
+    def _hold(
+        self, lease: HeldLease, item: LeasedSpan, chunk_id: str, first: int, count: int, detached: bool
+    ) -> HeldSpan:
         """Reads the payload of a leased span, as far as it can be read."""
-        detached = is_detached(item.ref)
+        ref = item.ref if detached else chunk_id
         _, refused_n = self._refused.get(ref, (None, 0))
         span = HeldSpan(lease, ref, item.n or refused_n, first, count, item.priority)
         span.sequence = item.sequence
@@ -330,14 +332,3 @@ def _types(span: HeldSpan) -> list[tuple[str, bytes]]:
     assert span.chunk is not None
     types: list[tuple[str, bytes]] = span.chunk.types
     return types
-
-
-def _parse_ref(ref: str) -> tuple[str, int, int]:
-    """Takes a ref of a lease apart: chunk id (or whole ref of a detached job), first index, count."""
-    chunk_id, tilde, rest = ref.partition("~")
-    if not tilde:
-        return ref, 0, 1
-    first, plus, count = rest.partition("+")
-    if plus:
-        return chunk_id, int(first), int(count)
-    return ref, int(first), 1

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from fastjobs import errors
 from fastjobs.logs import event
 from fastjobs.model.outcome import Outcome, Run
-from fastjobs.model.refs import JobAddress, is_detached
+from fastjobs.model.refs import JobAddress, parse_ref
+from fastjobs.model.stored import record_body
 from fastjobs.server.exchanges.single import WORKER_RETRIES
-from fastjobs.store.replies import FoundJob, record_body
+from fastjobs.store.replies import FoundJob
 from fastjobs.store.store import Store
 
 log = logging.getLogger("fastjobs.worker")
@@ -70,5 +71,4 @@ def _address(report: Run | Outcome) -> JobAddress:
     """The job of an outcome, or the first one of a run."""
     if isinstance(report, Run):
         return JobAddress(report.chunk_id, report.first, False)
-    chunk_id = report.ref.partition("~")[0] if is_detached(report.ref) else report.ref
-    return JobAddress(chunk_id, report.index, False)
+    return JobAddress(parse_ref(report.ref).chunk_id, report.index, False)

@@ -15,7 +15,7 @@ from fastjobs.logs import event
 from fastjobs.model.outcome import Outcome, Run
 from fastjobs.model.record import ErrorRecord, JobRecord
 from fastjobs.model.retry import RetryPolicy
-from fastjobs.store.replies import packed_chunk, record_body
+from fastjobs.model.stored import packed_chunk, record_body
 from fastjobs.store.store import Store
 from fastjobs.worker.leases import HeldLease, HeldSpan
 from fastjobs.worker.outcomes import chunk_record

@@ -21,6 +21,7 @@ from fastjobs import errors
 from fastjobs._core import boot_time_ns, new_id
 from fastjobs.config import Config, WorkerConfig
 from fastjobs.logs import event
+from fastjobs.model.refs import job_id
 from fastjobs.model.retry import RetryPolicy
 from fastjobs.server.backoff import Backoff
 from fastjobs.server.endpoint import Endpoint
@@ -350,7 +351,7 @@ class Supervisor:
         """What the processes are running, as their boards tell."""
         now_ns = boot_time_ns()
         return [
-            {"id": ref if n <= 1 else f"{ref}~{index}", "pid": child.pid, "seconds": (now_ns - started_ns) / 1e9}
+            {"id": job_id(ref, index, n), "pid": child.pid, "seconds": (now_ns - started_ns) / 1e9}
             for child in self._children
             for ref, n, index, started_ns in child.board.running()
         ]

@@ -1,0 +1,318 @@
+"""Parses and formats stored values: what stands before chunks and records, marks, leases, times of finished jobs.
+
+    `chunks`      "<score> <sequence> <n> <packed chunk>"
+    `jobs`        "<status> <score> <sequence> <at ms> <operation> <type>\\n<record>"
+    `marks`       "<done> <redeliveries> <finished> <keep ms> <detached>", and " <postponed>" where spans are
+    `leases`      of a lease "<score> <member of `ready`>" per ref; of a session "<request>:<fence>" and its fences
+    `finished`    segments "<first>+<count> <head><times of each job>"
+    `recurring`   "<version> <revision> <status> <due ms> <last due ms> <last run> <overlap> <schedule>\\n<definition>"
+
+What the fields mean is said in `scripts/lib/`. As in `refs`, `parse...` trusts what the scripts wrote, and `read...`
+returns None for anything else.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from fastjobs.model.refs import SEQUENCE_DIGITS, Member, Place, parse_ready, read_ready
+
+#: Jobs in the largest chunk.
+MAX_CHUNK_JOBS = 1000
+#: The header of a packed chunk, see core/chunk.pxi: magic, version, flags, checksum, jobs, time (low, high), size.
+CHUNK_HEADER = struct.Struct("<2sBBIHHII")
+CHUNK_MAGIC = b"FJ"
+
+#: A segment's head: microseconds of the run's first start, and the size of the worker's name, which follows.
+_HEAD = struct.Struct("<QB")
+#: Of each job in a segment: seconds from the run's first start, and seconds it ran.
+_TIMES = struct.Struct("<ff")
+
+# Patterns are compiled at their first use, by `re`: importing fastjobs does not need them.
+_SEQUENCE = f"[0-9a-f]{{{SEQUENCE_DIGITS}}}".encode()
+_CHUNK = rb"(-?\d{1,11}) (" + _SEQUENCE + rb") ([1-9]\d{0,3}) "
+_RECORD = rb"([a-z]+) (-?\d{1,11}) ([0-9a-f]{1,13}) (\d{1,15}) ([!-~]+) ([!-~]*)\n"
+_MARKS = rb"(\d{1,9} ){3}\d{1,15} (-|\d{1,3}(,\d{1,3})*)( \d{1,15}(,\d{1,15})*)?"
+_LEASED = rb"(-?\d{1,11}) (" + _SEQUENCE + rb"\S+)"
+_HELD = rb"\d{1,18}:\d{1,18}( \d{1,18})*"
+_SEGMENT = rb"(\d{1,3})\+([1-9]\d{0,3}) "
+_DEFINITION = rb"\d+ \d+ (active|paused) \d{1,15} \d+ \S+ \S+ [^\n]*\n"
+
+
+# Chunks.
+
+
+class ChunkHead(NamedTuple):
+    """What stands before a packed chunk."""
+
+    place: Place
+    n: int
+    #: The number of jobs in the header of the packed chunk; 0 when there is no such header.
+    packed_n: int
+
+    @staticmethod
+    def read(stored: bytes) -> ChunkHead | None:
+        """Reads what stands before a packed chunk, of which the header is enough; None when it is damaged."""
+        match = re.match(_CHUNK, stored)
+        if match is None or int(match[3]) > MAX_CHUNK_JOBS:
+            return None
+        place = Place(match[1].decode(), match[2].decode())
+        return ChunkHead(place, int(match[3]), _packed_size(stored[match.end() :]))
+
+
+def _packed_size(packed: bytes) -> int:
+    if not packed.startswith(CHUNK_MAGIC) or len(packed) < CHUNK_HEADER.size:
+        return 0
+    return int(CHUNK_HEADER.unpack_from(packed)[4])
+
+
+def chunk_value(place: Place, n: int, packed: bytes) -> bytes:
+    """Returns what is stored of a chunk."""
+    return f"{place.score} {place.sequence} {n} ".encode() + packed
+
+
+def split_chunk(stored: bytes) -> tuple[int, int, bytes]:
+    """Takes what is stored of a chunk apart: priority, number of jobs, and the packed chunk."""
+    score, _, n, packed = stored.split(b" ", 3)
+    return -int(score), int(n), packed
+
+
+def packed_chunk(stored: bytes) -> bytes:
+    """Returns the packed chunk in what is stored."""
+    return stored.split(b" ", 3)[-1]
+
+
+# Records of detached jobs.
+
+
+class StoredRecord(NamedTuple):
+    """What is stored of a detached job."""
+
+    status: str
+    place: Place
+    #: When it is due, or ended.
+    at_ms: int
+    #: Id of the last operation; "-" = none so far.
+    operation: str
+    type: str
+    #: The record; opaque to scripts.
+    body: bytes
+
+    @staticmethod
+    def parse(stored: bytes) -> StoredRecord:
+        """Takes what is stored apart."""
+        line, _, body = stored.partition(b"\n")
+        status, score, sequence, at_ms, operation, type_name = line.decode().split(" ", 5)
+        return StoredRecord(status, Place(score, sequence), int(at_ms), operation, type_name, body)
+
+    @staticmethod
+    def read(stored: bytes) -> StoredRecord | None:
+        """Takes what is stored apart; None when the line before the record is damaged."""
+        return StoredRecord.parse(stored) if re.match(_RECORD, stored) else None
+
+    def pack(self) -> bytes:
+        """Returns it as it is stored."""
+        line = f"{self.status} {self.place.score} {self.place.sequence} {self.at_ms} {self.operation} {self.type}\n"
+        return line.encode() + self.body
+
+
+def record_body(stored: bytes) -> bytes:
+    """Returns the record in what is stored of a detached job."""
+    return stored.partition(b"\n")[2]
+
+
+# Marks.
+
+
+class Marks(NamedTuple):
+    """How far a chunk is; see scripts/lib/marks.lua."""
+
+    done: int = 0
+    redeliveries: int = 0
+    finished: int = 0
+    keep_ms: int = 0
+    #: Indexes of the jobs that left the chunk, in the order they did.
+    detached: tuple[int, ...] = ()
+    #: Times (ms) until which spans of the chunk are postponed.
+    postponed: tuple[int, ...] = ()
+
+    @staticmethod
+    def parse(stored: bytes) -> Marks:
+        """Takes marks apart."""
+        done, redeliveries, finished, keep_ms, detached, *postponed = stored.split(b" ")
+        return Marks(
+            *(int(done), int(redeliveries), int(finished), int(keep_ms)),
+            () if detached == b"-" else _numbers(detached),
+            _numbers(postponed[0]) if postponed else (),
+        )
+
+    @staticmethod
+    def read(stored: bytes) -> Marks | None:
+        """Takes marks apart; None when they are damaged."""
+        return Marks.parse(stored) if re.fullmatch(_MARKS, stored) else None
+
+    def pack(self) -> bytes:
+        """Returns them as they are stored."""
+        words = (*self[:4], ",".join(map(str, self.detached)) or "-", ",".join(map(str, self.postponed)))
+        return " ".join(map(str, words)).rstrip().encode()
+
+
+def _numbers(text: bytes) -> tuple[int, ...]:
+    return tuple(map(int, text.split(b",")))
+
+
+def parse_redeliveries(marks: bytes) -> int:
+    """Returns how often jobs of a chunk came back from dead sessions; all that a worker needs of its marks."""
+    return int(marks.split(b" ", 2)[1])
+
+
+# Leases.
+
+
+def parse_leased(stored: bytes) -> list[Member]:
+    """Returns what a lease holds."""
+    words = stored.decode().split(" ")
+    return [parse_ready(member, score) for score, member in zip(words[::2], words[1::2], strict=True)]
+
+
+def read_leased(stored: bytes) -> list[Member]:
+    """Returns what can be read of a lease."""
+    pairs = ((score.decode(), member.decode("utf-8", "replace")) for score, member in re.findall(_LEASED, stored))
+    members = (read_ready(member, score) for score, member in pairs)
+    return [member for member in members if member is not None]
+
+
+def leased_value(members: Iterable[Member]) -> bytes:
+    """Returns what is stored of a lease."""
+    return " ".join(member.leased for member in members).encode()
+
+
+class HeldFences(NamedTuple):
+    """What a session holds."""
+
+    #: "<request>:<fence>" of its last fetch.
+    last: str = "0:0"
+    fences: tuple[str, ...] = ()
+
+    @staticmethod
+    def parse(stored: bytes) -> HeldFences:
+        """Takes what is stored of a session apart."""
+        last, *fences = stored.decode().split(" ")
+        return HeldFences(last, tuple(fences))
+
+    @staticmethod
+    def read(stored: bytes) -> HeldFences | None:
+        """Takes what is stored of a session apart; None when it is damaged."""
+        return HeldFences.parse(stored) if re.fullmatch(_HELD, stored) else None
+
+    def pack(self) -> bytes:
+        """Returns it as it is stored."""
+        return " ".join((self.last, *self.fences)).encode()
+
+
+# Finished jobs.
+
+
+class Times(NamedTuple):
+    """When and where a job ran that finished in its chunk."""
+
+    started_at_ms: int
+    run_s: float
+    worker: str
+
+
+class Segment(NamedTuple):
+    """Jobs side by side in a chunk that finished in one run."""
+
+    first: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody calls
+    #: As `Board.finished_runs` packs it.
+    head: bytes
+    #: Eight bytes per job.
+    columns: bytes
+
+    @property
+    def indexes(self) -> range:
+        """The places of its jobs in the chunk."""
+        return range(self.first, self.first + self.count)
+
+    def pack(self) -> bytes:
+        """Returns it as it is stored."""
+        return b"%d+%d " % (self.first, self.count) + self.head + self.columns
+
+    def times(self) -> Iterator[tuple[int, Times]]:
+        """Yields (index, times) of each of its jobs."""
+        for index in self.indexes:
+            at = _TIMES.size * (index - self.first)
+            yield index, times_of(self.head, self.columns[: _TIMES.size], self.columns[at : at + _TIMES.size])
+
+
+def times_of(head: bytes, first_times: bytes, times: bytes) -> Times:
+    """Reads the times of a job: the head of its segment, the times of the segment's first job, and its own."""
+    base_s, _ = _TIMES.unpack(first_times)
+    start_s, run_s = _TIMES.unpack(times)
+    started_us, _ = _HEAD.unpack_from(head)
+    started_at_ms = round(started_us / 1000 + (start_s - base_s) * 1000)
+    return Times(started_at_ms, run_s, head[_HEAD.size :].decode("utf-8", "replace"))
+
+
+def segments(stored: bytes) -> Iterator[Segment]:
+    """Yields the segments of a chunk's finished jobs, as far as they can be read."""
+    at, pattern = 0, re.compile(_SEGMENT)
+    while match := pattern.match(stored, at):
+        first, count, head_at = int(match[1]), int(match[2]), match.end()
+        if head_at + _HEAD.size > len(stored):
+            return
+        columns_at = head_at + _HEAD.size + stored[head_at + _HEAD.size - 1]
+        at = columns_at + _TIMES.size * count
+        if at > len(stored):
+            return
+        yield Segment(first, count, stored[head_at:columns_at], stored[columns_at:at])
+
+
+# Recurring jobs.
+
+
+class DefinitionLine(NamedTuple):
+    """What scripts read of a recurring job."""
+
+    version: int
+    revision: int
+    #: "active" or "paused".
+    status: str
+    due_ms: int
+    #: Due instant of its last run; 0 before the first.
+    last_due_ms: int
+    #: Job id of its last run; "-" before the first.
+    last_run: str
+    overlap: str
+    schedule: str
+
+    @staticmethod
+    def parse(stored: bytes) -> DefinitionLine:
+        """Takes the line before a definition apart.
+
+        Raises:
+            ValueError: it is damaged.
+        """
+        version, revision, status, due_ms, last_due_ms, *texts = stored.partition(b"\n")[0].decode().split(" ", 7)
+        last_run, overlap, schedule = texts
+        return DefinitionLine(
+            int(version), int(revision), status, int(due_ms), int(last_due_ms), last_run, overlap, schedule
+        )
+
+    @staticmethod
+    def read(stored: bytes) -> DefinitionLine | None:
+        """Takes the line before a definition apart; None when it is damaged."""
+        try:
+            return DefinitionLine.parse(stored) if re.match(_DEFINITION, stored) else None
+        except ValueError:
+            return None
+
+
+def definition_body(stored: bytes) -> bytes:
+    """Returns the definition in what is stored of a recurring job."""
+    return stored.partition(b"\n")[2]
