@@ -53,6 +53,7 @@ include "core/buffer.pxi"
 include "core/ids.pxi"
 include "core/payload.pxi"
 include "core/chunk.pxi"
+include "core/chunk_writer.pxi"
 # To the server and back.
 include "core/resp.pxi"
 # Running them.
