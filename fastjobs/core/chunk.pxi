@@ -21,7 +21,6 @@ cdef enum:
     FLAG_ZSTD = 1
     FLAG_TYPE_COLUMN = 2
     HEADER_SIZE = 20
-    CRC_OFFSET = 4
     CRC_START = 8
     MAX_CHUNK_JOBS = 1000
     MAX_TYPE_ENTRIES = 255
@@ -202,10 +201,10 @@ cdef bytes _unpack_body(bytes blob, int flags, Py_ssize_t raw_size):
         try:
             # The frame starts with its own size; one that claims another size than the header is refused unread.
             if zstandard.frame_content_size(body) != raw_size:
-                raise CorruptChunk("its compressed body does not have the size that its header says")
+                raise CorruptChunk("its compressed body has another size than its header says")
             body = _decompressor().decompress(body)
         except zstandard.ZstdError as error:
             raise CorruptChunk(f"its body cannot be decompressed: {error}") from None
     if len(body) != raw_size:
-        raise CorruptChunk("its body does not have the size that its header says")
+        raise CorruptChunk("its body has another size than its header says")
     return body
