@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 """The compiled hot path: bytes in, bytes out. Sockets and policy live above it.
 
-Bounds checks are off; each function that indexes memory proves its bounds where it does so.
+Bounds checks are off; each function that indexes memory proves its bounds in a comment or by a check.
 """
 
 cimport cython
@@ -31,6 +31,7 @@ import struct
 import sys
 import zlib
 from collections import deque
+from enum import IntEnum
 from sys import intern
 from threading import local
 
@@ -53,9 +54,16 @@ include "core/buffer.pxi"
 include "core/ids.pxi"
 include "core/payload.pxi"
 include "core/chunk.pxi"
+include "core/chunk_writer.pxi"
 # To the server and back.
 include "core/resp.pxi"
 # Running them.
+include "core/board_layout.pxi"
+include "core/board_runs.pxi"
 include "core/board.pxi"
-include "core/seat.pxi"
+include "core/ending.pxi"
+include "core/leased_jobs.pxi"
+include "core/seats.pxi"
+include "core/backlog.pxi"
+include "core/forks.pxi"
 include "core/execute.pxi"

@@ -1,6 +1,6 @@
-"""What a handler may know about the job it is running: passed to handlers whose first parameter is a `Context`.
+"""The context of a running job, passed to handlers whose first parameter is a `Context`.
 
-The worker makes it; how it learns of deadlines and cancellations is behind `Run`.
+The worker makes it. `Signals` hides how it learns of deadlines and cancellations.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from fastjobs._core import boot_time_ns
 from fastjobs.errors import JobInterrupted, JobTimeout
 
 
-class Run(Protocol):
-    """One run of a job, as the worker sees it. Safe for use by several threads at once."""
+class Signals(Protocol):
+    """What the worker signals to a running job. Thread-safe."""
 
     def asked(self) -> type[JobInterrupted] | None:
-        """Returns what the run was asked to end with; None when it was not, or is over."""
+        """Returns what the job was asked to end with; None when it was not asked, or its run is over."""
 
     def lease_lost(self) -> bool:
         """Whether the job may belong to another process by now."""
 
 
-class _NoRun:
-    """A handler that was called directly: nobody asks it to end."""
+class _NoSignals:
+    """For a handler that was called directly: nobody asks it to end."""
 
     def asked(self) -> None:
         """Returns None."""
@@ -38,7 +38,7 @@ class _NoRun:
 
 
 class Context:
-    """The job that is being run. Safe for use by several threads at once.
+    """The running job. Thread-safe.
 
     Attributes:
         job_id: its id; empty when the handler was called directly, not by a worker.
@@ -65,7 +65,7 @@ class Context:
         *,
         attempt: int = 1,
         deadline_ns: int = 0,
-        run: Run | None = None,
+        signals: Signals | None = None,
     ) -> None:
         self.job_id = job_id
         self.type = job_type
@@ -74,7 +74,7 @@ class Context:
         self.deadline: float | None = None
         self.deadline_at: datetime | None = None
         self._deadline_ns = deadline_ns
-        self._run: Run = run or _NoRun()
+        self._signals: Signals = signals or _NoSignals()
         if deadline_ns:
             left_s = (deadline_ns - boot_time_ns()) / 1e9
             self.deadline = time.monotonic() + left_s
@@ -85,17 +85,17 @@ class Context:
 
     @property
     def lease_lost(self) -> bool:
-        """Whether the job may be run by another process by now; what it does from here on may be done twice."""
-        return self._run.lease_lost()
+        """Whether another process may be running the job by now; anything it does from here on may be done twice."""
+        return self._signals.lease_lost()
 
     def check(self) -> None:
-        """Ends the job if it should end; for loops in C code, threads of the handler's own, and safe places to stop.
+        """Ends the job if it should end. Call it where it is safe to stop, in threads of your own, and between C calls.
 
         Raises:
             JobCancelled: the job was cancelled.
             JobTimeout: its time is over.
         """
-        asked = self._run.asked()
+        asked = self._signals.asked()
         if asked is not None:
             raise asked()
         if self._deadline_ns and boot_time_ns() >= self._deadline_ns:
@@ -106,17 +106,17 @@ class Context:
 
 
 class JobLogger(logging.LoggerAdapter[logging.Logger]):
-    """Adds the job to each line, as the engine's own lines have it."""
+    """Adds the job to each line, as in fastjobs' own lines."""
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """Puts the job's facts where the formatters of `fastjobs.logs`, and `extra` fields of others, find them."""
+        """Puts the job's facts where the formatters of `fastjobs.logs` find them, and `job_id` where others do."""
         facts = dict(self.extra or {})
         kwargs["extra"] = {"fastjobs_fields": facts, "job_id": facts["job"], **(kwargs.get("extra") or {})}
         return msg, kwargs
 
 
 def takes_context(handler: Callable[..., Any]) -> bool:
-    """Whether a handler's first parameter is annotated `Context`, as such, as a string or from `typing`."""
+    """Whether a handler's first parameter is annotated `Context`, as the class or as a string."""
     try:
         parameters = list(inspect.signature(handler).parameters.values())
     except (TypeError, ValueError):
@@ -127,7 +127,7 @@ def takes_context(handler: Callable[..., Any]) -> bool:
     annotation = parameters[0].annotation
     if not isinstance(annotation, str):
         return annotation is Context
-    # Only this one annotation is looked up: others may name what exists for type checkers only.
+    # Only this one annotation is looked up: others may name things that exist for type checkers only.
     names = getattr(inspect.unwrap(handler), "__globals__", {})
     found: Any = names
     for step in annotation.strip("'\" ").split("."):

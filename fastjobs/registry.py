@@ -1,4 +1,4 @@
-"""The job types and hooks a process knows: what a worker needs of an app, without the app around them."""
+"""The job types and hooks that a process knows: the part of an app that a worker needs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class RegisteredType:
     """A registered handler with its defaults.
 
     Attributes:
-        name: what jobs of the type are stored under.
+        name: name under which jobs of the type are stored.
         handler: the function that runs a job.
-        queue: where its jobs go unless a call says otherwise.
+        queue: queue its jobs go to unless a call says otherwise.
         priority: higher runs first.
         retry: how often and when a job that raised runs again.
         keep_ms: how long finished jobs are kept, in milliseconds; 0 = not at all, None = as the app's settings say.
@@ -46,7 +46,7 @@ WorkerHook = Callable[[str], object]
 
 @dataclass(slots=True)
 class Hooks:
-    """Functions that are called around jobs and workers, in the order in which they were registered."""
+    """Functions to call around jobs and workers, in the order in which they were registered."""
 
     before_job: list[JobHook] = field(default_factory=list)
     after_job: list[JobHook] = field(default_factory=list)
@@ -56,10 +56,10 @@ class Hooks:
 
 
 class Registry(Mapping[str, RegisteredType]):
-    """Job types by name. Safe for use by several threads at once."""
+    """Job types by name. Thread-safe."""
 
     def __init__(self) -> None:
-        #: What else the app wants to be called.
+        #: Functions of the app to call around jobs and workers.
         self.hooks = Hooks()
         self._types: dict[str, RegisteredType] = {}
         self._lock = threading.Lock()

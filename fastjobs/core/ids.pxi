@@ -6,8 +6,9 @@
 #   |                 |        id's plus a random step        |
 #   +-----------------+---------------------------------------+
 #
-# written as 22 digits of base 62 in ASCII order (0-9 A-Z a-z), most significant first. The time first, so that ids made
-# later sort later and neighbours share their beginning; 80 random bits, so that no two machines have to agree on anything.
+# written as 22 digits of base 62 in ASCII order (0-9 A-Z a-z), most significant first. The time comes first, so that
+# ids made later sort later and neighbours share their beginning. With 80 random bits, machines need not agree on
+# anything.
 
 cdef extern from *:
     """
@@ -18,7 +19,7 @@ cdef extern from *:
 cdef enum:
     ID_DIGITS = 22
     RANDOM_BITS = 80
-    #: Random step between ids of one millisecond: not to be guessed, and 2^48 of them fit.
+    #: Size of the random step between ids of one millisecond: nobody can guess it, and 2^48 steps fit.
     STEP_BITS = 32
 
 cdef const char* BASE62 = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -41,7 +42,7 @@ def new_id():
     cdef int position
     cdef timespec now
     cdef uint128 value
-    # Drawn before the rest, because it lets other threads in: from the clock to `last_id` nothing does.
+    # Drawn first, because it lets other threads in. From reading the clock to setting `last_id` nothing does.
     cdef uint128 entropy = _random_bits()
     clock_gettime(CLOCK_REALTIME, &now)
     value = <uint128>(<uint64_t>now.tv_sec * 1000 + <uint64_t>(now.tv_nsec // 1000000)) << RANDOM_BITS

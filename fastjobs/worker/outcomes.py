@@ -1,4 +1,4 @@
-"""What becomes of a job that did not simply finish: retried, failed, cancelled, put back, with its record."""
+"""Turns the ending of a job that did not simply finish into its outcome: retried, failed, cancelled or put back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from types import TracebackType
 import orjson
 
 from fastjobs import errors
-from fastjobs._core import EXPIRED, LeasedJobs
+from fastjobs._core import Ending, EndingKind, LeasedJobs
 from fastjobs.logs import event
 from fastjobs.model.outcome import Outcome
 from fastjobs.model.record import ErrorRecord, JobRecord
@@ -24,14 +24,12 @@ from fastjobs.worker.leases import HeldSpan
 log = logging.getLogger("fastjobs.worker")
 
 #: The files whose code calls handlers.
-_CALLERS = ("core/execute.pxi", "fastjobs/worker/process/handlers.py")
-#: A type no worker knows comes back after 1, 2, 4 ... seconds, at most this many ...
+_CALLERS = ("core/execute.pxi", "core/leased_jobs.pxi", "fastjobs/worker/process/around.py")
+#: A job of a type that this worker does not know is put back for 1, 2, 4 ... seconds, at most for this long ...
 _UNKNOWN_DELAY_CAP_S = 300
-#: ... and as often as this, about an hour: longer than a deploy takes. Then the job fails.
+#: ... and so many times, about an hour: longer than a deploy takes. Then the job fails.
 _UNKNOWN_LIMIT = 20
-
-
-#: Bytes of a chunk or record that cannot be read that are kept.
+#: Bytes kept of a chunk or record that cannot be read.
 _KEPT_BYTES = 65_536
 
 
@@ -64,7 +62,7 @@ def unreadable(span: HeldSpan, error: errors.CorruptChunk, worker: str, stored: 
 
 
 def without_payload(span: HeldSpan, record: JobRecord, worker: str) -> Outcome:
-    """Fails a job that somebody lets run again though its arguments could not be read when its record was made."""
+    """Fails a job that somebody made run again although its arguments could not be read when its record was made."""
     message = "its arguments are lost: they could not be read before"
     record.add_error(ErrorRecord(type="PayloadMissing", message=message, at_ms=_now_ms(), worker=worker))
     event(log, logging.ERROR, "job failed", job=record.id, error="PayloadMissing", reason=message)
@@ -81,13 +79,13 @@ def exhausted(span: HeldSpan, index: int, redeliveries: int, worker: str) -> Out
 
 
 def cancelled(span: HeldSpan, index: int) -> Outcome:
-    """Ends a job that was cancelled before it was started."""
+    """Ends a job that was cancelled before it started."""
     event(log, logging.INFO, "job cancelled before it started", job=span.job_id(index))
     return span.outcome(index, "cancelled", span.record or chunk_record(span, index))
 
 
 class Outcomes:
-    """Turns exceptions into outcomes by the policy of the job's type.
+    """Turns endings into outcomes by the policy of the job's type.
 
     Args:
         job_types: the registry of this process.
@@ -105,28 +103,32 @@ class Outcomes:
         self._worker = worker
         self._times = times
 
-    def on_unusual(self, jobs: LeasedJobs, index: int, raised: BaseException | object | None) -> Outcome:
-        """Called by the execute loop, in an executor thread; leaves an outcome with the lease and returns it."""
+    def on_ending(self, jobs: LeasedJobs, index: int, ending: Ending) -> Outcome:
+        """Leaves an outcome with the lease and returns it. The execute loop calls it where the job ran."""
         span: HeldSpan = jobs.owner
         try:
-            outcome = self._outcome(span, jobs, index, raised)
+            outcome = self._outcome(span, jobs, index, ending)
         except BaseException as error:
-            # Whatever is wrong with this exception must not stop the other jobs.
+            # Whatever is wrong with this exception, the other jobs must go on.
             outcome = self._unrecorded(span, index, error)
         span.lease.outcomes.append(outcome)
         return outcome
 
-    def _outcome(self, span: HeldSpan, jobs: LeasedJobs, index: int, raised: BaseException | object | None) -> Outcome:
+    def _outcome(self, span: HeldSpan, jobs: LeasedJobs, index: int, ending: Ending) -> Outcome:
         record = span.record or chunk_record(span, index)
-        if raised is EXPIRED:
+        if ending.kind is EndingKind.EXPIRED:
             return self._expired(span, index, record)
         record.worker = self._worker
-        if not isinstance(raised, BaseException):
+        if ending.kind is EndingKind.UNKNOWN_TYPE:
             return self._unknown_type(span, index, record)
-        column = jobs.column + index - jobs.first
-        record.started_at_ms, record.run_s = self._times(jobs.slot, column)
-        if isinstance(raised, errors.JobCancelled):
-            return self._cancelled_running(span, index, record, raised)
+        assert ending.exception is not None
+        record.started_at_ms, record.run_s = self._times(jobs.slot, jobs.column + index - jobs.first)
+        if ending.kind is EndingKind.CANCELLED:
+            return self._cancelled_running(span, index, record, ending.exception)
+        return self._raised(span, index, record, ending.exception)
+
+    def _raised(self, span: HeldSpan, index: int, record: JobRecord, raised: BaseException) -> Outcome:
+        """A failed attempt: the handler raised, or its time was over."""
         record.attempts += 1
         record.add_error(_job_error(raised, record.attempts, self._worker))
         delay_ms = self._retry_delay_ms(record, raised)
@@ -143,7 +145,7 @@ class Outcomes:
         return span.outcome(index, "retrying", record, delay_ms)
 
     def _unrecorded(self, span: HeldSpan, index: int, error: BaseException) -> Outcome:
-        """Fails a job whose exception cannot be looked at without raising another one."""
+        """Fails a job whose exception cannot be recorded without raising another one."""
         record = span.record or chunk_record(span, index)
         record.attempts += 1
         message = f"the job raised, and recording that raised {type(error).__name__}"
@@ -174,8 +176,8 @@ class Outcomes:
         event(log, logging.WARNING, "job expired", job=record.id, type=record.type)
         return span.outcome(index, "cancelled", record)
 
-    def _cancelled_running(self, span: HeldSpan, index: int, record: JobRecord, raised: errors.JobCancelled) -> Outcome:
-        """The run is not charged: nothing went wrong. Its error tells where the handler was."""
+    def _cancelled_running(self, span: HeldSpan, index: int, record: JobRecord, raised: BaseException) -> Outcome:
+        """The run is not charged: nothing went wrong. Its error shows where the handler was."""
         record.add_error(_job_error(raised, span.earlier_runs + 1, self._worker))
         event(log, logging.INFO, "job cancelled while running", job=record.id, type=record.type)
         return span.outcome(index, "cancelled", record)
@@ -213,7 +215,7 @@ def _text(raised: BaseException) -> str:
 
 
 def _own_frames(raised: BaseException) -> TracebackType | None:
-    """The traceback from the handler on: the frames of what calls it tell nobody anything."""
+    """The traceback from the handler on: the frames of the code that calls it help nobody."""
     frames = raised.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename.endswith(_CALLERS):
         frames = frames.tb_next
@@ -221,9 +223,9 @@ def _own_frames(raised: BaseException) -> TracebackType | None:
 
 
 def _does_not_fit(raised: BaseException) -> bool:
-    """Whether the arguments do not fit the handler's signature: running again cannot help.
+    """Whether the arguments do not fit the handler's signature: running the job again cannot help.
 
-    Such a TypeError comes from the call itself, so no frame of the handler is in its traceback.
+    Such a TypeError comes from the call itself, so its traceback has no frame of the handler.
     """
     return isinstance(raised, TypeError) and _own_frames(raised) is None
 

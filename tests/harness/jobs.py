@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fastjobs._core import Backlog, Board, Chunk, ChunkWriter, LeasedJobs
+from fastjobs._core import Backlog, Board, Chunk, ChunkWriter, Ending, EndingKind, LeasedJobs
 
 #: Later than any test ends.
 ALWAYS = 2**62
@@ -27,18 +27,20 @@ def numbered(number: int) -> Chunk:
 
 
 class Bench:
-    """A backlog on a board of its own; what it finds unusual is kept in `unusual`."""
+    """A backlog on a board of its own; keeps what runs that did not simply finish came to in `unusual` and `kinds`."""
 
-    def __init__(self, threads: int = 1, slots: int = 4) -> None:
-        self.board = Board.create(threads, slots)
+    def __init__(self, seats: int = 1, slots: int = 4) -> None:
+        self.board = Board.create(seats, slots)
         self.board.valid_until_ns = ALWAYS
         self.notify_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.unusual: list[tuple[LeasedJobs, int, BaseException | None]] = []
         self.backlog = Backlog(self.board, self._note, self.notify_fd)
+        self.kinds: list[EndingKind] = []
         self._fence = 0
 
-    def _note(self, jobs: LeasedJobs, index: int, raised: BaseException | None) -> None:
-        self.unusual.append((jobs, index, raised))
+    def _note(self, jobs: LeasedJobs, index: int, ending: Ending) -> None:
+        self.unusual.append((jobs, index, ending.exception))
+        self.kinds.append(ending.kind)
 
     def lease(
         self,
@@ -73,9 +75,9 @@ class Bench:
 
 
 @contextmanager
-def make_bench(threads: int = 1, slots: int = 4) -> Iterator[Bench]:
+def make_bench(seats: int = 1, slots: int = 4) -> Iterator[Bench]:
     """A bench, and its files closed afterwards."""
-    bench = Bench(threads, slots)
+    bench = Bench(seats, slots)
     try:
         yield bench
     finally:

@@ -25,6 +25,7 @@ from fastjobs._core import (
     Chunk,
     ChunkWriter,
     CommandBuffer,
+    Ending,
     LeasedJobs,
     ReplyReader,
     boot_time_ns,
@@ -66,8 +67,8 @@ class Round:
         self._raised = 0
         self._backlog = Backlog(self._board, self._note, -1)
 
-    def _note(self, _: LeasedJobs, __: int, raised: BaseException | None) -> None:
-        assert isinstance(raised, ValueError)
+    def _note(self, _: LeasedJobs, __: int, ending: Ending) -> None:
+        assert isinstance(ending.exception, ValueError)
         self._raised += 1
 
     def run(self) -> None:

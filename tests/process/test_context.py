@@ -13,7 +13,7 @@ import click
 import pytest
 
 import fastjobs
-from fastjobs import Context, FastJobs, JobTimeout, Status
+from fastjobs import Context, JobTimeout, Status
 from fastjobs.context import takes_context
 from tests.harness.appfile import AppFile
 from tests.harness.server import ServerProcess
@@ -109,18 +109,6 @@ def test_handlers_are_recognised_however_context_is_written() -> None:
     plain.__annotations__["context"] = Context
     recognised = [takes_context(f) for f in (plain, text, dotted, second, keyword, other, bare, alias, print, int)]
     assert recognised == [True, True, True, False, False, False, False, False, False, False]
-
-
-def test_a_handler_without_context_is_called_as_it_is() -> None:
-    from fastjobs.worker.process.handlers import Calls
-
-    app = FastJobs("unix:///nowhere")
-
-    def handler(x: int) -> None: ...
-
-    app.job(handler)
-    assert Calls(app.registry, None).handler("handler") is handler
-    assert Calls(app.registry, None).handler("unknown") is None
 
 
 def test_check_raises_once_the_deadline_has_passed() -> None:

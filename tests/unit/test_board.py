@@ -10,16 +10,16 @@ from collections.abc import Iterator
 import pytest
 
 from fastjobs._core import (
-    JOB_FINISHED,
-    JOB_REPORTED,
-    JOB_STARTED,
+    RUN_FINISHED,
+    RUN_REPORTED,
+    RUN_STARTED,
     Board,
     LeasedJobs,
     boot_time_ns,
 )
 from tests.harness.jobs import Bench, make_bench, make_chunk, numbered
 
-UNSTARTED, RAISED = 0, 3
+UNSTARTED, HANDED_OVER = 0, 3
 MAX_LEASE_JOBS, MAX_LEASE_SPANS = 2560, 256
 OUTSIDE = [-1, 4, 2**31 - 1, -(2**31)]
 
@@ -37,7 +37,7 @@ def board(bench: Bench) -> Board:
 
 def other_mapping(board: Board) -> Board:
     """What the supervisor sees of a child's board."""
-    return Board(board.fd, board.threads, board.slots)
+    return Board(board.fd, board.seats, board.slots)
 
 
 def ignore(*_: object) -> None:
@@ -52,16 +52,10 @@ def fail(*_: object) -> None:
 
 
 def test_a_new_board_holds_nothing(board):
-    assert (board.threads, board.slots) == (1, 4)
+    assert (board.seats, board.slots) == (1, 4)
     assert board.held() == []
     assert board.running() == []
-    assert (board.executed, board.raised, board.backlog, board.idle, board.beat_ns) == (
-        0,
-        0,
-        0,
-        False,
-        0,
-    )
+    assert (board.executed, board.idle, board.beat_ns) == (0, False, 0)
 
 
 def test_a_lease_takes_the_first_free_slot(board):
@@ -165,19 +159,19 @@ def test_columns_that_do_not_exist_are_an_index_error(bench, column):
     assert bench.backlog.unstarted == 0
 
 
-@pytest.mark.parametrize(("threads", "slots"), [(0, 1), (1, 0), (-1, 4), (4, -1)])
-def test_a_board_without_threads_or_slots_is_refused(board, threads, slots):
+@pytest.mark.parametrize(("seats", "slots"), [(0, 1), (1, 0), (-1, 4), (4, -1)])
+def test_a_board_without_seats_or_slots_is_refused(board, seats, slots):
     with pytest.raises(ValueError):
-        Board(board.fd, threads, slots)
+        Board(board.fd, seats, slots)
 
 
 def test_a_mapping_larger_than_its_file_is_refused(board):
     with pytest.raises(ValueError):
-        Board(board.fd, board.threads, board.slots + 1)
+        Board(board.fd, board.seats, board.slots + 1)
 
 
-def test_a_board_is_full_when_all_threads_that_may_run_a_job_run_one():
-    with make_bench(threads=2) as bench:
+def test_a_board_is_full_when_all_seats_that_may_be_taken_are():
+    with make_bench(seats=2) as bench:
         fullness = []
         for usable in (2, 1):
             bench.board.fetched(usable)
@@ -194,8 +188,8 @@ def test_another_mapping_sees_what_is_noted(bench):
     seen = other_mapping(bench.board)
     jobs = bench.lease(numbered(2), ignore)
     assert seen.held() == bench.board.held() == [(jobs.slot, 1, 0)]
-    bench.board.beat(123, 45, True)
-    assert (seen.backlog, seen.idle) == (45, True)
+    bench.board.beat(123, True)
+    assert seen.idle is True
     assert 0 < seen.beat_ns <= boot_time_ns()
     bench.board.fetched(1)
     assert 0 < seen.fetched_ns <= boot_time_ns()
@@ -231,7 +225,7 @@ def test_what_a_killed_process_did_is_found_on_its_board(bench):
         bench.backlog.execute(0)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-    assert bench.states(jobs) == [JOB_FINISHED] * 3 + [JOB_STARTED] + [UNSTARTED] * 2
+    assert bench.states(jobs) == [RUN_FINISHED] * 3 + [RUN_STARTED] + [UNSTARTED] * 2
     assert [(ref, index) for ref, _, index, _ in bench.board.running()] == [("chunk", 3)]
     ((ref, n, first, count, _, _),) = bench.board.finished_runs(jobs.slot, b"w", True)
     assert (ref, n, first, count) == ("chunk", 6, 0, 3)
@@ -258,7 +252,7 @@ def test_times_are_of_the_wall_clock(bench):
         seen.append(bench.board.times(jobs.slot, number))
 
     offset_us = (time.time_ns() - boot_time_ns()) // 1000
-    bench.board.beat(offset_us, 0, False)
+    bench.board.beat(offset_us, False)
     seen: list[tuple[int, float]] = []
     before_ms = time.time_ns() // 1_000_000
     jobs = bench.lease(numbered(2), look)
@@ -296,8 +290,8 @@ def test_finished_jobs_are_collected_in_runs(bench):
     assert bench.board.finished_runs(jobs.slot, b"worker-1", False) == []
     assert bench.board.finished_runs(jobs.slot, b"worker-1", True) == collected
     assert bench.states(jobs) == [
-        JOB_REPORTED, JOB_REPORTED, RAISED, JOB_REPORTED, JOB_REPORTED, RAISED,
-        JOB_REPORTED, JOB_REPORTED, UNSTARTED, UNSTARTED,
+        RUN_REPORTED, RUN_REPORTED, HANDED_OVER, RUN_REPORTED, RUN_REPORTED, HANDED_OVER,
+        RUN_REPORTED, RUN_REPORTED, UNSTARTED, UNSTARTED,
     ]  # fmt: skip
 
 
@@ -314,7 +308,7 @@ def test_later_jobs_are_collected_later(bench):
 
 
 def test_columns_tell_when_jobs_ran_and_who_ran_them(bench):
-    bench.board.beat(1_000_000, 0, False)
+    bench.board.beat(1_000_000, False)
     jobs = bench.lease(numbered(3), ignore)
     before = boot_time_ns()
     bench.backlog.execute(0)
@@ -339,7 +333,7 @@ def test_only_jobs_of_chunks_are_collected_and_detached_ones_reported_once(bench
     assert board.finished_runs(slot, b"w", True) == []
     assert board.report(slot, 2) is True
     assert board.report(slot, 2) is False
-    assert board.spans(slot)[1][-1] == bytes([JOB_REPORTED])
+    assert board.spans(slot)[1][-1] == bytes([RUN_REPORTED])
 
 
 def test_a_job_that_outlives_its_lease_is_nothing_in_the_next_one(bench):

@@ -11,6 +11,7 @@ from fastjobs._core import Backlog, Board, Chunk, ChunkWriter, LeasedJobs, boot_
 from fastjobs.model.record import JobRecord
 from fastjobs.worker.leases import HeldLease, HeldLeases, HeldSpan
 from fastjobs.worker.process.canceller import Canceller
+from fastjobs.worker.process.thread_executor import ThreadExecutor
 
 
 class Held:
@@ -20,10 +21,10 @@ class Held:
         self.board = Board.create(1, 4)
         self.board.valid_until_ns = boot_time_ns() + 3600 * 10**9
         self._notify_fd = os.eventfd(0, os.EFD_NONBLOCK)
-        self.backlog = Backlog(self.board, lambda jobs, index, raised: raised, self._notify_fd)
+        self.backlog = Backlog(self.board, lambda jobs, index, ending: ending, self._notify_fd)
         self.leases = HeldLeases(self.board)
         self.suspects: list[LeasedJobs] = []
-        self.canceller = Canceller(self.backlog, self.leases, self.suspects)
+        self.canceller = Canceller(self.backlog, ThreadExecutor(self.backlog), self.leases, self.suspects)
         self.ran: list[int] = []
 
     def add_chunk(self, chunk_id: str, n: int, *, first: int = 0, queue: str = "q") -> HeldLease:

@@ -12,17 +12,17 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from fastjobs._core import JOB_FINISHED, Backlog, Board, Chunk, LeasedJobs, boot_time_ns
-from fastjobs.errors import CorruptChunk
+from fastjobs._core import RUN_FINISHED, Backlog, Board, Chunk, Ending, EndingKind, LeasedJobs, Seats, boot_time_ns
+from fastjobs.errors import CorruptChunk, InternalError
 from tests.harness import plain_codec
 from tests.harness.jobs import ALWAYS, Bench, make_bench, make_chunk, numbered
 
-UNSTARTED, RAISED = 0, 3
+UNSTARTED, HANDED_OVER = 0, 3
 
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    with make_bench(threads=4) as made:
+    with make_bench(seats=4) as made:
         yield made
 
 
@@ -58,7 +58,7 @@ def test_every_job_gets_its_own_arguments_whatever_the_window(bench, count):
     jobs = bench.lease(numbered(count), seen.append)
     bench.backlog.execute(0)
     assert seen == list(range(count))
-    assert bench.states(jobs) == [JOB_FINISHED] * count
+    assert bench.states(jobs) == [RUN_FINISHED] * count
 
 
 @pytest.mark.parametrize(
@@ -203,8 +203,9 @@ def test_whatever_a_handler_raises_is_handed_over_and_the_next_job_runs(bench, r
     jobs = bench.lease(numbered(3), handler)
     assert bench.backlog.execute(0) == 3
     assert bench.unusual == [(jobs, 1, raised)]
-    assert bench.states(jobs) == [JOB_FINISHED, RAISED, JOB_FINISHED]
-    assert (bench.board.executed, bench.board.raised) == (3, 1)
+    assert bench.states(jobs) == [RUN_FINISHED, HANDED_OVER, RUN_FINISHED]
+    assert bench.kinds == [EndingKind.RAISED]
+    assert bench.board.executed == 3
 
 
 def test_the_index_handed_over_is_the_one_in_the_chunk(bench):
@@ -244,7 +245,8 @@ def test_an_unknown_type_is_handed_over_without_an_exception(bench):
     assert bench.backlog.execute(0) == 3
     assert seen == [0, 2]
     assert bench.unusual == [(jobs, 1, None)]
-    assert bench.states(jobs) == [JOB_FINISHED, RAISED, JOB_FINISHED]
+    assert bench.kinds == [EndingKind.UNKNOWN_TYPE]
+    assert bench.states(jobs) == [RUN_FINISHED, HANDED_OVER, RUN_FINISHED]
 
 
 @pytest.mark.parametrize(
@@ -314,17 +316,33 @@ def test_impossible_jobs_are_refused(chunk, handlers, first, count, arguments):
 
 
 def test_nothing_is_made_half(bench):
-    for kind in (LeasedJobs, Backlog, Board):
+    for kind in (LeasedJobs, Backlog, Board, Seats, Ending):
         with pytest.raises(TypeError):
             kind.__new__(kind)
 
 
-@pytest.mark.parametrize("thread", [-1, 4, 2**31 - 1])
-def test_threads_that_are_not_on_the_board_are_refused(bench, thread):
+@pytest.mark.parametrize("seat", [-1, 4, 2**31 - 1])
+def test_seats_that_are_not_on_the_board_are_refused(bench, seat):
     bench.lease(numbered(1), print)
     with pytest.raises(IndexError):
-        bench.backlog.execute(thread)
+        bench.backlog.execute(seat)
     assert bench.backlog.unstarted == 1
+
+
+def test_an_ending_says_whether_the_run_finished_and_cannot_be_changed():
+    finished = [kind for kind in EndingKind if Ending(kind).finished]
+    assert finished == [EndingKind.FINISHED, EndingKind.RETURNED]
+    ending = Ending(EndingKind.RETURNED, value=7)
+    assert (ending.kind, ending.exception, ending.value) == (EndingKind.RETURNED, None, 7)
+    assert repr(ending) == "<Ending RETURNED exception=None value=7>"
+    with pytest.raises(AttributeError):
+        ending.value = 8
+
+
+@pytest.mark.parametrize("table", ["limits", "before", "after"])
+def test_a_list_that_does_not_fit_the_handlers_is_refused(table):
+    with pytest.raises(InternalError):
+        LeasedJobs(make_chunk(("a", (), {})), [print], 0, 0, 0, 1, None, None, **{table: [None, None]})
 
 
 def test_an_exception_of_the_callback_leaves_no_job_running(bench):
@@ -338,7 +356,7 @@ def test_an_exception_of_the_callback_leaves_no_job_running(bench):
     with pytest.raises(RuntimeError):
         backlog.execute(0)
     assert bench.board.running() == []
-    assert bench.states(jobs) == [RAISED, UNSTARTED]
+    assert bench.states(jobs) == [HANDED_OVER, UNSTARTED]
     assert backlog.unstarted == 1
 
 
@@ -352,7 +370,7 @@ def test_stopping_ends_after_the_running_job(bench):
     assert bench.backlog.unstarted == 3
     bench.backlog.stopped = False
     assert bench.backlog.execute(0) == 3
-    assert bench.states(jobs) == [JOB_FINISHED] * 5
+    assert bench.states(jobs) == [RUN_FINISHED] * 5
 
 
 def test_nothing_starts_once_the_lease_may_be_lost(bench):
@@ -363,7 +381,7 @@ def test_nothing_starts_once_the_lease_may_be_lost(bench):
     jobs = bench.lease(numbered(5), expire)
     assert bench.backlog.execute(0) == 3
     assert bench.backlog.execute(0) == 0
-    assert bench.states(jobs) == [JOB_FINISHED] * 3 + [UNSTARTED] * 2
+    assert bench.states(jobs) == [RUN_FINISHED] * 3 + [UNSTARTED] * 2
     bench.board.valid_until_ns = ALWAYS
     assert bench.backlog.execute(0) == 2
 
@@ -435,12 +453,12 @@ def run_threads(bench: Bench, number: int) -> int:
     ran = [0] * number
     start = threading.Barrier(number)
 
-    def main(thread: int) -> None:
+    def main(seat: int) -> None:
         start.wait()
         while bench.backlog.unstarted:
-            ran[thread] += bench.backlog.execute(thread)
+            ran[seat] += bench.backlog.execute(seat)
 
-    threads = [threading.Thread(target=main, args=(thread,)) for thread in range(number)]
+    threads = [threading.Thread(target=main, args=(seat,)) for seat in range(number)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -470,8 +488,8 @@ def test_several_threads_run_each_job_once_with_its_own_arguments(bench):
     )
     assert all(raised.args == (index,) for _, index, raised in bench.unusual)
     for jobs in leased:
-        assert bench.states(jobs) == [RAISED if n % 10 == 9 else JOB_FINISHED for n in range(500)]
-    assert (bench.backlog.executed, bench.board.executed, bench.board.raised) == (1500, 1500, 150)
+        assert bench.states(jobs) == [HANDED_OVER if n % 10 == 9 else RUN_FINISHED for n in range(500)]
+    assert (bench.backlog.executed, bench.board.executed, len(bench.unusual)) == (1500, 1500, 150)
     assert bench.board.running() == []
 
 
@@ -521,7 +539,7 @@ def test_withdrawing_beside_running_threads_loses_and_doubles_nothing(bench):
     assert bench.unusual == []
 
 
-def test_each_thread_shows_the_job_it_runs(bench):
+def test_each_seat_shows_the_job_that_runs_on_it(bench):
     inside = threading.Barrier(3)
 
     def handler(number: int) -> None:
@@ -529,7 +547,7 @@ def test_each_thread_shows_the_job_it_runs(bench):
         inside.wait()
 
     bench.lease(numbered(2), handler)
-    threads = [threading.Thread(target=bench.backlog.execute, args=(thread,)) for thread in (1, 3)]
+    threads = [threading.Thread(target=bench.backlog.execute, args=(seat,)) for seat in (1, 3)]
     for thread in threads:
         thread.start()
     inside.wait()

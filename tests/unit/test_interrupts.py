@@ -9,12 +9,13 @@ import os
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from fastjobs._core import EXPIRED, Backlog, Board, Chunk, ChunkWriter, LeasedJobs, boot_time_ns
+from fastjobs._core import Backlog, Board, Chunk, ChunkWriter, Ending, EndingKind, LeasedJobs, boot_time_ns
 from fastjobs.errors import JobCancelled, JobTimeout
 from tests.harness.waiting import wait_until
 
@@ -22,23 +23,32 @@ THREADS = 2
 
 
 class Bench:
-    """A backlog with threads, and what became of its jobs."""
+    """A backlog with threads, and what became of its jobs.
 
-    def __init__(self, **hooks: Any) -> None:
+    Args:
+        before: hook of all job types.
+        after: likewise.
+    """
+
+    def __init__(self, before: Any = None, after: Any = None) -> None:
         self.board = Board.create(THREADS, 4)
         self.board.valid_until_ns = boot_time_ns() + 3600 * 10**9
         self._notify_fd = os.eventfd(0, os.EFD_NONBLOCK)
-        self.backlog = Backlog(self.board, self.on_unusual, self._notify_fd, **hooks)
-        self.unusual: dict[int, Any] = {}
+        self.backlog = Backlog(self.board, self.on_ending, self._notify_fd)
+        self._before, self._after = before, after
+        #: What came out of the handlers of jobs that did not simply finish, and how their runs ended.
+        self.unusual: dict[int, BaseException | None] = {}
+        self.kinds: dict[int, EndingKind] = {}
         self.escaped: list[BaseException] = []
         self._threads: list[threading.Thread] = []
 
-    def on_unusual(self, jobs: LeasedJobs, index: int, raised: Any) -> object:
+    def on_ending(self, jobs: LeasedJobs, index: int, ending: Ending) -> object:
         # Python code, long enough to be hit by what is raised too late.
         for _ in range(20):
-            (raised,) = (raised,)
-        self.unusual[index] = raised
-        return raised if raised is not None else "unknown"
+            (ending,) = (ending,)
+        self.unusual[index] = ending.exception
+        self.kinds[index] = ending.kind
+        return ending.exception
 
     def push(
         self, *handlers: Callable[..., Any], n: int = 1, args: Any = (), limits: Any = None, owner: Any = None
@@ -49,7 +59,9 @@ class Bench:
             entry = writer.entry(f"type-{index % len(handlers)}", b"")
             writer.add(entry, args or (index,), None)
         slot = self.board.lease(1, 0, [("c", n, 0, n, 0)])
-        jobs = LeasedJobs(Chunk.decode(writer.finish(1)), list(handlers), slot, 0, 0, n, None, owner, limits)
+        before, after = ([hook] * len(handlers) if hook else None for hook in (self._before, self._after))
+        chunk = Chunk.decode(writer.finish(1))
+        jobs = LeasedJobs(chunk, list(handlers), slot, 0, 0, n, None, owner, limits, before, after)
         self.backlog.push(jobs)
         return jobs
 
@@ -71,8 +83,8 @@ class Bench:
         assert self.escaped == []
 
     def interrupt(self, column: int, exception: type[BaseException]) -> bool:
-        running = self.backlog.running(0, column)
-        return running is not None and self.backlog.interrupt(running[0], exception, running[1])
+        running = self.backlog.seats.running(0, column)
+        return running is not None and self.backlog.seats.interrupt(running[0], exception, running[1])
 
     def close(self) -> None:
         os.close(self._notify_fd)
@@ -180,7 +192,7 @@ def test_an_interrupt_for_a_job_that_has_ended_does_nothing(bench: Bench) -> Non
     proceed = threading.Event()
 
     def handler(index: int) -> None:
-        seen.append(bench.backlog.running(0, index))
+        seen.append(bench.backlog.seats.running(0, index))
         if index == 1:
             assert proceed.wait(10)
             spin(1000)
@@ -189,7 +201,7 @@ def test_an_interrupt_for_a_job_that_has_ended_does_nothing(bench: Bench) -> Non
     bench.start(1)
     wait_until(lambda: len(seen) == 2, 10, "the second job runs")
 
-    assert not bench.backlog.interrupt(*seen[0][:1], JobCancelled, seen[0][1])
+    assert not bench.backlog.seats.interrupt(*seen[0][:1], JobCancelled, seen[0][1])
     proceed.set()
     bench.join()
     assert bench.unusual == {}
@@ -252,38 +264,39 @@ def test_except_exception_does_not_swallow_an_interrupt(bench: Bench) -> None:
 
 def test_a_job_is_overdue_only_once_its_own_timeout_is_over(bench: Bench) -> None:
     def handler(index: int) -> None:
-        while not bench.backlog.overdue():
+        while not bench.backlog.seats.overdue():
             time.sleep(0.001)
-        thread, started_ns = bench.backlog.overdue()[0]
+        seat, started_ns = bench.backlog.seats.overdue()[0]
         assert boot_time_ns() >= started_ns + 30_000_000
-        bench.backlog.interrupt(thread, JobTimeout, started_ns)
+        bench.backlog.seats.interrupt(seat, JobTimeout, started_ns)
         while True:
             spin(10)
 
     bench.push(handler, n=2, limits=[(30_000_000, 0)])
-    assert bench.backlog.shortest_timeout_ns == 30_000_000
+    assert bench.backlog.seats.shortest_timeout_ns == 30_000_000
     bench.start(1)
     bench.join()
 
     assert [type(bench.unusual[index]) for index in range(2)] == [JobTimeout, JobTimeout]
-    assert bench.backlog.overdue() == []
-    assert bench.backlog.next_deadline_ns() == 0
+    assert set(bench.kinds.values()) == {EndingKind.TIMED_OUT}
+    assert bench.backlog.seats.overdue() == []
+    assert bench.backlog.seats.next_deadline_ns() == 0
 
 
 def test_what_a_handler_was_told_in_its_own_thread_is_not_raised_again(bench: Bench) -> None:
     told: list[object] = []
 
     def handler(index: int) -> None:
-        thread, started_ns, _, _, own_index = bench.backlog.current()
+        seat, started_ns, _, _, own_index = bench.backlog.seats.current()
         assert own_index == index
-        assert bench.backlog.asked(thread, started_ns) is None
+        assert bench.backlog.seats.asked(seat, started_ns) is None
         while not told:
-            if asked := bench.backlog.asked(thread, started_ns):
+            if asked := bench.backlog.seats.asked(seat, started_ns):
                 told.append(asked)
-        assert bench.backlog.overdue() == []
-        assert not bench.backlog.interrupt(thread, JobTimeout, started_ns)
+        assert bench.backlog.seats.overdue() == []
+        assert not bench.backlog.seats.interrupt(seat, JobTimeout, started_ns)
         spin(1000)
-        bench.backlog.interrupt(thread, JobCancelled, started_ns)
+        bench.backlog.seats.interrupt(seat, JobCancelled, started_ns)
         spin(1000)
 
     bench.push(handler, limits=[(5_000_000, 0)])
@@ -298,12 +311,12 @@ def test_a_helper_thread_that_is_told_does_not_spare_the_handler(bench: Bench) -
     told: list[object] = []
 
     def handler(index: int) -> None:
-        thread, started_ns, *_ = bench.backlog.current()
+        seat, started_ns, *_ = bench.backlog.seats.current()
 
         def watch() -> None:
-            assert bench.backlog.current() is None
+            assert bench.backlog.seats.current() is None
             while not told:
-                if asked := bench.backlog.asked(thread, started_ns):
+                if asked := bench.backlog.seats.asked(seat, started_ns):
                     told.append(asked)
 
         helper = threading.Thread(target=watch)
@@ -346,7 +359,7 @@ def test_an_expired_job_is_not_started_and_its_neighbours_are(bench: Bench) -> N
     bench.join()
 
     assert ran == [0, 1]
-    assert bench.unusual == {0: EXPIRED, 1: EXPIRED, 2: EXPIRED}
+    assert bench.kinds == dict.fromkeys(range(3), EndingKind.EXPIRED)
     assert bench.board.executed == 2
 
 
@@ -375,13 +388,15 @@ def test_withdrawing_leaves_skipped_jobs_out(bench: Bench) -> None:
 
 def test_hooks_cannot_be_interrupted_and_see_what_the_run_came_to() -> None:
     calls: list[tuple[Any, ...]] = []
+    endings: list[EndingKind] = []
     in_hook, proceed = threading.Event(), threading.Event()
 
-    def after(jobs: LeasedJobs, index: int, outcome: Any, started_ns: int, ended_ns: int) -> None:
+    def after(jobs: LeasedJobs, index: int, ending: Ending, outcome: Any, started_ns: int, ended_ns: int) -> None:
         in_hook.set()
         assert proceed.wait(10)
         spin(1000)
         calls.append((index, type(outcome), ended_ns > started_ns))
+        endings.append(ending.kind)
 
     def handler(index: int) -> None:
         if index:
@@ -397,6 +412,76 @@ def test_hooks_cannot_be_interrupted_and_see_what_the_run_came_to() -> None:
     bench.close()
 
     assert calls == [("before", 0), (0, type(None), True), ("before", 1), (1, ValueError, True)]
+    assert endings == [EndingKind.FINISHED, EndingKind.RAISED]
+
+
+def test_an_after_hook_gets_what_the_handler_returned_and_nothing_is_kept() -> None:
+    class Value:
+        pass
+
+    made: list[weakref.ref[Value]] = []
+    seen: list[tuple[EndingKind, bool]] = []
+
+    def after(jobs: LeasedJobs, index: int, ending: Ending, outcome: Any, started_ns: int, ended_ns: int) -> None:
+        seen.append((ending.kind, ending.value is not None and ending.value is made[-1]()))
+
+    def handler(index: int) -> Value | None:
+        if index % 2:
+            return None
+        value = Value()
+        made.append(weakref.ref(value))
+        return value
+
+    bench = Bench(after=after)
+    bench.push(handler, n=4)
+    bench.backlog.execute(0)
+    bench.close()
+
+    assert seen == [(EndingKind.RETURNED, True), (EndingKind.FINISHED, False)] * 2
+    assert [ref() for ref in made] == [None, None]
+    assert bench.kinds == {}
+
+
+def test_a_job_cancelled_while_it_ran_reaches_the_after_hook_as_cancelled_whatever_it_returned() -> None:
+    endings: list[Ending] = []
+
+    def handler(index: int) -> object:
+        seat, started_ns, *_ = bench.backlog.seats.current()
+        assert bench.backlog.seats.interrupt(seat, JobCancelled, started_ns)
+        try:
+            while True:
+                spin(10)
+        except JobCancelled:
+            return object()
+
+    bench = Bench(after=lambda jobs, index, ending, *rest: endings.append(ending))
+    bench.push(handler)
+    bench.backlog.execute(0)
+    bench.close()
+
+    ((kind, exception, value),) = [(ending.kind, ending.exception, ending.value) for ending in endings]
+    assert (kind, type(exception), value) == (EndingKind.CANCELLED, JobCancelled, None)
+
+
+def test_hooks_are_called_for_the_types_that_have_them_only() -> None:
+    calls: list[tuple[str, int]] = []
+    bench = Bench()
+    writer = ChunkWriter(1 << 20, 1024)
+    for index in range(4):
+        writer.add(writer.entry(f"type-{index % 2}", b""), (index,))
+    slot = bench.board.lease(1, 0, [("c", 4, 0, 4, 0)])
+    jobs = LeasedJobs(
+        Chunk.decode(writer.finish(1)),
+        [spin, spin],
+        *(slot, 0, 0, 4, None, None, None),
+        before=[lambda jobs, index: calls.append(("before", index)), None],
+        after=[None, lambda jobs, index, *rest: calls.append(("after", index))],
+    )
+    bench.backlog.push(jobs)
+    bench.backlog.execute(0)
+    bench.close()
+
+    assert calls == [("before", 0), ("after", 1), ("before", 2), ("after", 3)]
 
 
 def test_an_interrupt_during_a_hook_waits_at_the_door_of_the_handler() -> None:

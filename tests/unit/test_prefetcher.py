@@ -6,10 +6,12 @@ import pytest
 
 from fastjobs._core import Chunk, ChunkWriter
 from fastjobs.config import Config, QueueChoice
+from fastjobs.registry import Hooks
 from fastjobs.store.replies import Lease, LeasedSpan
 from fastjobs.store.sealing import Keyring
 from fastjobs.worker.leases import HeldLeases
-from fastjobs.worker.process.handlers import Calls
+from fastjobs.worker.process.around import Composer
+from fastjobs.worker.process.hooks import HookCaller
 from fastjobs.worker.process.prefetcher import Prefetcher
 from tests.harness.jobs import Bench, make_bench
 
@@ -25,9 +27,8 @@ def bench():
 def prefetcher_on(bench: Bench) -> tuple[Prefetcher, HeldLeases]:
     leases = HeldLeases(bench.board)
     queues = [QueueChoice(name, None) for name in ("one", "other")]
-    made = Prefetcher(
-        CONFIG, Keyring(CONFIG), {}, bench.board, bench.backlog, Calls({}, bench.backlog), leases, queues, 100, "w"
-    )
+    composer = Composer({}, HookCaller(Hooks(), {}, None, "w"), 0, bench.backlog)
+    made = Prefetcher(CONFIG, Keyring(CONFIG), bench.board, bench.backlog, composer, leases, queues, 100, "w")
     made.add_partitions(["one", "other"])
     return made, leases
 

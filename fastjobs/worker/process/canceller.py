@@ -11,21 +11,24 @@ from fastjobs.logs import event
 from fastjobs.model.refs import split_ref
 from fastjobs.worker.leases import HeldLease, HeldLeases, HeldSpan
 from fastjobs.worker.outcomes import cancelled
+from fastjobs.worker.process.executor import Executor
 
 log = logging.getLogger("fastjobs.worker")
 
 
 class Canceller:
-    """Finds a job by its ref and withdraws or interrupts it; what has ended stays as it ended.
+    """Finds a job by its ref and withdraws or interrupts it; a job that has ended stays as it ended.
 
     Args:
         backlog: unstarted and running jobs.
-        leases: what the process holds.
+        executor: interrupts running jobs.
+        leases: the leases that the process holds.
         suspects: unstarted jobs that are not in the backlog yet.
     """
 
-    def __init__(self, backlog: Backlog, leases: HeldLeases, suspects: list[LeasedJobs]) -> None:
+    def __init__(self, backlog: Backlog, executor: Executor, leases: HeldLeases, suspects: list[LeasedJobs]) -> None:
         self._backlog = backlog
+        self._executor = executor
         self._leases = leases
         self._suspects = suspects
 
@@ -38,8 +41,8 @@ class Canceller:
         found = [job for job in (self._find(queue, ref) for queue, ref in refs) if job is not None]
         # All that can be withdrawn is, before a thread is freed that would start it.
         for lease, span, index in [job for job in found if not self._withdraw(*job)]:
-            running = self._backlog.running(lease.slot, span.column + index - span.first)
-            if running is not None and self._backlog.interrupt(running[0], JobCancelled, running[1]):
+            running = self._backlog.seats.running(lease.slot, span.column + index - span.first)
+            if running is not None and self._executor.interrupt(running[0], JobCancelled, running[1]):
                 event(log, logging.INFO, "interrupting cancelled job", job=span.job_id(index))
 
     def _withdraw(self, lease: HeldLease, span: HeldSpan, index: int) -> bool:

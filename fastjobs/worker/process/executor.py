@@ -1,64 +1,27 @@
-"""The threads that run jobs. They sleep on a queue of tokens; the jobs themselves come from the backlog."""
+"""What an executor is: it runs the jobs of a backlog on the seats of its process. Threads are one way to do that."""
 
 from __future__ import annotations
 
-import logging
-import threading
-from queue import SimpleQueue
+from typing import Protocol
 
-from fastjobs._core import Backlog
-from fastjobs.logs import event
-
-log = logging.getLogger("fastjobs.worker")
+from fastjobs.errors import JobInterrupted
 
 
-class Executors:
-    """The executor threads of one process.
-
-    Args:
-        backlog: what they take jobs from.
-        threads: how many.
-    """
-
-    def __init__(self, backlog: Backlog, threads: int) -> None:
-        self._backlog = backlog
-        self._tokens: SimpleQueue[None] = SimpleQueue()
-        # One flag per thread, written by that thread only: a shared count would need a lock.
-        self._busy = [False] * threads
-
-    def start(self) -> None:
-        """Starts the threads. They are daemons: a handler that never returns must not keep the process."""
-        for number in range(len(self._busy)):
-            name = f"fastjobs-executor-{number}"
-            threading.Thread(target=self._main, args=(number,), name=name, daemon=True).start()
+class Executor(Protocol):
+    """Runs jobs on seats. The process's main loop calls all of this from one thread; no call blocks."""
 
     @property
     def idle(self) -> int:
-        """How many threads run nothing."""
-        return self._busy.count(False)
+        """How many seats are empty."""
+
+    def start(self) -> None:
+        """Makes the executor ready; nothing runs before `feed`."""
 
     def feed(self) -> None:
-        """Wakes as many idle threads as there are jobs for; one wake-up too many does no harm."""
-        for _ in range(min(self.idle, self._backlog.unstarted)):
-            self._tokens.put(None)
+        """Starts jobs of the backlog on empty seats, as many as there are jobs for."""
+
+    def interrupt(self, seat: int, exception: type[JobInterrupted], started_ns: int) -> bool:
+        """Asks the job that started on a seat at the given time to end; returns False when that is not to be done."""
 
     def stop(self) -> None:
-        """Lets every thread end after the job it is running."""
-        self._backlog.stopped = True
-        for _ in self._busy:
-            self._tokens.put(None)
-
-    def _main(self, number: int) -> None:
-        while True:
-            self._tokens.get()
-            if self._backlog.stopped:
-                return
-            self._busy[number] = True
-            try:
-                self._backlog.execute(number)
-            except BaseException:
-                # An exception thrown into the thread from outside, between two jobs.
-                event(log, logging.ERROR, "executor thread interrupted, continuing", exc_info=True, thread=number)
-            finally:
-                self._busy[number] = False
-                self._backlog.notify()
+        """Starts nothing more, and lets every running job end."""

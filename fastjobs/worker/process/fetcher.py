@@ -9,7 +9,7 @@ from typing import NamedTuple
 from fastjobs.store.batch import Reply
 from fastjobs.store.replies import Lease
 from fastjobs.store.store import Batch, Store
-from fastjobs.worker.process.executor import Executors
+from fastjobs.worker.process.executor import Executor
 from fastjobs.worker.process.prefetcher import Prefetcher
 from fastjobs.worker.process.waker import WAIT_S, Fetch, Wakers
 
@@ -31,7 +31,7 @@ class Fetcher:
         store: where partitions are.
         wakers: wait for hints.
         prefetcher: says how much is wanted and accepts leases.
-        executors: those who are idle want something now.
+        executor: its empty seats want jobs now.
         session: what takes the leases.
         on_reply: called with each reply to a fetch: the process is not deaf.
         on_fenced: called when the server says that the session's jobs belong to others.
@@ -42,7 +42,7 @@ class Fetcher:
         store: Store,
         wakers: Wakers,
         prefetcher: Prefetcher,
-        executors: Executors,
+        executor: Executor,
         session: str,
         on_reply: Callable[[], None],
         on_fenced: Callable[[], None],
@@ -50,7 +50,7 @@ class Fetcher:
         self._store = store
         self._wakers = wakers
         self._prefetcher = prefetcher
-        self._executors = executors
+        self._executor = executor
         self._session = session
         self._on_reply = on_reply
         self._on_fenced = on_fenced
@@ -75,7 +75,7 @@ class Fetcher:
     @property
     def want(self) -> int:
         """How many jobs are wanted now; 0 while enough are held."""
-        return self._prefetcher.want(self._executors.idle, self._prefetcher.target())
+        return self._prefetcher.want(self._executor.idle, self._prefetcher.target())
 
     @property
     def known_request(self) -> int:

@@ -1,4 +1,4 @@
-"""Calls an app's hooks, and sees to it that nothing they do harms a job or the worker."""
+"""Calls an app's hooks, and protects jobs and the worker from whatever they raise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from fastjobs._core import LeasedJobs, boot_time_ns
+from fastjobs._core import Ending, LeasedJobs, boot_time_ns
 from fastjobs.job import Job, JobActions
 from fastjobs.logs import event
 from fastjobs.model.outcome import Outcome
@@ -23,14 +23,19 @@ log = logging.getLogger("fastjobs.worker")
 
 T = TypeVar("T")
 
+#: Called with the jobs of a span and a job's index, before the job is started.
+BeforeJob = Callable[[LeasedJobs, int], object]
+#: Called with jobs, index, ending, outcome (None when the job finished), and when the run started and ended.
+AfterJob = Callable[[LeasedJobs, int, Ending, Outcome | None, int, int], object]
+
 
 class HookCaller:
-    """Calls hooks in executor threads, outside of the time in which a job can be interrupted.
+    """Calls hooks where jobs run, outside of the time in which a job can be interrupted.
 
     Args:
         hooks: the app's.
         job_types: the registry of this process.
-        actions: what the handles given to hooks act through.
+        actions: carries out what hooks do with the handles they get.
         worker: the worker's name.
     """
 
@@ -41,53 +46,57 @@ class HookCaller:
         self._worker = worker
 
     @property
-    def before(self) -> Callable[[LeasedJobs, int], None] | None:
-        """What the execute loop is to call before each job; None without a hook, so that it costs nothing."""
+    def before(self) -> BeforeJob | None:
+        """To be called before each job of a known type; None without a hook, so that jobs without hooks pay nothing."""
         return self._before if self._hooks.before_job else None
 
     @property
-    def after(self) -> Callable[[LeasedJobs, int, Outcome | None, int, int], None] | None:
-        """What the execute loop is to call after each job; None without a hook, so that it costs nothing."""
+    def after(self) -> AfterJob | None:
+        """To be called after each job; None without a hook, so that jobs without hooks pay nothing."""
         return self._after if self._hooks.after_job or self._hooks.on_failed else None
 
     def worker_started(self) -> None:
-        """Calls the hooks of a process that begins."""
+        """Calls the hooks of a process that starts."""
         _call(self._hooks.on_worker_start, self._worker, "on_worker_start", {})
 
     def worker_stops(self) -> None:
-        """Calls the hooks of a process that ends."""
+        """Calls the hooks of a process that stops."""
         _call(self._hooks.on_worker_stop, self._worker, "on_worker_stop", {})
 
     def _before(self, jobs: LeasedJobs, index: int) -> None:
         try:
             span: HeldSpan = jobs.owner
-            record = span.record or chunk_record(span, index)
-            if record.type not in self._job_types:
-                return
-            job = self._job(span, record, Status.EXECUTING)
+            job = self._job(span, span.record or chunk_record(span, index), Status.EXECUTING)
         except Exception:
             event(log, logging.ERROR, "cannot describe job for a hook, hook skipped", exc_info=True, hook="before_job")
             return
         _call(self._hooks.before_job, job, "before_job", {"job": job.id})
 
-    def _after(self, jobs: LeasedJobs, index: int, outcome: Outcome | None, started_ns: int, ended_ns: int) -> None:
+    def _after(
+        self, jobs: LeasedJobs, index: int, ending: Ending, outcome: Outcome | None, started_ns: int, ended_ns: int
+    ) -> None:
         try:
             span: HeldSpan = jobs.owner
             if outcome is None:
+                assert ending.finished
                 record = self._finished_record(span, index, started_ns, ended_ns)
                 job = self._job(span, record, Status.FINISHED)
             else:
-                job = self._job(span, JobRecord.decode(outcome.record), Status(outcome.state))
-                if outcome.state == Status.RETRYING:
-                    job.due_at = datetime.now(UTC) + timedelta(milliseconds=outcome.delay_ms)
+                job = self._unfinished_job(span, outcome)
         except Exception:
             event(log, logging.ERROR, "cannot describe job for a hook, hook skipped", exc_info=True, hook="after_job")
             return
         if job.status is Status.FAILED:
             _call(self._hooks.on_failed, job, "on_failed", {"job": job.id})
-        # A job of an unknown type was not run, it only was here.
+        # A job of an unknown type did not run.
         if job.type in self._job_types:
             _call(self._hooks.after_job, job, "after_job", {"job": job.id})
+
+    def _unfinished_job(self, span: HeldSpan, outcome: Outcome) -> Job:
+        job = self._job(span, JobRecord.decode(outcome.record), Status(outcome.state))
+        if outcome.state == Status.RETRYING:
+            job.due_at = datetime.now(UTC) + timedelta(milliseconds=outcome.delay_ms)
+        return job
 
     def _finished_record(self, span: HeldSpan, index: int, started_ns: int, ended_ns: int) -> JobRecord:
         wall_ns = time.time_ns() - boot_time_ns()
@@ -113,5 +122,5 @@ def _call(hooks: Sequence[Callable[[T], Any]], subject: T, name: str, fields: di
         try:
             hook(subject)
         except BaseException:
-            # Also SystemExit: a hook has no say in whether the worker goes on.
+            # SystemExit as well: a hook does not decide whether the worker goes on.
             event(log, logging.ERROR, "hook failed", exc_info=True, hook=name, **fields)

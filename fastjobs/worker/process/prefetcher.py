@@ -6,8 +6,7 @@ import logging
 import math
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
 import orjson
 
@@ -19,12 +18,11 @@ from fastjobs.model.partitions import queue_of
 from fastjobs.model.record import JobRecord
 from fastjobs.model.refs import split_ref
 from fastjobs.model.time_limits import Limits
-from fastjobs.registry import RegisteredType
 from fastjobs.store.replies import Lease, LeasedSpan
 from fastjobs.store.sealing import Keyring
 from fastjobs.worker import outcomes
 from fastjobs.worker.leases import HeldLease, HeldLeases, HeldSpan
-from fastjobs.worker.process.handlers import Calls
+from fastjobs.worker.process.around import Composer
 
 log = logging.getLogger("fastjobs.worker")
 
@@ -39,21 +37,8 @@ _FIRST_GUESS_S = 0.002
 _SLOW_JOB_S = 0.05
 #: Weight of the newest measurement in the average.
 _SMOOTHING = 0.3
-#: Tables of types kept looked up.
-_KEPT_PLANS = 256
 #: Decoded chunks kept because more of their jobs will probably be leased.
 _KEPT_CHUNKS = 8
-
-
-class TypePlan(NamedTuple):
-    """What a table of types means in this process; shared by all chunks with the same table."""
-
-    #: What to call, by entry; None = not known here.
-    handlers: list[Callable[..., Any] | None]
-    #: By entry; None = no job has any.
-    limits: list[Limits] | None
-    #: How long jobs of these types, in one chunk, are kept when they have finished, in milliseconds.
-    keep_ms: int
 
 
 class Prefetcher:
@@ -62,10 +47,9 @@ class Prefetcher:
     Args:
         config: the app's settings.
         keyring: opens what is leased.
-        job_types: the registry of this process.
         board: the progress board.
         backlog: where leased jobs wait for an executor.
-        calls: what to call for a job.
+        composer: knows what surrounds a job's handler.
         leases: the leases the process holds.
         queues: the queues to take from, with weights if they are weighted.
         batch_size: most jobs to hold unstarted; 1 runs strictly by priority.
@@ -76,10 +60,9 @@ class Prefetcher:
         self,
         config: Config,
         keyring: Keyring,
-        job_types: Mapping[str, RegisteredType],
         board: Board,
         backlog: Backlog,
-        calls: Calls,
+        composer: Composer,
         leases: HeldLeases,
         queues: Sequence[QueueChoice],
         batch_size: int,
@@ -87,10 +70,9 @@ class Prefetcher:
     ) -> None:
         self._config = config
         self._keyring = keyring
-        self._job_types = job_types
         self._board = board
         self._backlog = backlog
-        self._calls = calls
+        self._composer = composer
         self._leases = leases
         self._queues = queues
         self._partitions: dict[str, list[str]] = {}
@@ -101,7 +83,6 @@ class Prefetcher:
         self._worker = worker
         self._average_s = _FIRST_GUESS_S
         self._measured = (0, 0)
-        self._plans: dict[tuple[tuple[str, bytes], ...], TypePlan] = {}
         #: By partition and id: what is genuine in one queue need not be in another.
         self._chunks: OrderedDict[tuple[str, str], Chunk] = OrderedDict()
         #: Chunks of the lease being taken in that cannot be read, with their size: it comes with the first span only.
@@ -139,14 +120,14 @@ class Prefetcher:
         self._measure()
         if self._batch_size == 1 or self._average_s > _SLOW_JOB_S or self._all_slow():
             return 0
-        ideal = math.ceil(self._board.threads * _HORIZON_S / self._average_s)
-        return min(max(ideal, self._board.threads), self._batch_size)
+        ideal = math.ceil(self._board.seats * _HORIZON_S / self._average_s)
+        return min(max(ideal, self._board.seats), self._batch_size)
 
     def excess(self, target: int) -> bool:
         """Whether so many jobs were leased, before it was known what they cost, that others should have some."""
         unstarted = self._backlog.unstarted
-        waits_s = unstarted * self._average_s / self._board.threads
-        return unstarted > 2 * target + self._board.threads and waits_s > _EXCESS_HORIZONS * _HORIZON_S
+        waits_s = unstarted * self._average_s / self._board.seats
+        return unstarted > 2 * target + self._board.seats and waits_s > _EXCESS_HORIZONS * _HORIZON_S
 
     def want(self, idle_threads: int, target: int) -> int:
         """Returns how many jobs to ask for now; 0 while enough are held."""
@@ -217,8 +198,8 @@ class Prefetcher:
         """Hands the jobs of a readable span to the executors; clock_ns: the boot clock minus the server's."""
         if span.chunk is None and span.record is None:
             return
-        plan = self._plan(_types(span))
-        span.keep_ms = plan.keep_ms
+        around = self._composer.table(_types(span))
+        span.keep_ms = around.keep_ms
         if span.record is not None and span.record.payload is None:
             span.lease.outcomes.append(outcomes.without_payload(span, span.record, self._worker))
             return
@@ -230,45 +211,21 @@ class Prefetcher:
             return
         jobs = LeasedJobs(
             span.chunk,
-            plan.handlers,
+            around.handlers,
             span.lease.slot,
             span.column,
             span.first,
             span.count,
             span.record.payload if span.record else None,
             span,
-            self._limits(plan.limits, span, redeliveries, clock_ns) if plan.limits else None,
+            self._limits(around.limits, span, redeliveries, clock_ns) if around.limits else None,
+            around.before,
+            around.after,
         )
         if span.record and span.record.crashes:
             self.suspects.append(jobs)
         else:
             self._backlog.push(jobs)
-
-    def _plan(self, types: list[tuple[str, bytes]]) -> TypePlan:
-        """What the types of a chunk, with their options, mean here; looked up for the first of alike chunks only."""
-        key = tuple(types)
-        plan = self._plans.get(key)
-        if plan is None:
-            known = [self._job_types[name] for name, _ in types if name in self._job_types]
-            limits = [self._type_limits(name, orjson.loads(options) if options else {}) for name, options in types]
-            default = self._config.finished_keep_ms
-            keeps = [default if job_type.keep_ms is None else job_type.keep_ms for job_type in known]
-            plan = TypePlan(
-                [self._calls.handler(name) for name, _ in types],
-                limits if any(limits) else None,
-                max(keeps, default=default),
-            )
-            # A type that is not known yet may be registered later.
-            if len(known) == len(types):
-                if len(self._plans) == _KEPT_PLANS:
-                    self._plans.clear()
-                self._plans[key] = plan
-        return plan
-
-    def _type_limits(self, name: str, options: Mapping[str, Any]) -> Limits:
-        job_type = self._job_types.get(name)
-        limits = job_type.limits if job_type else Limits()
-        return limits.chosen(options) if options else limits
 
     def _limits(self, limits: list[Limits], span: HeldSpan, redeliveries: int, clock_ns: int) -> list[tuple[int, int]]:
         """What `LeasedJobs` needs to know of timeouts and expiry."""
@@ -307,7 +264,7 @@ class Prefetcher:
     def _all_slow(self) -> bool:
         """Whether every thread is busy with a slow job: whatever was leased now would only be given back."""
         runs_s = longest_runs_s(self._board)
-        return len(runs_s) == self._board.threads and min(runs_s) > _SLOW_JOB_S
+        return len(runs_s) == self._board.seats and min(runs_s) > _SLOW_JOB_S
 
     def _measure(self) -> None:
         """Follows what finished jobs cost on average."""

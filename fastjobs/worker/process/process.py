@@ -32,13 +32,13 @@ from fastjobs.worker.control import ControlLine
 from fastjobs.worker.leases import HeldLeases
 from fastjobs.worker.outcomes import Outcomes
 from fastjobs.worker.process.acker import Acker, Receipt
+from fastjobs.worker.process.around import Composer
 from fastjobs.worker.process.canceller import Canceller
-from fastjobs.worker.process.executor import Executors
 from fastjobs.worker.process.fetcher import Fetcher
-from fastjobs.worker.process.handlers import Calls
 from fastjobs.worker.process.hooks import HookCaller
 from fastjobs.worker.process.prefetcher import Prefetcher, longest_runs_s
 from fastjobs.worker.process.refusals import Refusals
+from fastjobs.worker.process.thread_executor import ThreadExecutor
 from fastjobs.worker.process.waker import WAIT_S, Wakers
 from fastjobs.worker.server_outage import Outage
 from fastjobs.worker.spec import EXIT_DONE, EXIT_FENCED, EXIT_OUT_OF_TIME, ProcessSpec
@@ -96,10 +96,8 @@ class WorkerProcess:
         self._store = Store(endpoint.connect(), config)
         outcomes = Outcomes(registry, spec.worker, self._board.times)
         self._hooks = HookCaller(registry.hooks, registry, actions, spec.worker)
-        self._backlog = Backlog(
-            self._board, outcomes.on_unusual, self._notify_fd, self._hooks.before, self._hooks.after
-        )
-        self._executors = Executors(self._backlog, spec.threads)
+        self._backlog = Backlog(self._board, outcomes.on_ending, self._notify_fd)
+        self._executor = ThreadExecutor(self._backlog)
         self._leases = HeldLeases(self._board)
         self._acker = Acker(
             self._board,
@@ -112,10 +110,9 @@ class WorkerProcess:
         self._prefetcher = Prefetcher(
             self._config,
             self._store.keyring,
-            registry,
             self._board,
             self._backlog,
-            Calls(registry, self._backlog),
+            Composer(registry, self._hooks, config.finished_keep_ms, self._backlog),
             self._leases,
             self._choices,
             spec.batch_size,
@@ -125,12 +122,12 @@ class WorkerProcess:
             self._store,
             Wakers(endpoint, self._store, spec.session),
             self._prefetcher,
-            self._executors,
+            self._executor,
             spec.session,
             self._note_fetched,
             self._lose_session,
         )
-        self._canceller = Canceller(self._backlog, self._leases, self._prefetcher.suspects)
+        self._canceller = Canceller(self._backlog, self._executor, self._leases, self._prefetcher.suspects)
         #: Partitions the supervisor has found since this process started.
         self._new_partitions: list[str] = []
         #: (queue, ref) of jobs to be cancelled.
@@ -162,7 +159,7 @@ class WorkerProcess:
             }
         )
         self._audit_at = time.monotonic() + self._config.lease_ms / 1000
-        self._executors.start()
+        self._executor.start()
         while not self._done():
             self._turn()
         code = self._end()
@@ -211,13 +208,13 @@ class WorkerProcess:
     def _feed(self) -> None:
         """Wakes threads for what is leased; while the lease is in doubt they would only come back."""
         if self._end_at is None and boot_time_ns() < self._board.valid_until_ns:
-            self._executors.feed()
+            self._executor.feed()
 
     def _beat(self) -> None:
         now_ns = boot_time_ns()
         offset_us = (time.time_ns() - now_ns) // 1000
-        busy = self._backlog.unstarted or self._executors.idle < self._spec.threads
-        self._board.beat(offset_us, self._backlog.unstarted, not busy and not len(self._leases))
+        busy = self._backlog.unstarted or self._executor.idle < self._spec.threads
+        self._board.beat(offset_us, not busy and not len(self._leases))
 
     def _note_fetched(self) -> None:
         """Lets the supervisor know that nothing keeps this process from fetching; see `Watchdog.retire_deaf`."""
@@ -247,7 +244,7 @@ class WorkerProcess:
         """Whether results should be reported now rather than together with later ones."""
         if self._reported == self._backlog.executed and not self._unusual():
             return False
-        idle = self._executors.idle
+        idle = self._executor.idle
         if self._unusual() or idle == self._spec.threads or self._refill_due():
             return True
         now = time.monotonic()
@@ -263,14 +260,14 @@ class WorkerProcess:
 
     def _stalled(self) -> bool:
         """Whether unstarted jobs wait behind threads that are all busy with slow ones."""
-        if not self._backlog.unstarted or self._executors.idle:
+        if not self._backlog.unstarted or self._executor.idle:
             return False
         runs_s = longest_runs_s(self._board)
         return len(runs_s) == self._spec.threads and min(runs_s) > _STALLED_S
 
     def _run_suspect(self) -> None:
         """A job that killed a process before is run with nothing beside it, so nothing else is blamed."""
-        if self._executors.idle < self._spec.threads or self._backlog.unstarted:
+        if self._executor.idle < self._spec.threads or self._backlog.unstarted:
             return
         self._alone = bool(self._prefetcher.suspects) and self._end_at is None
         if self._alone:
@@ -331,9 +328,9 @@ class WorkerProcess:
         self._to_cancel.clear()
 
     def _interrupt_overdue(self) -> None:
-        for thread, started_ns in self._backlog.overdue():
-            if self._backlog.interrupt(thread, errors.JobTimeout, started_ns):
-                event(log, logging.WARNING, "job timed out, interrupting it", thread=thread)
+        for seat, started_ns in self._backlog.seats.overdue():
+            if self._executor.interrupt(seat, errors.JobTimeout, started_ns):
+                event(log, logging.WARNING, "job timed out, interrupting it", seat=seat)
 
     # Waiting.
 
@@ -380,7 +377,7 @@ class WorkerProcess:
         """What an executor did between the last look and `waiting`, of which it gave no notice."""
         if self._backlog.executed == self._reported and not self._unusual():
             return False
-        idle = self._executors.idle == self._spec.threads
+        idle = self._executor.idle == self._spec.threads
         return idle or (looking and self._backlog.unstarted <= self._backlog.low_water)
 
     def _wait_s(self, wants: bool) -> float:
@@ -393,12 +390,12 @@ class WorkerProcess:
             times.append(_STALL_CHECK_S)
         if self._end_at is not None:
             times.append(self._end_at - now)
-        deadline_ns = self._backlog.next_deadline_ns()
+        deadline_ns = self._backlog.seats.next_deadline_ns()
         if deadline_ns:
             times.append((deadline_ns - boot_time_ns()) / 1e9)
-        if self._backlog.unstarted and self._backlog.shortest_timeout_ns:
+        if self._backlog.unstarted and self._backlog.seats.shortest_timeout_ns:
             # A job that starts while this thread sleeps may be due before any that runs now.
-            times.append(max(_TIMEOUT_STEP_S, self._backlog.shortest_timeout_ns / 1e9))
+            times.append(max(_TIMEOUT_STEP_S, self._backlog.seats.shortest_timeout_ns / 1e9))
         times.append(self._config.lease_ms / 6000)
         return min(times)
 
@@ -468,20 +465,20 @@ class WorkerProcess:
 
     def _stop(self, timeout_s: float) -> None:
         """Starts nothing more; ends when the running jobs have, in `timeout_s` seconds at the latest."""
-        self._executors.stop()
+        self._executor.stop()
         end_at = time.monotonic() + timeout_s
         self._end_at = end_at if self._end_at is None else min(self._end_at, end_at)
 
     def _done(self) -> bool:
         if self._end_at is None:
             return False
-        return self._executors.idle == self._spec.threads or time.monotonic() >= self._end_at
+        return self._executor.idle == self._spec.threads or time.monotonic() >= self._end_at
 
     def _end(self) -> int:
         """Reports what is done, gives back the rest and closes the session."""
         if self._fenced:
             return EXIT_FENCED
-        running = self._spec.threads - self._executors.idle
+        running = self._spec.threads - self._executor.idle
         if running:
             event(log, logging.WARNING, "shutdown timeout reached, releasing running jobs", jobs=running)
         self._end_at = time.monotonic() + self._config.socket_timeout_s

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from fastjobs import errors
-from fastjobs._core import JOB_FINISHED, JOB_REPORTED, JOB_STARTED, Board, Chunk
+from fastjobs._core import RUN_FINISHED, RUN_REPORTED, RUN_STARTED, Board, Chunk
 from fastjobs.logs import event
 from fastjobs.model.outcome import Outcome, Run
 from fastjobs.model.record import ErrorRecord, JobRecord
@@ -112,10 +112,10 @@ class Recovery:
             for position, state in enumerate(states):
                 span = HeldSpan(lease, ref, n, first, len(states), priority, column=column)
                 span.keep_ms = self._store.config.finished_keep_ms
-                finished = n == 0 and state in (JOB_FINISHED, JOB_REPORTED)
+                finished = n == 0 and state in (RUN_FINISHED, RUN_REPORTED)
                 run = (lease.slot, column + position, board.started_ns(lease.slot, column + position))
-                timed_out = state == JOB_STARTED and run in self._overdue
-                crashed = state == JOB_STARTED and self._blames
+                timed_out = state == RUN_STARTED and run in self._overdue
+                crashed = state == RUN_STARTED and self._blames
                 if not (finished or timed_out or crashed):
                     continue
                 record = self._record(span, first + position)

@@ -1,0 +1,211 @@
+# The seats of this process: which job sits where, and asking it to end. Python raises the exception in the handler at
+# its next instruction. Everything here happens under the GIL, and none of it releases the GIL half-way. So a request
+# finds the very job it is meant for inside its handler, or waits for it at the handler's door, or comes too late and
+# does nothing.
+
+cdef extern from "Python.h":
+    ctypedef struct PyThreadState:
+        #: The exception to be raised in the thread; NULL when there is none or once it was raised.
+        PyObject* async_exc
+    PyThreadState* PyThreadState_Get()
+    unsigned long PyThread_get_thread_ident()
+    int PyThreadState_SetAsyncExc(unsigned long, PyObject*)
+
+cdef extern from *:
+    #: Keeps rare code out of the way of code that always runs.
+    bint unlikely(bint)
+
+#: What was asked of a running job.
+cdef enum Request:
+    NOTHING = 0
+    #: The job's time is over.
+    TIME_OUT = 1
+    #: The job is to be cancelled; outranks the timeout.
+    CANCEL = 2
+
+cdef struct Seat:
+    #: What other processes see of the seat, on the board.
+    SeatState* shown
+    #: The thread in which the seat's handler runs.
+    unsigned long thread_id
+    #: Borrowed: the LeasedJobs whose job sits here; valid only while `inside`.
+    PyObject* jobs
+    #: How the last run ended, and the outcome made of it, until `after` gets them; owned, NULL = there is none.
+    PyObject* ending
+    PyObject* outcome
+    Request asked
+    #: Whether the handler has come to know what was asked.
+    bint told
+    #: Whether the thread is in the handler, where an exception may be raised in it.
+    bint inside
+
+
+@cython.final
+cdef class Seats:
+    """The seats of one process. Any thread may ask; requests are meant for the job that started at a given time.
+
+    Args:
+        board: shows the seats to the supervisor.
+    """
+
+    cdef readonly Board board
+    #: The shortest timeout of a job given to this process so far, in nanoseconds; 0 when none had one.
+    cdef readonly int64_t shortest_timeout_ns
+    cdef Seat* _seat
+
+    def __cinit__(self, Board board not None):
+        cdef int number
+        self.board = board
+        self._seat = <Seat*>calloc(board.seats, sizeof(Seat))
+        if self._seat == NULL:
+            raise MemoryError()
+        for number in range(board.seats):
+            self._seat[number].shown = &board._seat[number]
+
+    def __dealloc__(self):
+        cdef int number
+        if self._seat != NULL:
+            for number in range(self.board.seats):
+                keep(&self._seat[number].ending, NULL)
+                keep(&self._seat[number].outcome, NULL)
+        free(self._seat)
+
+    cdef Seat* checked(self, int number) except NULL:
+        if not 0 <= number < self.board.seats:
+            raise IndexError(f"seat {number} of a board of {self.board.seats}")
+        return &self._seat[number]
+
+    def overdue(self):
+        """Returns (seat, started_ns) of each job whose time is over and that has not been asked to end."""
+        cdef int number
+        cdef int64_t now
+        cdef Seat* seat
+        jobs = []
+        if not self.shortest_timeout_ns:
+            return jobs
+        now = boot_ns()
+        for number in range(self.board.seats):
+            seat = &self._seat[number]
+            if seat.shown.started_ns and 0 < seat.shown.deadline_ns <= now and seat.asked == NOTHING:
+                jobs.append((number, seat.shown.started_ns))
+        return jobs
+
+    def next_deadline_ns(self):
+        """Returns when a job that has not been asked to end is overdue next, in ns of the boot clock; 0 = never."""
+        cdef int number
+        cdef int64_t first = 0
+        cdef Seat* seat
+        if not self.shortest_timeout_ns:
+            return 0
+        for number in range(self.board.seats):
+            seat = &self._seat[number]
+            if seat.shown.started_ns and seat.shown.deadline_ns and seat.asked == NOTHING:
+                first = seat.shown.deadline_ns if not first else min(first, seat.shown.deadline_ns)
+        return first
+
+    def running(self, int slot, int column):
+        """Returns (seat, started_ns) of the job in a column of the board; None when it is not running."""
+        cdef int number
+        cdef SeatState* shown
+        for number in range(self.board.seats):
+            shown = self._seat[number].shown
+            if shown.started_ns and shown.slot == slot and shown.column == column:
+                return number, shown.started_ns
+        return None
+
+    def current(self):
+        """Returns (seat, started_ns, deadline_ns, jobs, index) of the job whose handler the calling thread is in.
+
+        None when the calling thread is in no handler.
+        """
+        cdef int number
+        cdef unsigned long thread_id = PyThread_get_thread_ident()
+        cdef Seat* seat
+        for number in range(self.board.seats):
+            seat = &self._seat[number]
+            if seat.inside and seat.thread_id == thread_id:
+                jobs = <LeasedJobs>seat.jobs
+                index = jobs.first + seat.shown.column - jobs.column
+                return number, seat.shown.started_ns, seat.shown.deadline_ns, jobs, index
+        return None
+
+    def interrupt(self, int seat, exception, int64_t expected_started_ns):
+        """Raises an exception in a handler; never in another job, nor between jobs.
+
+        Args:
+            seat: where the job runs.
+            exception: JobTimeout or JobCancelled.
+            expected_started_ns: when the job meant was started.
+
+        Returns:
+            False when the seat has another job or none by now, or the job has been asked before.
+        """
+        cdef Seat* taken = self.checked(seat)
+        cdef Request request = CANCEL if exception is JobCancelled else TIME_OUT
+        if expected_started_ns == 0 or taken.shown.started_ns != expected_started_ns:
+            return False
+        if taken.asked >= request:
+            return False
+        taken.asked = request
+        taken.told = False
+        if taken.inside:
+            PyThreadState_SetAsyncExc(taken.thread_id, <PyObject*>exception)
+        return True
+
+    def asked(self, int seat, int64_t expected_started_ns):
+        """Returns what the job should end with, JobTimeout or JobCancelled, for the caller to raise; else None.
+
+        In the handler's own thread, the exception is then not raised there a second time.
+        """
+        cdef Seat* taken = self.checked(seat)
+        cdef bint own = PyThread_get_thread_ident() == taken.thread_id
+        if expected_started_ns == 0 or taken.shown.started_ns != expected_started_ns:
+            return None
+        if taken.asked == NOTHING and 0 < taken.shown.deadline_ns <= boot_ns():
+            if own:
+                taken.asked = TIME_OUT
+            else:
+                self.interrupt(seat, JobTimeout, expected_started_ns)
+        if taken.asked == NOTHING:
+            return None
+        if own:
+            PyThreadState_SetAsyncExc(taken.thread_id, NULL)
+        taken.told = True
+        return interruption(taken.asked)
+
+
+cdef inline int keep(PyObject** place, PyObject* value) except -1:
+    """Puts a new reference in place of the one that is there."""
+    cdef PyObject* previous = place[0]
+    if value != NULL:
+        Py_INCREF(<object>value)
+    place[0] = value
+    if previous != NULL:
+        Py_DECREF(<object>previous)
+    return 0
+
+
+cdef inline object take(PyObject** place, otherwise):
+    """Takes a reference out of its place."""
+    if place[0] == NULL:
+        return otherwise
+    value = <object>place[0]
+    keep(place, NULL)
+    return value
+
+
+cdef void leave_handler(Seat* seat) noexcept:
+    """After a handler of which something was asked: notes whether it knew, and takes back what was not raised."""
+    cdef PyThreadState* state = PyThreadState_Get()
+    if state.async_exc == NULL:
+        seat.told = True
+    else:
+        PyThreadState_SetAsyncExc(seat.thread_id, NULL)
+
+
+cdef int refuse_to_start(Seat* seat) except -1:
+    raise interruption(seat.asked)()
+
+
+cdef inline object interruption(Request asked):
+    return JobCancelled if asked == CANCEL else JobTimeout
