@@ -1,8 +1,8 @@
-"""Every exception fastjobs raises, under `FastJobsError`; the base tells whose fault it is.
+"""Every exception that fastjobs raises, under `FastJobsError`; the base class says whose fault it is.
 
-`ConfigError` and `JobError` are the caller's, `StoreError` is the server's or the network's,
-`InternalError` is ours. `Retry` and `Discard` are not failures: handlers raise them to steer.
-`JobTimeout` and `JobCancelled` come the other way: the worker raises them in a handler.
+`ConfigError` and `JobError` are the caller's fault, `StoreError` is the server's or the network's, `InternalError` is
+ours. `Retry` and `Discard` are not failures: a handler raises them to say how its job ends. `JobTimeout` and
+`JobCancelled` go the other way: the worker raises them in a handler.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from collections.abc import Sequence
 
 
 class FastJobsError(Exception):
-    """Base of every error fastjobs raises."""
+    """Base of every error that fastjobs raises."""
 
 
 class ConfigError(FastJobsError):
-    """A setting, argument, name or environment is not usable; nothing was done."""
+    """A setting, argument, name or environment variable cannot be used; nothing was done."""
 
 
 class JobError(FastJobsError):
-    """A job, its arguments or an operation on it is not acceptable."""
+    """A job, its arguments or an operation on it is not allowed."""
 
 
 class PayloadError(JobError):
     """A job's arguments cannot be stored exactly.
 
     Attributes:
-        path: where the offending value is, for example `args[2].x`; empty when the whole is meant.
+        path: where the offending value is, for example `args[2].x`; empty when it is the arguments as a whole.
         index: position of the item in the iterable given to `enqueue_many`, or None.
         enqueued: ids of the jobs that were stored before the offending item, or None.
     """
@@ -39,11 +39,11 @@ class PayloadError(JobError):
 
 
 class PayloadTooLarge(PayloadError):
-    """A job's encoded arguments exceed `max_payload_bytes`."""
+    """The encoded arguments of a job are larger than `max_payload_bytes`."""
 
 
 class JobIdConflict(JobError):
-    """The chosen job id already belongs to a job with other content.
+    """The chosen job id already belongs to a different job.
 
     Attributes:
         job_id: the id that is taken.
@@ -70,8 +70,8 @@ class JobStateError(JobError):
     """The job's status does not allow the operation.
 
     Attributes:
-        job_id: the job.
-        status: the status it has.
+        job_id: the job's id.
+        status: its current status.
     """
 
     def __init__(self, job_id: str, status: str, operation: str) -> None:
@@ -93,7 +93,7 @@ class RecurringNotFound(JobError):
 
 
 class ChunkError(FastJobsError):
-    """The bytes of a stored chunk cannot be read."""
+    """A stored chunk cannot be read."""
 
 
 class CorruptChunk(ChunkError):
@@ -101,15 +101,15 @@ class CorruptChunk(ChunkError):
 
 
 class UntrustedChunk(CorruptChunk):
-    """The chunk is not signed though it has to be, or its signature is wrong."""
+    """The chunk must be signed and is not, or its signature is wrong."""
 
 
 class NewerFormat(ChunkError):
-    """The chunk was written by a newer fastjobs in a format this one does not know."""
+    """The chunk was written by a newer release of fastjobs, in a format that this one does not know."""
 
 
 class MissingKey(ChunkError):
-    """The chunk was signed or encrypted with a key that is not known here."""
+    """The chunk was signed or encrypted with a key that this app does not have."""
 
 
 class StoreError(FastJobsError):
@@ -121,15 +121,15 @@ class ConnectionLost(StoreError):
 
 
 class Unavailable(StoreError):
-    """The server cannot serve now (loading, busy, no connection yet) and nothing was applied."""
+    """The server is unavailable (loading, busy, or there is no connection yet); nothing was applied."""
 
 
 class ReadOnly(StoreError):
-    """The server is a replica: the role changed, or the URL names the wrong one."""
+    """The server is a replica: its role has changed, or the URL names the wrong server."""
 
 
 class OutOfMemory(StoreError):
-    """The server is at `maxmemory` or its disk is full; the write was refused."""
+    """The server has reached `maxmemory` or its disk is full; it refused the write."""
 
 
 class AccessDenied(StoreError):
@@ -137,11 +137,7 @@ class AccessDenied(StoreError):
 
 
 class WrongKeyType(StoreError):
-    """A key with one of our names holds foreign data."""
-
-
-class LeaseLost(StoreError):
-    """The session or its lease is gone: somebody else owns its jobs now."""
+    """A key of fastjobs holds data that fastjobs did not write."""
 
 
 class NotEnqueued(StoreError):
@@ -157,12 +153,12 @@ class NotEnqueued(StoreError):
 
 
 class EnqueueUnknown(StoreError):
-    """The outcome is unknown: the retry budget ended without an answer.
+    """The outcome is unknown: the server did not answer within the retry budget.
 
-    Enqueue again with the same ids to be sure: a stored job is never stored twice.
+    Enqueue again under the same ids to be sure: a stored job is never stored twice.
 
     Attributes:
-        ids: ids of the jobs in doubt.
+        ids: ids of the jobs that may or may not be stored.
         enqueued: ids of the jobs of the same call that were certainly stored.
     """
 
@@ -180,8 +176,8 @@ class Retry(FastJobsError):
     """Raise it in a handler to run the job again later.
 
     Args:
-        message: what to store as the reason.
-        in_: seconds until the next run; None takes the job type's own `retry_delay`.
+        message: stored as the reason.
+        in_: seconds until the next run; None = the job type's own `retry_delay`.
     """
 
     def __init__(self, message: str = "retry requested", *, in_: float | None = None) -> None:
@@ -197,25 +193,25 @@ class Discard(FastJobsError):
 
 
 class JobInterrupted(BaseException):
-    """Base of what the worker raises in a running handler.
+    """Base of the exceptions that the worker raises in a running handler.
 
-    Not an `Exception`: a handler's own `except Exception`, there to survive a bad row or a refused request,
-    must not swallow the end of the job. Python does the same with KeyboardInterrupt and asyncio's CancelledError.
-    Clean up with `finally`, or catch it by name and raise it again.
+    It is not an `Exception`: a handler's own `except Exception`, meant for a bad row or a refused request, must not
+    swallow the end of the job. Python does the same with KeyboardInterrupt and asyncio's CancelledError. Clean up with
+    `finally`, or catch it by name and raise it again.
     """
 
 
 class JobTimeout(JobInterrupted):
-    """The job has been running longer than its `timeout`; the attempt failed unless the handler still returns."""
+    """The job has run longer than its `timeout`. The attempt fails unless the handler catches this and returns."""
 
     def __init__(self, message: str = "ran longer than its timeout") -> None:
         super().__init__(message)
 
 
 class JobCancelled(JobInterrupted):
-    """The job is to end: it becomes `cancelled`, whatever the handler does with this.
+    """The job was cancelled and becomes `cancelled`, whatever the handler does with this exception.
 
-    A handler may raise it itself, to cancel its own job.
+    A handler may raise it to cancel its own job.
     """
 
     def __init__(self, message: str = "was cancelled while it ran") -> None:

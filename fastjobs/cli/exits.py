@@ -2,8 +2,6 @@
 
 #: Done; a worker has drained and stopped.
 OK = 0
-#: A worker was stopped by force: jobs that were running have been given back.
-FORCED = 1
 #: `fsck` found what does not fit, and did not repair it.
 DRIFT = 1
 #: `doctor` found a problem.
@@ -14,7 +12,5 @@ USAGE = 2
 NO_SERVER = 3
 #: `fsck` could not compare a queue in which something always moved.
 BUSY = 4
-#: The worker's processes died again and again before they were ready.
-CRASHING = 5
 #: An error in fastjobs itself.
 INTERNAL = 70
