@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 import redis
 
-from fastjobs.store import scripts, store
+from fastjobs.store import keyspace, scripts
 
 #: The key that stands in for the server's clock, beside the queue's keys.
 CLOCK_KEY = "test_clock"
@@ -57,4 +57,4 @@ def timed_scripts(change: Callable[[str, str], str] = _unchanged) -> Iterator[No
             yield
         finally:
             scripts.load.cache_clear()
-    assert store.load is scripts.load
+    assert keyspace.load is scripts.load
