@@ -84,6 +84,7 @@ fuzz-quick: $(VENV)/fuzz.stamp ## The same for 15 seconds.
 lint: $(VENV)/dev.stamp ## Check format and style.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/python -m tests.lint
 
 format: $(VENV)/dev.stamp ## Put format and style right.
 	$(BIN)/ruff format .
