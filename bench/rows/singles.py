@@ -96,7 +96,7 @@ class Singles(Row):
             script = load("enqueue")
             client.script_load(script.source)
             keys = queue_keys(NAMESPACE, nodes.queue)
-            names = [keys.chunks, keys.ready, keys.scheduled, keys.jobs, keys.stats, keys.wake]
+            names = [getattr(keys, name) for name in script.keys]
             call = ["evalsha", script.sha, str(len(names)), *(str(name, "ascii") for name in names)]
             # Id (drawn for each call), jobs, priority, delay, due time, most hints; the chunk comes from the input.
             call += ["__rand_int__", "1", "0", "0", "0", "64"]

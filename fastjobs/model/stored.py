@@ -25,11 +25,13 @@ MAX_CHUNK_JOBS = 1000
 #: The header of a packed chunk, see core/chunk.pxi: magic, version, flags, checksum, jobs, time (low, high), size.
 CHUNK_HEADER = struct.Struct("<2sBBIHHII")
 CHUNK_MAGIC = b"FJ"
+#: Bytes of a packed chunk before its content: two chunks of the same jobs differ only there (checksum and time).
+CONTENT_OFFSET = 16
 
 #: A segment's head: microseconds of the run's first start, and the size of the worker's name, which follows.
-_HEAD = struct.Struct("<QB")
+SEGMENT_HEAD = struct.Struct("<QB")
 #: Of each job in a segment: seconds from the run's first start, and seconds it ran.
-_TIMES = struct.Struct("<ff")
+JOB_TIMES = struct.Struct("<ff")
 
 # Patterns are compiled at their first use, by `re`: importing fastjobs does not need them.
 _SEQUENCE = f"[0-9a-f]{{{SEQUENCE_DIGITS}}}".encode()
@@ -246,17 +248,17 @@ class Segment(NamedTuple):
     def times(self) -> Iterator[tuple[int, Times]]:
         """Yields (index, times) of each of its jobs."""
         for index in self.indexes:
-            at = _TIMES.size * (index - self.first)
-            yield index, times_of(self.head, self.columns[: _TIMES.size], self.columns[at : at + _TIMES.size])
+            at = JOB_TIMES.size * (index - self.first)
+            yield index, times_of(self.head, self.columns[: JOB_TIMES.size], self.columns[at : at + JOB_TIMES.size])
 
 
 def times_of(head: bytes, first_times: bytes, times: bytes) -> Times:
     """Reads the times of a job: the head of its segment, the times of the segment's first job, and its own."""
-    base_s, _ = _TIMES.unpack(first_times)
-    start_s, run_s = _TIMES.unpack(times)
-    started_us, _ = _HEAD.unpack_from(head)
+    base_s, _ = JOB_TIMES.unpack(first_times)
+    start_s, run_s = JOB_TIMES.unpack(times)
+    started_us, _ = SEGMENT_HEAD.unpack_from(head)
     started_at_ms = round(started_us / 1000 + (start_s - base_s) * 1000)
-    return Times(started_at_ms, run_s, head[_HEAD.size :].decode("utf-8", "replace"))
+    return Times(started_at_ms, run_s, head[SEGMENT_HEAD.size :].decode("utf-8", "replace"))
 
 
 def segments(stored: bytes) -> Iterator[Segment]:
@@ -264,10 +266,10 @@ def segments(stored: bytes) -> Iterator[Segment]:
     at, pattern = 0, re.compile(_SEGMENT)
     while match := pattern.match(stored, at):
         first, count, head_at = int(match[1]), int(match[2]), match.end()
-        if head_at + _HEAD.size > len(stored):
+        if head_at + SEGMENT_HEAD.size > len(stored):
             return
-        columns_at = head_at + _HEAD.size + stored[head_at + _HEAD.size - 1]
-        at = columns_at + _TIMES.size * count
+        columns_at = head_at + SEGMENT_HEAD.size + stored[head_at + SEGMENT_HEAD.size - 1]
+        at = columns_at + JOB_TIMES.size * count
         if at > len(stored):
             return
         yield Segment(first, count, stored[head_at:columns_at], stored[columns_at:at])

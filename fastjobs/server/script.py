@@ -12,3 +12,5 @@ class Script:
     name: str
     source: str
     sha: str
+    #: The names of the keys it gets, in the order of KEYS.
+    keys: tuple[str, ...]

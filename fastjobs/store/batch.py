@@ -99,20 +99,6 @@ class BaseBatch:
             self._slots.append(self._keyspace.slot(partition))
         return self._expect(parse)
 
-    def script_on(
-        self,
-        name: str,
-        partition: str,
-        key: str,
-        args: Sequence[bytes | str | int],
-        parse: Callable[[Any], T] = as_is,
-    ) -> Reply[T]:
-        """Adds a call of a script with one key of a partition, chosen by its name."""
-        self._buffer.extend(self._keyspace.head_on(name, partition, key), args)
-        if self._slots is not None:
-            self._slots.append(self._keyspace.slot(partition))
-        return self._expect(parse)
-
     def command(self, *parts: bytes | str | int, parse: Callable[[Any], T] = as_is) -> Reply[T]:
         """Adds a plain command that may be sent twice.
 

@@ -9,7 +9,6 @@ from fastjobs.model.definition import Definition
 from fastjobs.model.outcome import Outcome, Run
 from fastjobs.model.refs import JobAddress, is_detached, job_ref, run_id
 from fastjobs.store.batch import BaseBatch, Reply
-from fastjobs.store.keys import QUEUE_KEYS
 from fastjobs.store.replies import (
     Answer,
     Closed,
@@ -206,7 +205,7 @@ class ScriptCalls(BaseBatch):
     ) -> Reply[list[tuple[str, str]]]:
         """Reads (member, score) pairs of one of the queue's sorted sets, on from a (score, member)."""
         score, member = after or ("", "")
-        return self.script_on("page", partition, key, (score, member, limit, int(reverse)), parse_page)
+        return self.script("page", partition, (key, score, member, limit, int(reverse)), parse_page)
 
     def define_recurring(self, partition: str, definition: Definition, due_ms: int) -> Reply[tuple[Defined, bytes]]:
         """Defines or changes a recurring job, first due at `due_ms`; result (`Defined`, what is stored)."""
@@ -245,12 +244,11 @@ class ScriptCalls(BaseBatch):
 
     def survey(self, partition: str, max_entries: int, max_bytes: int) -> Reply[Survey]:
         """Reads all keys of a partition in one step, if they are small enough."""
-        args: tuple[str | int, ...] = ("", "0", max_entries, max_bytes, *QUEUE_KEYS)
-        return self.script("survey", partition, args, parse_survey)
+        return self.script("survey", partition, ("", "0", max_entries, max_bytes), parse_survey)
 
     def survey_page(self, partition: str, key: str, cursor: bytes, count: int) -> Reply[SurveyPage]:
         """Reads a page of one key of a partition; the cursor of the first one is b"0"."""
-        return self.script("survey", partition, (key, cursor, count, 0, *QUEUE_KEYS), parse_survey_page)
+        return self.script("survey", partition, (key, cursor, count, 0), parse_survey_page)
 
     def amend(
         self,
@@ -267,10 +265,9 @@ class ScriptCalls(BaseBatch):
             expected: (key, field, value) of hashes.
             writes: (set_hash, set_zset, remove_hash or remove_zset; key, field or member, value or score).
         """
-        number = {name: position for position, name in enumerate(QUEUE_KEYS, 1)}
         args: list[bytes | str | int] = [stillness, len(expected)]
         for key, name, value in expected:
-            args += (number[key], name, value)
+            args += (key, name, value)
         for action, key, name, value in writes:
-            args += (action, number[key], name, value)
+            args += (action, key, name, value)
         return self.script("amend", partition, args)

@@ -8,14 +8,13 @@ them works on a cluster. Scripts get every key they touch and build no key names
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 #: The Redis types in use -> the command that reads the size of a key of that type, and fails on any other type.
 SIZE_COMMANDS = {"hash": "HLEN", "zset": "ZCARD", "list": "LLEN", "set": "SCARD"}
 
 
-@dataclass(frozen=True, slots=True)
-class StoredKey:
+class StoredKey(NamedTuple):
     """What is stored under one key."""
 
     #: Redis type: hash, zset, list or set.
@@ -115,7 +114,7 @@ class QueueKeys:
     recurring_due: bytes = _key(
         "zset", "id of a recurring job that is not paused; score = next due instant, ms", owner=f"{_LIB}recurring.lua"
     )
-    stats: bytes = _key("hash", "counters: see below", owner=f"{_LIB}counters.lua")
+    stats: bytes = _key("hash", "counters, the sequence, the fence, and times for outages", owner=f"{_LIB}counters.lua")
     wake: bytes = _key(
         "list",
         "empty strings, at most 64: hints that wake idle workers; never carries a job",
@@ -124,27 +123,19 @@ class QueueKeys:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class NamespaceKeys:
-    """The keys of a whole namespace."""
-
-    queues: bytes = _key("set", "the partitions of all queues that have ever been used: mail, mail#3", owner="store")
-    workers: bytes = _key(
-        "hash", "worker id -> what it says about itself with each heartbeat (JSON)", owner="worker/supervisor"
-    )
-    worker_orders: bytes = _key(
-        "hash", "worker id -> quiet or stop, for it to find with its next heartbeat", owner="operating/workers.py"
-    )
-
-
-def _entries(table: Any) -> dict[str, StoredKey]:
-    return {item.name: item.metadata[_ENTRY] for item in fields(table)}
-
-
 #: Name -> entry, of the keys of a partition.
-QUEUE_KEYS = _entries(QueueKeys)
+QUEUE_KEYS: dict[str, StoredKey] = {item.name: item.metadata[_ENTRY] for item in fields(QueueKeys)}
+
 #: Name -> entry, of the keys of a namespace.
-NAMESPACE_KEYS = _entries(NamespaceKeys)
+NAMESPACE_KEYS = {
+    "queues": StoredKey("set", "the partitions of all queues that have ever been used: mail, mail#3", "store"),
+    "workers": StoredKey(
+        "hash", "worker id -> what it says about itself with each heartbeat (JSON)", "worker/supervisor"
+    ),
+    "worker_orders": StoredKey(
+        "hash", "worker id -> quiet or stop, for it to find with its next heartbeat", "operating/workers.py"
+    ),
+}
 
 
 def compared_keys(type_name: str) -> tuple[str, ...]:
@@ -158,22 +149,21 @@ def queue_keys(namespace: str, queue: str, partition: int = 0) -> QueueKeys:
     return QueueKeys(**{name: (prefix + name).encode() for name in QUEUE_KEYS})
 
 
-def namespace_keys(namespace: str) -> NamespaceKeys:
-    """Returns the keys of a namespace."""
-    prefix = f"{{fastjobs:{namespace}}}:"
-    return NamespaceKeys(**{name: (prefix + name).encode() for name in NAMESPACE_KEYS})
-
-
 def queues_key(namespace: str) -> bytes:
     """Returns the key `queues` of a namespace."""
-    return namespace_keys(namespace).queues
+    return _namespace_key(namespace, "queues")
 
 
 def worker_orders_key(namespace: str) -> bytes:
     """Returns the key `worker_orders` of a namespace."""
-    return namespace_keys(namespace).worker_orders
+    return _namespace_key(namespace, "worker_orders")
 
 
 def workers_key(namespace: str) -> bytes:
     """Returns the key `workers` of a namespace."""
-    return namespace_keys(namespace).workers
+    return _namespace_key(namespace, "workers")
+
+
+def _namespace_key(namespace: str, name: str) -> bytes:
+    assert name in NAMESPACE_KEYS
+    return f"{{fastjobs:{namespace}}}:{name}".encode()

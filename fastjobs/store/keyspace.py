@@ -10,91 +10,6 @@ from fastjobs.store.keys import QueueKeys, queue_keys
 from fastjobs.store.scripts import load
 from fastjobs.store.sealing import Keyring
 
-#: The keys of the scripts that give leased jobs back.
-_GIVE_BACK_KEYS = (
-    "ready",
-    "leases",
-    "sessions",
-    "chunks",
-    "jobs",
-    "marks",
-    "cancelling",
-    "cancelled",
-    "finished",
-    "finished_log",
-    "stats",
-    "wake",
-)
-#: The keys of the scripts that act on one job.
-_OPERATION_KEYS = (
-    "chunks",
-    "ready",
-    "scheduled",
-    "marks",
-    "jobs",
-    "leases",
-    "failed",
-    "cancelled",
-    "cancelling",
-    "finished",
-    "finished_log",
-    "stats",
-    "wake",
-)
-#: The keys each script declares, in its order.
-SCRIPT_KEYS: dict[str, tuple[str, ...]] = {
-    "enqueue": ("chunks", "ready", "scheduled", "jobs", "stats", "wake"),
-    "open": ("sessions", "stats"),
-    "fetch": (
-        "ready",
-        "scheduled",
-        "chunks",
-        "jobs",
-        "marks",
-        "leases",
-        "sessions",
-        "stats",
-        "wake",
-    ),
-    "ack": (
-        "chunks",
-        "ready",
-        "scheduled",
-        "marks",
-        "jobs",
-        "leases",
-        "sessions",
-        "failed",
-        "cancelled",
-        "cancelling",
-        "finished",
-        "finished_log",
-        "stats",
-        "wake",
-    ),
-    "release": _GIVE_BACK_KEYS,
-    "postpone": (*_GIVE_BACK_KEYS, "scheduled"),
-    "renew": ("sessions", "stats", "cancelling"),
-    "reclaim": _GIVE_BACK_KEYS,
-    "audit": _GIVE_BACK_KEYS,
-    "close": _GIVE_BACK_KEYS,
-    "find": ("chunks", "ready", "scheduled", "marks", "jobs", "finished"),
-    "cancel": _OPERATION_KEYS,
-    "reschedule": _OPERATION_KEYS,
-    "prioritize": _OPERATION_KEYS,
-    "destroy": _OPERATION_KEYS,
-    "trim": ("chunks", "marks", "jobs", "failed", "cancelled", "finished", "finished_log", "stats"),
-    "clear": ("chunks", "ready", "scheduled", "marks", "jobs", "finished", "finished_log", "stats"),
-    "define_recurring": ("recurring", "recurring_due", "stats"),
-    "recur": ("recurring", "recurring_due", "chunks", "ready", "jobs", "finished", "stats", "wake"),
-    "run_recurring": ("recurring", "chunks", "ready", "jobs", "finished", "stats", "wake"),
-    "pause_recurring": ("recurring", "recurring_due", "stats"),
-    "resume_recurring": ("recurring", "recurring_due", "stats"),
-    "cancel_recurring": ("recurring", "recurring_due"),
-    "survey": QueueKeys.__slots__,
-    "amend": QueueKeys.__slots__,
-}
-
 
 class Keyspace:
     """The keys, slots and packed heads of a namespace.
@@ -130,12 +45,8 @@ class Keyspace:
         """Returns the packed constant beginning of a call: EVALSHA, SHA and keys."""
         head = self._heads.get((script, partition))
         if head is None:
-            keys = self.keys(partition)
-            names = SCRIPT_KEYS[script]
-            head = pack_head("EVALSHA", load(script).sha, len(names), *(getattr(keys, name) for name in names))
+            keys, called = self.keys(partition), load(script)
+            declared = (getattr(keys, name) for name in called.keys)
+            head = pack_head("EVALSHA", called.sha, len(called.keys), *declared)
             self._heads[script, partition] = head
         return head
-
-    def head_on(self, script: str, partition: str, key: str) -> tuple[bytes, int]:
-        """Returns the beginning of a call of a script that works on one key, whichever it is given."""
-        return pack_head("EVALSHA", load(script).sha, 1, getattr(self.keys(partition), key))

@@ -9,7 +9,7 @@ from tests.model.clock import CLOCK_KEY, timed_scripts
 
 
 def test_the_shipped_scripts_take_time_from_the_server_only() -> None:
-    clock = (files("fastjobs.scripts") / "lib/clock.lua").read_text()
+    clock = (files("fastjobs.store.scripts") / "lib/clock.lua").read_text()
     for script in scripts.all_scripts():
         assert CLOCK_KEY not in script.source
         assert "'GET'" not in script.source

@@ -35,11 +35,9 @@ MUTANTS = [
         "return true",
     ),
     Mutant("a reclaimed session keeps its leases", "reclaim", "  redis.call('ZREM', keys.sessions, session)\n", ""),
-    Mutant(
-        "finished jobs stay counted as executing", "ack", "    move_count(keys.stats, 'executing', nil, number)\n", ""
-    ),
-    Mutant("failed jobs stay counted as executing", "ack", "    move_count(keys.stats, 'executing', nil, 1)\n", ""),
-    Mutant("a lease is not written back after an ack", "ack", "  write_lease(leases, session, fence, entries)\n", ""),
+    Mutant("finished jobs stay counted as executing", "ack", "    move_count('executing', nil, number)\n", ""),
+    Mutant("failed jobs stay counted as executing", "ack", "    move_count('executing', nil, 1)\n", ""),
+    Mutant("a lease is not written back after an ack", "ack", "  write_lease(session, fence, entries)\n", ""),
     Mutant(
         "the rest of a span begins one job late",
         "fetch",
@@ -59,8 +57,8 @@ MUTANTS = [
     Mutant(
         "the line is last in first out",
         "lib/place",
-        "string.format('%013x', math.max(now_us",
-        "string.format('%013x', 0xfffffffffffff - math.max(now_us",
+        "string.format(SEQUENCE_FORMAT, math.max(now_us",
+        "string.format(SEQUENCE_FORMAT, 0xfffffffffffff - math.max(now_us",
     ),
     Mutant(
         "scheduled jobs start early",
@@ -71,14 +69,12 @@ MUTANTS = [
     Mutant("a job that was enqueued before is stored again", "enqueue", "if stored then", "if false then"),
     Mutant(
         "what is given back goes to the end of the line",
-        "lib/give_back",
+        "lib/put_back",
         "entry.score, entry.sequence .. ref",
         "entry.score, string.format('%013x', now_ms * 1000 + 1) .. ref",
     ),
     Mutant("jobs to be cancelled are run again", "lib/give_back", "redis.call('ZCARD', keys.cancelling) > 0", "false"),
-    Mutant(
-        "a failed job stays in its chunk", "ack", "  chunk_left(keys, id, leaving.n, leaving.indexes, now_ms)\n", ""
-    ),
+    Mutant("a failed job stays in its chunk", "ack", "  chunk_left(id, leaving.n, leaving.indexes, now_ms)\n", ""),
     Mutant(
         "the middle of a span is lost",
         "lib/settle_lease",
@@ -94,17 +90,17 @@ MUTANTS = [
     Mutant("an audit takes what is known", "audit", "if not known[fence] then", "if true then"),
     Mutant("an old audit takes what was fetched meanwhile", "audit", "tonumber(last_request) > request", "false"),
     Mutant(
-        "failed jobs are kept for ever", "lib/history", "now_ms - tonumber(oldest[position + 1]) <= keep_ms", "true"
+        "failed jobs are kept for ever", "lib/trimming", "now_ms - tonumber(oldest[position + 1]) <= keep_ms", "true"
     ),
     Mutant("a postponement is not noted", "postpone", "      note_postponed(entry)\n", ""),
-    Mutant("whoever asks is renewed", "renew", "is_open(sessions, ARGV[position])", "true"),
+    Mutant("whoever asks is renewed", "renew", "is_open(ARGV[position])", "true"),
 ]
 
 RECURRING_MUTANTS = [
     Mutant("a due instant is fired by each ticker", "recur", "or definition.due_ms ~= due_ms\n", "\n"),
     Mutant("a changed definition is fired as it was", "recur", "definition.revision ~= revision", "false"),
     Mutant("a firing does not move on", "recur", "definition.due_ms = next_due_ms\n", "\n"),
-    Mutant("a paused definition is fired", "pause_recurring", "  redis.call('ZREM', recurring_due, id)\n", ""),
+    Mutant("a paused definition is fired", "pause_recurring", "  redis.call('ZREM', keys.recurring_due, id)\n", ""),
     Mutant("runs overlap", "lib/recurring_run", "definition.overlap == 'skip'", "false"),
     Mutant("a deploy ends the rhythm", "define_recurring", "if schedule ~= definition.schedule then", "if true then"),
     Mutant("an old version replaces a new one", "define_recurring", "tonumber(version) < tonumber(", "0 > tonumber("),

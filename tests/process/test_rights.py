@@ -67,7 +67,7 @@ def test_the_rights_that_are_named_are_enough(guarded: ServerProcess, tmp_path: 
         recurring.pause()
         recurring.resume()
         recurring.cancel()
-    for command in (["info"], ["workers", "ls"], ["queue", "ls"], ["failed", "ls"], ["jobs", "count"]):
+    for command in (["info"], ["workers", "ls"], ["queue", "ls"], ["failed", "ls"], ["jobs", "count"], ["fsck"]):
         result = run_here(SCRIPTS / "fastjobs", *command)
         assert result.returncode == 0, result.stderr
     assert late.cancel().status == Status.CANCELLED

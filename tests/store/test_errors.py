@@ -19,7 +19,7 @@ from fastjobs.server.exchanges.single import WORKER_RETRIES
 from fastjobs.store.keys import queue_keys
 from fastjobs.store.keyspace import Keyspace
 from fastjobs.store.replies import Stored
-from fastjobs.store.scripts import NAMES
+from fastjobs.store.scripts import names
 from tests.harness.queue import QueueUnderTest, key_names, pack, record
 from tests.harness.server import ServerProcess
 from tests.harness.snapshot import take_snapshot
@@ -321,7 +321,7 @@ def test_a_user_without_rights_is_told_so_and_nothing_is_written(
 
 def test_these_are_all_scripts(hurt: QueueUnderTest) -> None:
     """A new script is to be added above; the others only read."""
-    assert {*_calls(hurt), "find", "page", "survey"} == set(NAMES)
+    assert {*_calls(hurt), "find", "page", "survey"} == set(names())
 
 
 def test_all_keys_of_a_queue_share_one_hash_tag() -> None:

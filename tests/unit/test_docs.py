@@ -20,8 +20,8 @@ from fastjobs.operating.queues import Queue
 from fastjobs.operating.recurring import RecurringJobs
 from fastjobs.operating.workers import Worker, Workers
 from fastjobs.producing.buffering import Buffer
-from fastjobs.store.keys import QueueKeys
-from fastjobs.store.scripts import NAMES
+from fastjobs.store.keys import NAMESPACE_KEYS, QUEUE_KEYS
+from fastjobs.store.scripts import all_scripts, names
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("tests/*.md")])
@@ -98,14 +98,34 @@ def test_what_the_pages_call_is_there(page: Path) -> None:
             assert node.attr in known, f"{page.name}: {ast.unparse(node)}"
 
 
-def test_every_key_is_described() -> None:
-    described = [row[0].strip("`") for row in rows_under(read("docs/redis.md"), "Keys of a queue")]
-    assert described == [item.name for item in fields(QueueKeys)]
+def test_every_key_is_described_as_the_table_has_it() -> None:
+    described = {name: rest[:2] for name, *rest in map(plain, rows_under(read("docs/redis.md"), "Keys of a queue"))}
+    assert described == {name: [key.type, key.meaning] for name, key in QUEUE_KEYS.items()}
+    assert list(described) == list(QUEUE_KEYS)
+
+
+def test_every_key_of_a_namespace_is_described_as_the_table_has_it() -> None:
+    described = {name: rest for name, *rest in map(plain, rows_under(read("docs/redis.md"), "Keys of a namespace"))}
+    assert described == {
+        f"{{fastjobs:<namespace>}}:{name}": [key.type, key.meaning] for name, key in NAMESPACE_KEYS.items()
+    }
+
+
+def plain(row: list[str]) -> list[str]:
+    """The cells of a row without the marks of a page."""
+    return [cell.replace("`", "").replace("→", "->") for cell in row]
 
 
 def test_every_script_is_described() -> None:
     described = [row[0].strip("`") for row in rows_under(read("docs/redis.md"), "Scripts")]
-    assert described == list(NAMES)
+    assert sorted(described) == list(names())
+
+
+def test_the_commands_that_scripts_call_are_listed() -> None:
+    words = {word for script in all_scripts() for word in re.findall(r"'([A-Z]{2,})'", script.source)}
+    listed = re.search(r"^Scripts call: ([A-Z\s]+)\.", read("docs/redis.md"), re.MULTILINE)
+    assert listed is not None
+    assert listed[1].split() == sorted(words - {"COUNT", "LIMIT", "NX", "WITHSCORES", "XX"})
 
 
 def test_every_flag_of_the_worker_is_described_as_its_help_does() -> None:

@@ -1,23 +1,21 @@
--- Removes the definition of a recurring job; runs that were enqueued before are jobs like any other and stay.
+-- Removes the definition of a recurring job. Runs that were enqueued before are jobs like any other and stay.
 --
--- KEYS[1] recurring      {..}:recurring      hash  id -> definition
--- KEYS[2] recurring_due  {..}:recurring_due  zset  id -> next due instant (ms)
+-- @keys recurring recurring_due
 -- ARGV[1] id
--- ARGV[2] version   a definition of a higher one stays; -1 = whatever its version
--- Returns 1 removed, 0 there is none (or it stays). O(log definitions). Keeps: nothing fires without a definition.
+-- ARGV[2] version   a definition of a higher version stays; -1 = remove any version
+-- Returns 1 when it is removed, 0 when there is none or it stays.
+-- O(log definitions). Keeps: nothing fires without a definition.
 
--- @include lib/types
+-- @include lib/read
 -- @include lib/recurring
 
-local recurring, recurring_due = KEYS[1], KEYS[2]
 local id, version = ARGV[1], tonumber(ARGV[2])
-check_type('HLEN', recurring)
-check_type('ZCARD', recurring_due)
 
-local definition = read_definition(recurring, id)
+-- @check
+local definition = read_definition(id)
 if not definition or (version >= 0 and tonumber(definition.version) > version) then
   return 0
 end
-redis.call('ZREM', recurring_due, id)
-redis.call('HDEL', recurring, id)
+redis.call('ZREM', keys.recurring_due, id)
+redis.call('HDEL', keys.recurring, id)
 return 1

@@ -1,32 +1,19 @@
--- Ends a session in good order: everything it still holds goes back to its place, uncharged.
+-- Ends a session in good order: all jobs it still holds go back to their places, and no attempt is charged.
 --
--- KEYS[1]  ready         {..}:ready         zset  sequence + ref, score = -priority
--- KEYS[2]  leases        {..}:leases        hash
--- KEYS[3]  sessions      {..}:sessions      zset
--- KEYS[4]  chunks        {..}:chunks        hash
--- KEYS[5]  jobs          {..}:jobs          hash
--- KEYS[6]  marks         {..}:marks         hash
--- KEYS[7]  cancelling    {..}:cancelling    zset  refs of executing jobs to be cancelled
--- KEYS[8]  cancelled     {..}:cancelled     zset
--- KEYS[9]  finished      {..}:finished      hash
--- KEYS[10] finished_log  {..}:finished_log  zset
--- KEYS[11] stats         {..}:stats         hash
--- KEYS[12] wake          {..}:wake          list  hints
+-- @keys chunks ready marks jobs leases sessions cancelled cancelling finished finished_log stats wake
 -- ARGV[1] session
 -- ARGV[2] limit     most refs to give back in this call
 -- Returns {jobs given back, 1 when the session is closed or 0 when there is more to give back}.
--- O(limit log queue). Keeps: nothing is held by a session that does not exist.
+-- O(limit log queue). Keeps: no session that does not exist holds a job.
 
--- @include lib/types
--- @include lib/all_types
+-- @include lib/read
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
--- @include lib/place
 -- @include lib/chunk
 -- @include lib/counters
--- @include lib/session
 -- @include lib/lease
+-- @include lib/held
 -- @include lib/settle_lease
 -- @include lib/record
 -- @include lib/marks
@@ -35,19 +22,16 @@
 -- @include lib/wake
 -- @include lib/settle
 -- @include lib/give_back
+-- @include lib/put_back
+-- @include lib/give_back_session
 
-local keys = {
-  ready = KEYS[1], leases = KEYS[2], sessions = KEYS[3], chunks = KEYS[4], jobs = KEYS[5], marks = KEYS[6],
-  cancelling = KEYS[7], cancelled = KEYS[8], finished = KEYS[9], finished_log = KEYS[10], stats = KEYS[11],
-  wake = KEYS[12],
-}
 local session, limit = ARGV[1], tonumber(ARGV[2])
 
-check_types(keys)
+-- @check
 run_when_full(keys.ready)
-local returned, empty = give_back_session(keys, session, limit, server_clock(), function() end)
+local returned, empty = give_back_session(session, limit, server_clock(), function() end)
 if returned > 0 then
-  wake_one(keys.wake, 1)
+  wake_one(1)
 end
 if empty then
   redis.call('ZREM', keys.sessions, session)

@@ -1,11 +1,6 @@
 -- Stores one chunk of jobs and puts it in line, or into the schedule when it is due later.
 --
--- KEYS[1] chunks     {..}:chunks     hash  chunk id -> place and packed chunk
--- KEYS[2] ready      {..}:ready      zset  sequence + ref, score = -priority
--- KEYS[3] scheduled  {..}:scheduled  zset  "s<score>,<member of ready>" -> due (ms)
--- KEYS[4] jobs       {..}:jobs       hash  records of detached jobs
--- KEYS[5] stats      {..}:stats      hash
--- KEYS[6] wake       {..}:wake       list  hints
+-- @keys chunks ready scheduled jobs stats wake
 -- ARGV[1] id         chunk id, made by the producer before the first send
 -- ARGV[2] n          number of jobs in it
 -- ARGV[3] priority   higher runs first
@@ -13,55 +8,53 @@
 -- ARGV[5] due_at_ms  when it is due, ms since 1970, if delay_ms is 0; in the past = at once
 -- ARGV[6] wake_cap   most hints to keep
 -- ARGV[7] blob       the packed chunk
--- Returns 1 created, 2 existing (same content: sent before), 3 conflict (the id has other content), 4 the job left its
--- chunk, so that only its record can tell whether it is the same.
--- O(log queue). Keeps: one id is stored once, however often it is sent. The first write is one that the
--- server refuses when it is out of memory, so nothing is ever half-written.
+-- Returns 1 created, 2 existing (the same content was sent before), 3 conflict (the id has other content), 4 the job
+-- has left its chunk, so only its record can show whether it is the same.
+-- O(log queue). Keeps: one id is stored once, however often it is sent. The server refuses the first write when it is
+-- out of memory, so nothing is ever half-written.
 
--- @include lib/types
+-- @include lib/read
 -- @include lib/clock
 -- @include lib/place
 -- @include lib/chunk
 
-local chunks, ready, scheduled, jobs, stats, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+-- @const CONTENT_OFFSET
 local id, n, score = ARGV[1], tonumber(ARGV[2]), string.format('%.0f', 0 - ARGV[3])
 local delay_ms, due_at_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
 local wake_cap, blob = tonumber(ARGV[6]), ARGV[7]
--- The bytes of a packed chunk before this offset (checksum, creation time) differ each time it is packed.
-local CONTENT_OFFSET = 17
--- An idle worker looks again after this long; what is due before that has to tell it.
+-- An idle worker looks again after this long; a job that is due before that has to wake one.
 local IDLE_WAIT_MS = 1000
 
-local stored = read('HGET', chunks, id)
+local stored = read('HGET', keys.chunks, id)
 if stored then
   local _, _, _, offset = read_chunk(stored)
-  return string.sub(stored, offset + CONTENT_OFFSET - 1) == string.sub(blob, CONTENT_OFFSET) and 2 or 3
+  return string.sub(stored, offset + CONTENT_OFFSET) == string.sub(blob, CONTENT_OFFSET + 1) and 2 or 3
 end
-if read('HEXISTS', jobs, id .. '~0') == 1 then
-  -- The id of a larger chunk is never chosen by users: it is the same chunk, all of whose jobs have left it.
+if read('HEXISTS', keys.jobs, id .. '~0') == 1 then
+  -- Users never choose the id of a larger chunk: it is the same chunk, and all of its jobs have left it.
   return n == 1 and 4 or 2
 end
-check_type('ZCARD', ready, scheduled)
-local hints = read('LLEN', wake)
-local counts = read('HMGET', stats, 'sequence', 'enqueued_total', 'queued', 'scheduled')
+-- @check except chunks jobs stats wake
+local hints = read('LLEN', keys.wake)
+local counts = read('HMGET', keys.stats, 'sequence', 'enqueued_total', 'queued', 'scheduled')
 
 local now_ms, now_us = server_clock()
 local due_ms = delay_ms > 0 and now_ms + delay_ms or due_at_ms
 local delayed = due_ms > now_ms
 local sequence = delayed and due_sequence(due_ms) or sequence_after(counts[1], now_us)
-store_chunk(chunks, id, score, sequence, n, blob)
+store_chunk(id, score, sequence, n, blob)
 local ref = n == 1 and id or string.format('%s~000+%d', id, n)
 -- The counters that were read, counted up: one write for all of them.
 local total = string.format('%.0f', (counts[2] or 0) + n)
 if delayed then
-  redis.call('ZADD', scheduled, string.format('%.0f', due_ms), scheduled_member('s', score, sequence .. ref))
-  redis.call('HSET', stats, 'enqueued_total', total, 'scheduled', string.format('%.0f', (counts[4] or 0) + n))
+  redis.call('ZADD', keys.scheduled, string.format('%.0f', due_ms), scheduled_member('s', score, sequence .. ref))
+  redis.call('HSET', keys.stats, 'enqueued_total', total, 'scheduled', string.format('%.0f', (counts[4] or 0) + n))
 else
-  redis.call('ZADD', ready, score, sequence .. ref)
-  redis.call('HSET', stats, 'sequence', sequence, 'enqueued_total', total,
+  redis.call('ZADD', keys.ready, score, sequence .. ref)
+  redis.call('HSET', keys.stats, 'sequence', sequence, 'enqueued_total', total,
     'queued', string.format('%.0f', (counts[3] or 0) + n))
 end
 if hints < wake_cap and due_ms - now_ms < IDLE_WAIT_MS then
-  redis.call('LPUSH', wake, '')
+  redis.call('LPUSH', keys.wake, '')
 end
 return 1

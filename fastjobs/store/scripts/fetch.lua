@@ -1,49 +1,41 @@
--- Leases jobs to a session: promotes what is due, then takes spans from the head of the line.
+-- Leases jobs to a session: promotes jobs that are due, then takes spans from the head of the line.
 --
--- KEYS[1] ready      {..}:ready      zset  sequence + ref, score = -priority
--- KEYS[2] scheduled  {..}:scheduled  zset  "<s or r><score>,<member of ready>" -> due (ms)
--- KEYS[3] chunks     {..}:chunks     hash  chunk id -> place and packed chunk
--- KEYS[4] jobs       {..}:jobs       hash  records of detached jobs
--- KEYS[5] marks      {..}:marks      hash  progress and redeliveries
--- KEYS[6] leases     {..}:leases     hash  "<session>:<fence>" -> entries; "<session>" -> request and fences
--- KEYS[7] sessions   {..}:sessions   zset  session -> deadline (ms)
--- KEYS[8] stats      {..}:stats      hash
--- KEYS[9] wake       {..}:wake       list  hints
+-- @keys chunks ready scheduled marks jobs leases sessions stats wake
 -- ARGV[1] session    who takes the lease
--- ARGV[2] request    number of this fetch, greater than that of the session's last: sent again, it returns the same lease
+-- ARGV[2] request    number of this fetch, greater than that of the session's last; sent again, it returns its lease
 -- ARGV[3] want       number of jobs to take; whole spans, so up to a quarter more
 -- ARGV[4] max_refs   most refs in the lease
 -- ARGV[5] max_bytes  stop once this much payload is in the reply
 -- ARGV[6] lease_ms   lease length, for the outage grace
 -- ARGV[7..] ids of chunks the process holds already: their payload is not sent again
--- Returns {fence, now_ms, ms until the next scheduled job or -1, {member, score, marks, payload}...}; payload is
--- the stored chunk or record, '' for a chunk held already, nil when it is missing. fence 0: nothing to do.
--- fence -1: the session is fenced. A paused queue has nothing to do. O((spans + due) log queue). Keeps: priority descending, then first in
--- first out; a job is in one lease at a time.
+-- Returns {fence, now_ms, ms until the next scheduled job or -1, {member, score, marks, payload}...}; payload is the
+-- stored chunk or record, '' for a chunk held already, nil when it is missing. Fence 0: there is nothing to do, also
+-- when the queue is paused. Fence -1: the session is fenced.
+-- O((spans + due) log queue). Keeps: priority descending, then first in first out; a job is in one lease at a time.
 
--- @include lib/types
+-- @include lib/read
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
+-- @include lib/member
 -- @include lib/counters
 -- @include lib/tick
 -- @include lib/lease
 -- @include lib/promote
 
-local ready, scheduled, chunks, jobs, marks = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local leases, sessions, stats, wake = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local session, request, want = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local max_refs, max_bytes, lease_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
--- PASSED: most spans that are looked at beyond those that are taken.
+local FIRST_HELD = 7
+-- PASSED: most members to look at beyond those that are taken.
 local PROMOTE_LIMIT, PAGE, PASSED = 256, 16, 256
 
 local now_ms = server_clock()
-local deadline = read('ZSCORE', sessions, session)
+local deadline = read('ZSCORE', keys.sessions, session)
 if not deadline or tonumber(deadline) <= 0 then
   return {-1, now_ms, -1}
 end
 local known = {}
-for position = 7, #ARGV do
+for position = FIRST_HELD, #ARGV do
   known[ARGV[position]] = true
 end
 
@@ -51,47 +43,51 @@ end
 local function describe(reply, sequence, ref, score, id, detached)
   local payload
   if detached then
-    payload = redis.call('HGET', jobs, ref)
+    payload = redis.call('HGET', keys.jobs, ref)
   elseif known[id] then
     payload = ''
   else
-    payload = redis.call('HGET', chunks, id)
+    payload = redis.call('HGET', keys.chunks, id)
     known[id] = true
   end
-  reply[#reply + 1] = {sequence .. ref, score, redis.call('HGET', marks, detached and ref or id), payload}
+  reply[#reply + 1] = {sequence .. ref, score, redis.call('HGET', keys.marks, detached and ref or id), payload}
   return payload and #payload or 0
 end
 
-local held = read('HGET', leases, session) or ''
+-- Whether the last tick is so old that a script that writes nothing else should tick; that shows a gap as well.
+local function is_tick_due(last)
+  return not last or math.abs(now_ms - tonumber(last)) > lease_ms / 16
+end
+
+local held = read('HGET', keys.leases, session) or ''
 local last_request, last_fence = string.match(held, '^(%S+):(%d+)')
 if last_request and tonumber(request) < tonumber(last_request) then
   return {0, now_ms, -1}
 end
 if last_request == request then
   local reply = {tonumber(last_fence), now_ms, -1}
-  for _, entry in ipairs(read_lease(leases, session, last_fence) or {}) do
+  for _, entry in ipairs(read_lease(session, last_fence) or {}) do
     describe(reply, entry.sequence, entry.ref, entry.score, entry.id, entry.detached)
   end
   return reply
 end
 
--- All that is read before the first write; what is only written later is read to see whether it can be.
-check_type('HLEN', chunks, jobs, marks)
-check_type('ZCARD', ready)
-local hints = read('LLEN', wake)
-local due = read('ZRANGEBYSCORE', scheduled, '-inf', string.format('%.0f', now_ms), 'LIMIT', 0, PROMOTE_LIMIT)
-local counts = read('HMGET', stats, 'paused', 'tick', 'fence', 'queued', 'executing')
+-- @check except ready scheduled leases sessions stats wake
+local waiting = read('ZCARD', keys.ready)
+local hints = read('LLEN', keys.wake)
+local due = read('ZRANGEBYSCORE', keys.scheduled, '-inf', string.format('%.0f', now_ms), 'LIMIT', 0, PROMOTE_LIMIT)
+local counts = read('HMGET', keys.stats, 'paused', 'tick', 'fence', 'queued', 'executing')
 if #due > 0 then
-  promote(scheduled, ready, stats, due)
-  counts = redis.call('HMGET', stats, 'paused', 'tick', 'fence', 'queued', 'executing')
+  promote(due)
+  counts = redis.call('HMGET', keys.stats, 'paused', 'tick', 'fence', 'queued', 'executing')
 end
 local paused = counts[1]
 
 local reply = {0, now_ms, -1}
 local members, entries, rest = {}, {}, nil
-local taken, bytes, offset, in_line = 0, 0, 0, not paused
+local taken, bytes, offset, in_line = 0, 0, 0, not paused and waiting + #due > 0
 while in_line and taken < want and #entries < max_refs and bytes < max_bytes and not rest do
-  local page = redis.call('ZRANGE', ready, offset, offset + PAGE - 1, 'WITHSCORES')
+  local page = redis.call('ZRANGE', keys.ready, offset, offset + PAGE - 1, 'WITHSCORES')
   for position = 1, #page, 2 do
     local member, score = page[position], page[position + 1]
     local sequence, ref = parse_member(member)
@@ -99,7 +95,7 @@ while in_line and taken < want and #entries < max_refs and bytes < max_bytes and
     if rest or room <= 0 or #entries >= max_refs or bytes >= max_bytes then
       break
     end
-    -- What is not a member stays for fsck to tell.
+    -- Anything that is not a member stays, and fsck reports it.
     if sequence then
       local id, first, count, detached = parse_ref(ref)
       members[#members + 1] = member
@@ -116,41 +112,42 @@ while in_line and taken < want and #entries < max_refs and bytes < max_bytes and
 end
 
 if taken == 0 then
-  if is_tick_due(counts[2], now_ms, lease_ms) then
-    run_when_full(ready)
-    redis.call('HSET', stats, unpack(tick_changes(counts[2], now_ms, lease_ms)))
+  if is_tick_due(counts[2]) then
+    run_when_full(keys.ready)
+    redis.call('HSET', keys.stats, unpack(tick_changes(counts[2], now_ms, lease_ms)))
   end
   local later = string.format('(%.0f', now_ms)
-  local next_due = redis.call('ZRANGEBYSCORE', scheduled, later, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  local next_due = redis.call('ZRANGEBYSCORE', keys.scheduled, later, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
   if next_due[2] and not paused then
     reply[3] = tonumber(next_due[2]) - now_ms
   end
   if hints > 0 then
-    redis.call('DEL', wake)
+    redis.call('DEL', keys.wake)
   end
   return reply
 end
 
--- The first write frees memory, so it and those behind it are made on a full server, too.
+-- The first write frees memory, so a full server makes it, and then those behind it.
 for position = 1, #members, 500 do
-  redis.call('ZREM', ready, unpack(members, position, math.min(position + 499, #members)))
+  redis.call('ZREM', keys.ready, unpack(members, position, math.min(position + 499, #members)))
 end
 if rest then
-  redis.call('ZADD', ready, rest[1], rest[2])
+  redis.call('ZADD', keys.ready, rest[1], rest[2])
 end
 local fence = (counts[3] or 0) + 1
 local fences = string.match(held, ' .*$') or ''
 local lease = string.format('%s:%.0f', session, fence)
-redis.call('HSET', leases, session, string.format('%s:%.0f%s %.0f', request, fence, fences, fence),
+redis.call('HSET', keys.leases, session, string.format('%s:%.0f%s %.0f', request, fence, fences, fence),
   lease, table.concat(entries, ' '))
-redis.call('HSET', stats, 'fence', string.format('%.0f', fence), 'queued', string.format('%.0f', counts[4] - taken),
+redis.call('HSET', keys.stats, 'fence', string.format('%.0f', fence),
+  'queued', string.format('%.0f', counts[4] - taken),
   'executing', string.format('%.0f', (counts[5] or 0) + taken), unpack(tick_changes(counts[2], now_ms, lease_ms)))
-if rest or redis.call('ZCARD', ready) > 0 then
+if rest or redis.call('ZCARD', keys.ready) > 0 then
   if hints == 0 then
-    redis.call('LPUSH', wake, '')
+    redis.call('LPUSH', keys.wake, '')
   end
 elseif hints > 0 then
-  redis.call('DEL', wake)
+  redis.call('DEL', keys.wake)
 end
 reply[1] = fence
 return reply

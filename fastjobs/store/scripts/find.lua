@@ -1,39 +1,30 @@
--- Tells all there is to know about one job; writes nothing.
+-- Reads everything about one job; writes nothing.
 --
--- KEYS[1] chunks     {..}:chunks     hash  chunk id -> place and packed chunk
--- KEYS[2] ready      {..}:ready      zset
--- KEYS[3] scheduled  {..}:scheduled  zset
--- KEYS[4] marks      {..}:marks      hash
--- KEYS[5] jobs       {..}:jobs       hash  ref -> record of a detached job
--- KEYS[6] finished   {..}:finished   hash  chunk id -> segments of times
+-- @keys chunks ready scheduled marks jobs finished
 -- ARGV[1] id         chunk id
 -- ARGV[2] index      of the job in its chunk
 -- ARGV[3] alone      1 when the job has to be the only one of its chunk
 -- Returns nil when there is no such job, else {status, due_ms or 0, stored record or '', stored chunk or '',
 -- head or '', times}: head and times of a job that finished in its chunk (times: of the head's job, of this job).
--- O(log^2 queue). Keeps: a consistent answer, as everything is read in one step.
+-- O(log^2 queue). Keeps: the answer is consistent, as everything is read in one step.
 
 -- @include lib/place
 -- @include lib/chunk
--- @include lib/counters
 -- @include lib/record
 -- @include lib/marks
--- @include lib/history
+-- @include lib/segments
 -- @include lib/order
 -- @include lib/locate
 
-local keys = {
-  chunks = KEYS[1], ready = KEYS[2], scheduled = KEYS[3], marks = KEYS[4], jobs = KEYS[5], finished = KEYS[6],
-}
 local id, index, alone = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 
-local job = locate_job(keys, id, index, alone)
+local job = locate_job(id, index, alone)
 if not job then
   return nil
 end
 local stored_record = job.record and redis.call('HGET', keys.jobs, job.ref) or ''
 local times = job.times or {'', '', ''}
 return {
-  job.state, string.format('%.0f', job.due_ms or 0), stored_record, job.stored or '',
+  job.status, string.format('%.0f', job.due_ms or 0), stored_record, job.stored or '',
   times[1], times[2], times[3],
 }

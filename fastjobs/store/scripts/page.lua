@@ -1,16 +1,17 @@
 -- Reads a page of a sorted set, from where the last one ended; writes nothing.
 --
--- KEYS[1] a sorted set of the queue
--- ARGV[1] score      of the last entry of the page before; '' = from the beginning
--- ARGV[2] member     that entry
--- ARGV[3] limit      most entries to return
--- ARGV[4] reverse    1 = from the highest score down
--- Returns {member, score, ...}. O(log^2 entries + limit). Keeps: paging on goes on exactly behind the last entry, also when
--- that one is gone.
+-- @keys ready scheduled failed cancelled finished_log
+-- ARGV[1] key        which of them
+-- ARGV[2] score      of the last entry of the page before; '' = from the beginning
+-- ARGV[3] member     that entry
+-- ARGV[4] limit      most entries to return
+-- ARGV[5] reverse    1 = from the highest score down
+-- Returns {member, score, ...}.
+-- O(log^2 entries + limit). Keeps: a page goes on exactly behind the last entry, also when that entry is gone.
 
 -- @include lib/order
 
-local zset, score, member, limit, reverse = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
+local zset, score, member, limit, reverse = keys[ARGV[1]], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
 
 if score == '' then
   return redis.call(reverse and 'ZREVRANGE' or 'ZRANGE', zset, 0, limit - 1, 'WITHSCORES')

@@ -1,27 +1,24 @@
 -- Pauses a recurring job: it is not due until it is resumed.
 --
--- KEYS[1] recurring      {..}:recurring      hash  id -> definition
--- KEYS[2] recurring_due  {..}:recurring_due  zset  id -> next due instant (ms)
--- KEYS[3] stats          {..}:stats          hash  recurring_revision
+-- @keys recurring recurring_due stats
 -- ARGV[1] id
--- Returns 1 paused (or paused before), 0 there is no such definition.
+-- Returns 1 when it is paused (now, or already), 0 when there is no such definition.
 -- O(log definitions). Keeps: runs that were enqueued before; the rhythm, as the due instant stays stored.
 
--- @include lib/types
+-- @include lib/read
 -- @include lib/recurring
+-- @include lib/revision
 
-local recurring, recurring_due, stats = KEYS[1], KEYS[2], KEYS[3]
 local id = ARGV[1]
-check_type('HLEN', recurring, stats)
-check_type('ZCARD', recurring_due)
 
-local definition = read_definition(recurring, id)
+-- @check
+local definition = read_definition(id)
 if not definition then
   return 0
 end
-if definition.state ~= 'paused' then
-  redis.call('ZREM', recurring_due, id)
-  definition.state, definition.revision = 'paused', next_revision(stats)
-  write_definition(recurring, id, definition)
+if definition.status ~= 'paused' then
+  redis.call('ZREM', keys.recurring_due, id)
+  definition.status, definition.revision = 'paused', next_revision()
+  write_definition(id, definition)
 end
 return 1

@@ -1,33 +1,21 @@
--- Takes the jobs of sessions past their deadline and puts them back to their place; any worker runs it.
+-- Takes the jobs of sessions past their deadline and puts them back to their places; any worker runs it.
 --
--- KEYS[1]  ready         {..}:ready         zset  sequence + ref, score = -priority
--- KEYS[2]  leases        {..}:leases        hash
--- KEYS[3]  sessions      {..}:sessions      zset
--- KEYS[4]  chunks        {..}:chunks        hash
--- KEYS[5]  jobs          {..}:jobs          hash
--- KEYS[6]  marks         {..}:marks         hash
--- KEYS[7]  cancelling    {..}:cancelling    zset  refs of executing jobs to be cancelled
--- KEYS[8]  cancelled     {..}:cancelled     zset
--- KEYS[9]  finished      {..}:finished      hash
--- KEYS[10] finished_log  {..}:finished_log  zset
--- KEYS[11] stats         {..}:stats         hash
--- KEYS[12] wake          {..}:wake          list  hints
+-- @keys chunks ready marks jobs leases sessions cancelled cancelling finished finished_log stats wake
 -- ARGV[1] limit     most refs to give back in this call
 -- ARGV[2] lease_ms  lease length, for the outage grace
 -- Returns {sessions ended, jobs given back, 1 when more is waiting else 0}.
--- O(limit log queue). Keeps: no job stays invisible longer than lease + reclaim interval; a session is fenced
--- before its first job is given back, so its late acks are refused.
+-- O(limit log queue). Keeps: no job stays invisible longer than lease + reclaim interval; a session is fenced before
+-- its first job is given back, so its late acks are refused.
 
--- @include lib/types
--- @include lib/all_types
+-- @include lib/read
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
--- @include lib/place
 -- @include lib/chunk
 -- @include lib/counters
 -- @include lib/tick
 -- @include lib/lease
+-- @include lib/held
 -- @include lib/settle_lease
 -- @include lib/record
 -- @include lib/marks
@@ -36,18 +24,15 @@
 -- @include lib/wake
 -- @include lib/settle
 -- @include lib/give_back
+-- @include lib/put_back
+-- @include lib/give_back_session
 
-local keys = {
-  ready = KEYS[1], leases = KEYS[2], sessions = KEYS[3], chunks = KEYS[4], jobs = KEYS[5], marks = KEYS[6],
-  cancelling = KEYS[7], cancelled = KEYS[8], finished = KEYS[9], finished_log = KEYS[10], stats = KEYS[11],
-  wake = KEYS[12],
-}
 local limit, lease_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
 
-check_types(keys)
+-- @check
 local now_ms = server_clock()
 run_when_full(keys.sessions)
-tick(keys.stats, now_ms, lease_ms)
+tick(now_ms, lease_ms)
 if now_ms < tonumber(redis.call('HGET', keys.stats, 'grace_until') or 0) then
   return {0, 0, 0}
 end
@@ -60,19 +45,19 @@ local session = expired[1]
 redis.call('ZADD', keys.sessions, 0, session)
 -- One death is one redelivery of a chunk, however many pieces of it the session held.
 local counted = {}
-local returned, empty = give_back_session(keys, session, limit, now_ms, function(entry)
+local returned, empty = give_back_session(session, limit, now_ms, function(entry)
   local marked = entry.detached and entry.ref or entry.id
   if counted[marked] then
     return
   end
   counted[marked] = true
-  local mark = read_marks(keys.marks, marked)
+  local mark = read_marks(marked)
   mark.redeliveries = mark.redeliveries + 1
-  write_marks(keys.marks, marked, mark)
+  write_marks(marked, mark)
 end)
-move_count(keys.stats, nil, 'redelivered_total', returned)
+move_count(nil, 'redelivered_total', returned)
 if returned > 0 then
-  wake_one(keys.wake, 1)
+  wake_one(1)
 end
 if empty then
   redis.call('ZREM', keys.sessions, session)

@@ -14,23 +14,23 @@ _BREAKS = {
     # An ack is taken from anybody: what it reports is believed, whoever holds the jobs.
     "fencing": (
         "ack",
-        """if not is_open(sessions, session) then
+        """if not is_open(session) then
   return -1
 end
-local entries = read_lease(leases, session, fence)
+local entries = read_lease(session, fence)
 if not entries then
   return 0
 end
 """,
-        """local entries = read_lease(leases, session, fence) or {}
+        """local entries = read_lease(session, fence) or {}
 local at = 7
-for _ = 1, #entries == 0 and runs or 0 do
+for _ = 1, #entries == 0 and spans or 0 do
   local id, _, first, count = unpack(ARGV, at, at + 3)
   entries[#entries + 1] = {
     score = '0', sequence = '0000000000000', ref = id, id = id, first = tonumber(first), count = tonumber(count),
     detached = false,
   }
-  at = at + RUN_WIDTH
+  at = at + SPAN_WIDTH
 end
 """,
     ),

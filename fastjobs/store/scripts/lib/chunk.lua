@@ -1,11 +1,11 @@
--- A chunk is stored as "<score> <sequence> <n> <packed chunk>": its place in line and its number of jobs come
--- first, so that any of its jobs can be found without reading what the producer packed.
+-- A chunk is stored as "<score> <sequence> <n> <packed chunk>". Its place in line and its number of jobs come first, so
+-- that scripts can find each of its jobs without reading what the producer packed.
 
-local function store_chunk(chunks, id, score, sequence, n, blob)
-  redis.call('HSET', chunks, id, string.format('%s %s %d ', score, sequence, n) .. blob)
+local function store_chunk(id, score, sequence, n, blob)
+  redis.call('HSET', keys.chunks, id, string.format('%s %s %d ', score, sequence, n) .. blob)
 end
 
--- The score, sequence, number of jobs and offset of the packed chunk in what is stored.
+-- Takes a stored chunk apart: score, sequence, number of jobs, and the offset of the packed chunk.
 local function read_chunk(stored)
   local score, sequence, n, offset = string.match(stored, '^(%S+) (%x+) (%d+) ()')
   return score, sequence, tonumber(n), offset

@@ -1,4 +1,4 @@
--- The server's clock: milliseconds and microseconds since 1970. Every decision is made by this clock.
+-- The server's clock, in milliseconds and in microseconds since 1970. Scripts decide by this clock only.
 local function server_clock()
   local time = redis.call('TIME')
   local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])

@@ -1,21 +1,23 @@
--- Moves `count` jobs between two status counters; either may be nil (jobs that come or go).
-local function move_count(stats, from, to, count)
+-- The counters of jobs in `stats`, written at once; `deferred_counters` has the same functions.
+
+-- Moves `count` jobs from one counter to another; either may be nil, for jobs that come or go.
+local function move_count(from, to, count)
   if count == 0 then
     return
   end
   if from then
-    redis.call('HINCRBY', stats, from, -count)
+    redis.call('HINCRBY', keys.stats, from, -count)
   end
   if to then
-    redis.call('HINCRBY', stats, to, count)
+    redis.call('HINCRBY', keys.stats, to, count)
   end
 end
 
--- Counts a failed or cancelled job, also by its type; a type with none left has no counter.
-local function count_job(stats, state, type, change)
-  redis.call('HINCRBY', stats, state, change)
-  local field = state .. ':' .. type
-  if redis.call('HINCRBY', stats, field, change) <= 0 then
-    redis.call('HDEL', stats, field)
+-- Counts a failed or cancelled job, also by its type. A type without jobs has no counter.
+local function count_job(status, job_type, change)
+  redis.call('HINCRBY', keys.stats, status, change)
+  local field = status .. ':' .. job_type
+  if redis.call('HINCRBY', keys.stats, field, change) <= 0 then
+    redis.call('HDEL', keys.stats, field)
   end
 end

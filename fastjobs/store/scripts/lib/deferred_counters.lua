@@ -1,4 +1,4 @@
--- As `counters`, for scripts that count many jobs: the changes are collected and written by `write_counts`.
+-- As `counters`, for scripts that count many jobs: collects the changes until `write_counts` writes them.
 
 local changes = {}
 
@@ -6,7 +6,7 @@ local function change_by(field, count)
   changes[field] = (changes[field] or 0) + count
 end
 
-local function move_count(_, from, to, count)
+local function move_count(from, to, count)
   if from then
     change_by(from, -count)
   end
@@ -15,15 +15,15 @@ local function move_count(_, from, to, count)
   end
 end
 
-local function count_job(_, state, type, change)
-  change_by(state, change)
-  change_by(state .. ':' .. type, change)
+local function count_job(status, job_type, change)
+  change_by(status, change)
+  change_by(status .. ':' .. job_type, change)
 end
 
-local function write_counts(stats)
+local function write_counts()
   for field, change in pairs(changes) do
-    if change ~= 0 and redis.call('HINCRBY', stats, field, change) == 0 and string.find(field, ':', 1, true) then
-      redis.call('HDEL', stats, field)
+    if change ~= 0 and redis.call('HINCRBY', keys.stats, field, change) == 0 and string.find(field, ':', 1, true) then
+      redis.call('HDEL', keys.stats, field)
     end
   end
   changes = {}

@@ -1,6 +1,6 @@
--- A server at `maxmemory` refuses a script at its first memory-consuming command, but no longer once
--- the script has written. Scripts that let work go on (they free more than they take) therefore begin
--- with a write that needs no memory, so that a full server can still be drained.
+-- A server at `maxmemory` refuses the first command of a script that takes memory, but no command once the script has
+-- written something. Scripts that free more memory than they take begin with a write that takes none, so that you can
+-- still drain a full server.
 local function run_when_full(key)
   redis.call('PERSIST', key)
 end

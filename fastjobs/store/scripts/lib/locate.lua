@@ -1,7 +1,7 @@
--- Finds out where a job is, wherever that may be.
+-- Finds a job, in whichever key it is.
 
--- The span of a chunk in which the job at an index waits: its member, first index and count, or nil. Spans of one chunk share
--- score and prefix (what stands before "~<first>+<count>") and stand side by side.
+-- The span of a chunk in which the job at an index waits: its member, first index and count; nil when there is none.
+-- The spans of one chunk share score and prefix (the member up to "~<first>+<count>") and stand side by side.
 local function find_span(zset, score, prefix, index)
   local rank = rank_of(zset, score, prefix .. string.format('~%03d,', index)) - 1
   local found = rank >= 0 and redis.call('ZRANGE', zset, rank, rank)[1]
@@ -10,66 +10,69 @@ local function find_span(zset, score, prefix, index)
   end
   local first, count = string.match(string.sub(found, #prefix + 1), '^~(%d+)%+(%d+)$')
   first, count = tonumber(first), tonumber(count)
-  if not first or index < first or index >= first + count or tonumber(redis.call('ZSCORE', zset, found)) ~= tonumber(score) then
+  if not first or index < first or index >= first + count then
+    return nil
+  end
+  if tonumber(redis.call('ZSCORE', zset, found)) ~= tonumber(score) then
     return nil
   end
   return found, first, count
 end
 
--- Where a detached job is: {state, due_ms}; one that is in no line is being executed.
-local function locate_detached(keys, ref, record)
-  if record.state ~= 'queued' and record.state ~= 'scheduled' and record.state ~= 'retrying' then
-    return {state = record.state}
+-- Where a detached job is: {status, due_ms, member}. A job that is in no line is being executed.
+local function locate_detached(ref, record)
+  if record.status ~= 'queued' and record.status ~= 'scheduled' and record.status ~= 'retrying' then
+    return {status = record.status}
   end
   local member = record.sequence .. ref
-  local waiting = scheduled_member(record.state == 'retrying' and 'r' or 's', record.score, member)
+  local waiting = scheduled_member(record.status == 'retrying' and 'r' or 's', record.score, member)
   local due_ms = redis.call('ZSCORE', keys.scheduled, waiting)
   if due_ms then
-    return {state = record.state, due_ms = tonumber(due_ms), member = waiting}
+    return {status = record.status, due_ms = tonumber(due_ms), member = waiting}
   end
   if redis.call('ZSCORE', keys.ready, member) then
-    return {state = 'queued', member = member}
+    return {status = 'queued', member = member}
   end
-  return {state = 'executing'}
+  return {status = 'executing'}
 end
 
--- Where a job in its chunk waits: {state, due_ms, member, first, count}; first and count are of the span it waits in.
--- Postponed: the times until which spans of the chunk are postponed, as its marks have them.
-local function locate_waiting(keys, id, score, sequence, n, index, postponed)
+-- Where a job in its chunk waits: {status, due_ms, member, first, count}; first and count are those of its span.
+-- Postponed lists the times until which spans of the chunk are postponed, as in its marks.
+local function locate_waiting(id, score, sequence, n, index, postponed)
   local prefix = sequence .. id
   local waiting = scheduled_member('s', score, prefix)
   if n == 1 then
     local due_ms = redis.call('ZSCORE', keys.scheduled, waiting)
     if due_ms then
-      return {state = 'scheduled', due_ms = tonumber(due_ms), member = waiting, first = 0, count = 1}
+      return {status = 'scheduled', due_ms = tonumber(due_ms), member = waiting, first = 0, count = 1}
     end
     if redis.call('ZSCORE', keys.ready, prefix) then
-      return {state = 'queued', member = prefix, first = 0, count = 1}
+      return {status = 'queued', member = prefix, first = 0, count = 1}
     end
-    return {state = 'executing'}
+    return {status = 'executing'}
   end
   local member, first, count = find_span(keys.ready, score, prefix, index)
   if member then
-    return {state = 'queued', member = member, first = first, count = count}
+    return {status = 'queued', member = member, first = first, count = count}
   end
-  -- The sequence of a chunk that was delayed is its due time.
-  local delayed_until = string.format('%.0f', tonumber(sequence, 16) / 1000)
+  local delayed_until = string.format('%.0f', sequence_due_ms(sequence))
   for due in string.gmatch(delayed_until .. ',' .. postponed, '%d+') do
     member, first, count = find_span(keys.scheduled, due, waiting, index)
     if member then
-      return {state = 'scheduled', due_ms = tonumber(due), member = member, first = first, count = count}
+      return {status = 'scheduled', due_ms = tonumber(due), member = member, first = first, count = count}
     end
   end
-  return {state = 'executing'}
+  return {status = 'executing'}
 end
 
--- Where the job at an index of a chunk is, nil when there is no such job (or it finished and is not kept). Beside state, due_ms, member, first and count as
--- above: ref, record (of a detached job), or stored, score, sequence and n (of its chunk), and times (of a finished one).
-local function locate(keys, id, index)
+-- The job at an index of a chunk; nil when there is no such job, or it finished and is not kept. Beside status, due_ms,
+-- member, first and count as above it has: ref; record, if it is detached, else stored, score, sequence and n of its
+-- chunk; and times, if it finished in its chunk.
+local function locate(id, index)
   local ref = id .. '~' .. index
-  local record = read_record(keys.jobs, ref)
-  if record and record.state ~= 'executing' then
-    local job = locate_detached(keys, ref, record)
+  local record = read_record(ref)
+  if record and record.status ~= 'executing' then
+    local job = locate_detached(ref, record)
     job.ref, job.record = ref, record
     return job
   end
@@ -78,7 +81,7 @@ local function locate(keys, id, index)
     return nil
   end
   local score, sequence, n = read_chunk(stored)
-  local mark = read_marks(keys.marks, id)
+  local mark = read_marks(id)
   if index >= n or is_detached(mark, index) then
     return nil
   end
@@ -86,14 +89,15 @@ local function locate(keys, id, index)
   if times and mark.exists and mark.keep_ms == 0 then
     return nil
   end
-  local job = times and {state = 'finished', times = times} or locate_waiting(keys, id, score, sequence, n, index, mark.postponed)
+  local job = times and {status = 'finished', times = times}
+    or locate_waiting(id, score, sequence, n, index, mark.postponed)
   job.ref, job.stored, job.score, job.sequence, job.n = ref, stored, score, sequence, n
   return job
 end
 
--- The same for a job that may have to be the only one of its chunk: then the first of many is not the one meant.
-local function locate_job(keys, id, index, alone)
-  local job = locate(keys, id, index)
+-- The same; nil also when the job has to be the only one of its chunk (`alone`) and is not.
+local function locate_job(id, index, alone)
+  local job = locate(id, index)
   if job and alone and job.n and job.n > 1 then
     return nil
   end

@@ -1,14 +1,16 @@
--- The marks of a chunk (or of a detached job, by its ref): "<done> <redeliveries> <finished> <keep ms> <detached>", and, for
--- a chunk of which spans were postponed, the times (ms, separated by commas) until which they are. Done
--- counts the jobs that are no longer the chunk's business, finished those of them that finished in it and are kept for
--- keep ms; redeliveries is how often jobs of it came back from a dead session; detached is "-" or the indexes of the jobs
--- that left it, separated by commas. An ended chunk has marks only while some of its history was taken out of it.
+-- The marks of a chunk, or of a detached job by its ref, are "<done> <redeliveries> <finished> <keep ms> <detached>".
+-- Done counts the jobs that have left the chunk or finished in it; finished counts those that finished in it and are
+-- kept for keep ms. Redeliveries counts how often jobs of it came back from a dead session. Detached lists the indexes
+-- of the jobs that left it, separated by commas, or is "-". A chunk with postponed spans has a sixth word: the due
+-- times of these spans (ms), separated by commas. A chunk that has ended has marks only if jobs were taken out of its
+-- history.
+
 local function fresh_marks()
   return {exists = false, done = 0, redeliveries = 0, finished = 0, keep_ms = 0, detached = '-', postponed = ''}
 end
 
-local function read_marks(marks, id)
-  local packed = redis.call('HGET', marks, id)
+local function read_marks(id)
+  local packed = redis.call('HGET', keys.marks, id)
   if not packed then
     return fresh_marks()
   end
@@ -28,7 +30,8 @@ local function is_detached(mark, index)
   return string.find(',' .. mark.detached .. ',', ',' .. index .. ',', 1, true) ~= nil
 end
 
-local function write_marks(marks, id, mark)
-  local packed = string.format('%d %d %d %.0f %s', mark.done, mark.redeliveries, mark.finished, mark.keep_ms, mark.detached)
-  redis.call('HSET', marks, id, mark.postponed == '' and packed or packed .. ' ' .. mark.postponed)
+local function write_marks(id, mark)
+  local packed = string.format('%d %d %d %.0f %s', mark.done, mark.redeliveries, mark.finished, mark.keep_ms,
+    mark.detached)
+  redis.call('HSET', keys.marks, id, mark.postponed == '' and packed or packed .. ' ' .. mark.postponed)
 end

@@ -1,6 +1,6 @@
--- Where things stand in a sorted set, also things that are not in it.
+-- Ranks in a sorted set, also of members that are not in it.
 
--- Whether one member stands before another of the same score: as bytes, which Lua's own `<` is not.
+-- Whether one member stands before another of the same score: by bytes, which Lua's own `<` does not compare.
 local function is_before(one, other)
   for position = 1, math.min(#one, #other) do
     local left, right = string.byte(one, position), string.byte(other, position)
@@ -11,7 +11,7 @@ local function is_before(one, other)
   return #one < #other
 end
 
--- How many entries stand before (score, member), found by halving.
+-- How many entries stand before (score, member); found by halving.
 local function rank_of(zset, score, member)
   local low = redis.call('ZCOUNT', zset, '-inf', '(' .. score)
   local high = low + redis.call('ZCOUNT', zset, score, score)

@@ -1,24 +1,25 @@
--- The record of a detached job: "<state> <score> <sequence> <at ms> <operation> <type>\n<body>". The first line is for
--- scripts: where the job is. State is queued, scheduled, retrying, finished, failed or cancelled, or executing for a
--- job still in its chunk that is to be cancelled; a detached job that is being executed keeps the state it was leased in.
--- At is when it is due, or ended. Operation is the id of the last operation, which makes a replay of it harmless. The
--- body is the client's and opaque here.
+-- The record of a detached job is "<status> <score> <sequence> <at ms> <operation> <type>\n<body>". The first line is
+-- for scripts. Status is queued, scheduled, retrying, finished, failed or cancelled, or executing for a job still in
+-- its chunk that is to be cancelled; a detached job keeps the status it was leased in while a worker executes it. At is
+-- when the job is due, or when it ended. Operation is the id of the last operation, which makes a replay of it
+-- harmless. Clients write the body; scripts do not read it.
 
-local function write_record(jobs, ref, record)
-  redis.call('HSET', jobs, ref, string.format('%s %s %s %.0f %s %s\n', record.state, record.score, record.sequence,
-    record.at_ms, record.operation, record.type) .. record.body)
+local function write_record(ref, record)
+  local line = string.format('%s %s %s %.0f %s %s\n', record.status, record.score, record.sequence, record.at_ms,
+    record.operation, record.type)
+  redis.call('HSET', keys.jobs, ref, line .. record.body)
 end
 
 -- The record of a detached job, or nil.
-local function read_record(jobs, ref)
-  local stored = redis.call('HGET', jobs, ref)
+local function read_record(ref)
+  local stored = redis.call('HGET', keys.jobs, ref)
   if not stored then
     return nil
   end
-  local state, score, sequence, at_ms, operation, type, offset =
+  local status, score, sequence, at_ms, operation, job_type, offset =
     string.match(stored, '^(%S+) (%S+) (%x+) (%d+) (%S+) (%S*)\n()')
   return {
-    state = state, score = score, sequence = sequence, at_ms = tonumber(at_ms), operation = operation, type = type,
-    body = string.sub(stored, offset),
+    status = status, score = score, sequence = sequence, at_ms = tonumber(at_ms), operation = operation,
+    type = job_type, body = string.sub(stored, offset),
   }
 end

@@ -1,32 +1,31 @@
--- Runs of recurring jobs: each is a chunk of one, enqueued under a job id that follows from what it is a run of.
+-- Runs of recurring jobs. Each is a chunk of one job; its id follows from the definition and the due instant.
 
 -- Whether the run is not done yet: queued, scheduled, executing or retrying.
-local function is_live(keys, run)
-  local record = read_record(keys.jobs, run .. '~0')
+local function is_live(run)
+  local record = read_record(run .. '~0')
   if record then
-    return record.state ~= 'finished' and record.state ~= 'failed' and record.state ~= 'cancelled'
+    return record.status ~= 'finished' and record.status ~= 'failed' and record.status ~= 'cancelled'
   end
-  -- A chunk that has ended is gone, or kept for its history, which a chunk of one has only then.
+  -- A chunk that has ended is gone, or kept for its history, and a chunk of one has history only after it ended.
   return redis.call('HEXISTS', keys.chunks, run) == 1 and redis.call('HEXISTS', keys.finished, run) == 0
 end
 
--- Whether the definition lets no run begin now.
-local function is_held_up(keys, definition)
-  return definition.overlap == 'skip' and definition.last_run ~= '-' and is_live(keys, definition.last_run)
+-- Whether no run may begin now, because overlaps are skipped and the last run is not done.
+local function is_held_up(definition)
+  return definition.overlap == 'skip' and definition.last_run ~= '-' and is_live(definition.last_run)
 end
 
 -- Whether the run is stored already, live or not.
-local function is_stored(keys, run)
+local function is_stored(run)
   return redis.call('HEXISTS', keys.chunks, run) == 1 or redis.call('HEXISTS', keys.jobs, run .. '~0') == 1
 end
 
 -- Puts a run in line as `enqueue` does.
-local function enqueue_run(keys, run, score, blob, now_us, wake_cap)
-  local sequence = sequence_after(redis.call('HGET', keys.stats, 'sequence'), now_us)
-  store_chunk(keys.chunks, run, score, sequence, 1, blob)
-  redis.call('HSET', keys.stats, 'sequence', sequence)
+local function enqueue_run(run, score, blob, now_us, wake_cap)
+  local sequence = next_sequence(now_us)
+  store_chunk(run, score, sequence, 1, blob)
   redis.call('ZADD', keys.ready, score, sequence .. run)
-  move_count(keys.stats, nil, 'queued', 1)
-  move_count(keys.stats, nil, 'enqueued_total', 1)
-  wake_one(keys.wake, wake_cap)
+  move_count(nil, 'queued', 1)
+  move_count(nil, 'enqueued_total', 1)
+  wake_one(wake_cap)
 end

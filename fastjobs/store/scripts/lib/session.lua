@@ -1,5 +1,5 @@
--- Whether the session is open: it has a deadline that no reclaim has taken away (0 = being reclaimed).
-local function is_open(sessions, session)
-  local deadline = redis.call('ZSCORE', sessions, session)
+-- Whether a session is open: it has a deadline, and no reclaim has taken it away (0 = it is being reclaimed).
+local function is_open(session)
+  local deadline = read('ZSCORE', keys.sessions, session)
   return deadline and tonumber(deadline) > 0
 end

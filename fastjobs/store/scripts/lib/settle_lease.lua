@@ -1,7 +1,7 @@
--- What is left of a lease when jobs are taken out of it; read_lease is in lib/lease.
+-- Takes jobs out of a lease and stores the rest; `lease` reads it.
 
--- Stores what is left of the lease; an empty lease goes, and its fence with it.
-local function write_lease(leases, session, fence, entries)
+-- Stores what is left of a lease. An empty lease goes, and its fence with it.
+local function write_lease(session, fence, entries)
   local parts = {}
   for _, entry in ipairs(entries) do
     if entry.count > 0 then
@@ -9,27 +9,15 @@ local function write_lease(leases, session, fence, entries)
     end
   end
   if #parts > 0 then
-    redis.call('HSET', leases, session .. ':' .. fence, table.concat(parts, ' '))
+    redis.call('HSET', keys.leases, session .. ':' .. fence, table.concat(parts, ' '))
     return
   end
-  redis.call('HDEL', leases, session .. ':' .. fence)
-  local held = redis.call('HGET', leases, session)
+  redis.call('HDEL', keys.leases, session .. ':' .. fence)
+  local held = redis.call('HGET', keys.leases, session)
   if held then
     local kept = string.gsub(held .. ' ', ' ' .. fence .. ' ', ' ', 1)
-    redis.call('HSET', leases, session, string.sub(kept, 1, -2))
+    redis.call('HSET', keys.leases, session, string.sub(kept, 1, -2))
   end
-end
-
--- The fences the session holds, oldest first.
-local function held_fences(leases, session)
-  local fences = {}
-  local held = redis.call('HGET', leases, session)
-  if held then
-    for fence in string.gmatch(held, ' (%d+)') do
-      fences[#fences + 1] = fence
-    end
-  end
-  return fences
 end
 
 -- The entries by chunk id; made once for each lease that is read.
@@ -46,9 +34,9 @@ local function index_entries(entries)
   return entries.by_id
 end
 
--- Takes the jobs first .. first+count-1 of a chunk (or one detached job) out of the lease's entries and
--- calls visit(entry, first, count) for each part that was still there; returns how many jobs that was.
--- What is asked for but no longer there was taken before: that makes replays harmless.
+-- Takes the jobs first .. first+count-1 of a chunk (or one detached job) out of the entries of a lease. Calls
+-- visit(entry, first, count) for each part that was still there; returns the number of jobs in these parts. Jobs that
+-- an earlier call took are no longer there: that makes replays harmless.
 local function take_from_lease(entries, id, first, count, detached, visit)
   local taken = 0
   local of_id = index_entries(entries)[id] or {}

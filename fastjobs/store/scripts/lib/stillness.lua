@@ -1,7 +1,8 @@
--- Names the state of a queue: as long as it stays the same, no job has moved. Every step that moves a job changes a
--- counter, the sequence or the fence (operations that leave all of them as they were count `moves`); what only the clock and operators of the queue write is left out.
-local function stillness(stats)
-  local stored, fields = redis.call('HGETALL', stats), {}
+-- Names the state of a queue: while the name stays the same, no job has moved. Each step that moves a job changes a
+-- counter, the sequence or the fence, or counts in `moves`. Fields that only the clock and the operators of the queue
+-- write are left out.
+local function stillness()
+  local stored, fields = redis.call('HGETALL', keys.stats), {}
   for position = 1, #stored, 2 do
     local name = stored[position]
     if name ~= 'tick' and name ~= 'grace_until' and name ~= 'paused' then

@@ -1,4 +1,4 @@
--- Takes a job out of where it is, so that it can be put elsewhere or be forgotten.
+-- Takes a job out of the key it is in, so that the script can put it elsewhere or forget it.
 
 -- Cuts a job out of the span it waits in.
 local function cut_span(zset, job, index)
@@ -15,10 +15,10 @@ local function cut_span(zset, job, index)
 end
 
 -- Takes a job that finished in its chunk out of the history.
-local function cut_history(keys, id, index)
-  local mark = read_marks(keys.marks, id)
+local function cut_history(id, index)
+  local mark = read_marks(id)
   if not mark.exists then
-    -- The chunk has ended and is kept, or its history could not be cut; for how long, the log knows.
+    -- The chunk has ended and is kept; only the log knows for how long, so any keep_ms but 0 will do.
     mark.keep_ms = 1
     mark.finished = finished_number(redis.call('HGET', keys.finished, id))
   end
@@ -27,27 +27,27 @@ local function cut_history(keys, id, index)
   mark.finished = mark.finished - 1
   mark_detached(mark, index)
   if not forget_ms then
-    return write_marks(keys.marks, id, mark)
+    return write_marks(id, mark)
   end
   redis.call('ZREM', keys.finished_log, logged)
   if mark.finished == 0 then
-    return forget_chunk(keys, id)
+    return forget_chunk(id)
   end
-  log_finished(keys.finished_log, id, mark.finished, forget_ms)
-  write_marks(keys.marks, id, mark)
+  log_finished(id, mark.finished, forget_ms)
+  write_marks(id, mark)
 end
 
--- Takes a job (see `locate`) that is not being executed out of its line, its ended set or the history, and out of the
--- counters. Returns its record; type and body are used for one still in its chunk.
-local function take_out(keys, id, index, job, type, body, now_ms)
-  local waits = job.state == 'queued' or job.state == 'scheduled' or job.state == 'retrying'
-  local zset = job.state == 'queued' and keys.ready or keys.scheduled
-  if job.state == 'failed' or job.state == 'cancelled' then
-    redis.call('ZREM', keys[job.state], job.ref)
-    count_job(keys.stats, job.state, job.record.type, -1)
+-- Takes a job (as `locate` returns it) that no worker executes out of its line, its ended set or the history, and out
+-- of the counters. Returns its record, made of type and body for a job still in its chunk.
+local function take_out(id, index, job, job_type, body, now_ms)
+  local waits = job.status == 'queued' or job.status == 'scheduled' or job.status == 'retrying'
+  local zset = job.status == 'queued' and keys.ready or keys.scheduled
+  if job.status == 'failed' or job.status == 'cancelled' then
+    redis.call('ZREM', keys[job.status], job.ref)
+    count_job(job.status, job.record.type, -1)
     return job.record
   end
-  move_count(keys.stats, job.state, nil, 1)
+  move_count(job.status, nil, 1)
   if job.record then
     if waits then
       redis.call('ZREM', zset, job.member)
@@ -58,13 +58,13 @@ local function take_out(keys, id, index, job, type, body, now_ms)
     return job.record
   end
   if not waits then
-    cut_history(keys, id, index)
+    cut_history(id, index)
   elseif job.n == 1 then
     redis.call('ZREM', zset, job.member)
-    chunk_detached(keys, id, 1, 0, now_ms)
+    chunk_left(id, 1, {0}, now_ms)
   else
     cut_span(zset, job, index)
-    chunk_detached(keys, id, job.n, index, now_ms)
+    chunk_left(id, job.n, {index}, now_ms)
   end
-  return {score = job.score, sequence = job.sequence, operation = '-', type = type, body = body}
+  return {score = job.score, sequence = job.sequence, operation = '-', type = job_type, body = body}
 end

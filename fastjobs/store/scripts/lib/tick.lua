@@ -1,6 +1,6 @@
--- The tick notes that the server and a worker were alive at `now_ms`. A gap longer than half a lease means that
--- renewals could not get through (outage, frozen server, clock jump), so for one lease nothing is
--- reclaimed: otherwise an outage would requeue everything although all workers live.
+-- The tick records when the server and a worker were last alive together. A gap longer than half a lease means that
+-- renewals could not get through (outage, frozen server, clock jump). Then nothing is reclaimed for the length of one
+-- lease: otherwise an outage would requeue all leased jobs although their workers live.
 
 -- The fields of `stats` to write, by the last tick (nil when there was none).
 local function tick_changes(last, now_ms, lease_ms)
@@ -11,11 +11,6 @@ local function tick_changes(last, now_ms, lease_ms)
   return changes
 end
 
--- Whether the last tick is so old that a script that writes nothing else should tick; a gap is told just as well.
-local function is_tick_due(last, now_ms, lease_ms)
-  return not last or math.abs(now_ms - tonumber(last)) > lease_ms / 16
-end
-
-local function tick(stats, now_ms, lease_ms)
-  redis.call('HSET', stats, unpack(tick_changes(redis.call('HGET', stats, 'tick'), now_ms, lease_ms)))
+local function tick(now_ms, lease_ms)
+  redis.call('HSET', keys.stats, unpack(tick_changes(redis.call('HGET', keys.stats, 'tick'), now_ms, lease_ms)))
 end
