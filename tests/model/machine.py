@@ -30,7 +30,7 @@ from fastjobs.operating.operations import RESCHEDULABLE, Operations
 from fastjobs.operating.queues import Queue
 from fastjobs.server.connection import Client
 from fastjobs.store.batch import Reply
-from fastjobs.store.replies import Lease, Reclaimed, Renewed, Stored
+from fastjobs.store.replies import Closed, Lease, Reclaimed, Renewed, Stored
 from fastjobs.store.store import Batch, Store
 from tests.harness.server import ServerProcess
 from tests.harness.snapshot import Snapshot, check_invariants, jobs_of, take_snapshot
@@ -345,9 +345,9 @@ class QueueMachine(RuleBasedStateMachine):
         return Op(lambda batch: batch.reclaim(QUEUE), apply)
 
     def close_op(self, session: str) -> Op:
-        def apply(model: ModelQueue, reply: list[int]) -> None:
+        def apply(model: ModelQueue, reply: Closed) -> None:
             model.sessions.pop(session, None)
-            assert reply == [model.give_back(model.leased(session)), 1]
+            assert reply == (model.give_back(model.leased(session)), True)
 
         return Op(lambda batch: batch.close(QUEUE, session), apply)
 
