@@ -77,7 +77,7 @@ class CommandBuffer:
 
 @final
 class ReplyError:
-    """An error the server replied with; a value, not an exception: its neighbours may have succeeded."""
+    """An error reply. A value, not an exception, because other commands of the batch may have succeeded."""
 
     def __init__(self, message: str) -> None: ...
     @property
@@ -170,7 +170,7 @@ class EndingKind(IntEnum):
 class Ending:
     """How a run ended. Immutable."""
 
-    def __new__(cls, kind: EndingKind, exception: BaseException | None = ..., value: object = ...) -> Ending: ...
+    def __init__(self, kind: EndingKind, exception: BaseException | None = ..., value: object = ...) -> None: ...
     @property
     def kind(self) -> EndingKind: ...
     @property

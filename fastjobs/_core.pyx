@@ -8,6 +8,7 @@ cimport cython
 from cpython.buffer cimport Py_buffer, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Size
+from cpython.exc cimport PyErr_GivenExceptionMatches
 from cpython.float cimport PyFloat_AS_DOUBLE
 from cpython.list cimport PyList_GET_SIZE
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_AsUnsignedLongLong
@@ -48,6 +49,10 @@ cdef extern from "<time.h>":
 
 cdef extern from "Python.h":
     PyObject** PySequence_Fast_ITEMS(object)
+
+cdef extern from *:
+    #: Keeps rare code out of the way of code that always runs.
+    bint unlikely(bint)
 
 # From bytes to jobs.
 include "core/buffer.pxi"

@@ -20,6 +20,7 @@ class EndingKind(IntEnum):
 
 
 @cython.final
+@cython.freelist(8)
 cdef class Ending:
     """How a run ended. Immutable.
 
@@ -35,7 +36,7 @@ cdef class Ending:
     cdef readonly object exception
     cdef readonly object value
 
-    def __cinit__(self, kind, exception=None, value=None):
+    def __init__(self, kind not None, exception=None, value=None):
         self.kind = kind
         self.exception = exception
         self.value = value
@@ -60,15 +61,27 @@ cdef Ending ENDING_EXPIRED = Ending(EndingKind.EXPIRED)
 cdef Ending ENDING_UNKNOWN_TYPE = Ending(EndingKind.UNKNOWN_TYPE)
 
 
+cdef inline Ending make_ending(object kind, object exception, object value):
+    """Makes an ending without the detour of a call from Python."""
+    cdef Ending ending = Ending.__new__(Ending)
+    ending.kind = kind
+    ending.exception = exception
+    ending.value = value
+    return ending
+
+
 cdef Ending ending_of(exception):
     """The ending of a run with an exception that came out of its handler."""
-    if isinstance(exception, JobCancelled):
-        return Ending(KIND_CANCELLED, exception)
-    return Ending(KIND_TIMED_OUT if isinstance(exception, JobTimeout) else KIND_RAISED, exception)
+    kind = KIND_RAISED
+    if unlikely(PyErr_GivenExceptionMatches(exception, JobCancelled)):
+        kind = KIND_CANCELLED
+    elif unlikely(PyErr_GivenExceptionMatches(exception, JobTimeout)):
+        kind = KIND_TIMED_OUT
+    return make_ending(kind, exception, None)
 
 
 cdef Ending cancelled_instead(exception):
     """The ending of a run that was to be cancelled and came out with something else."""
     cancelled = JobCancelled()
     cancelled.__cause__ = exception
-    return Ending(KIND_CANCELLED, cancelled)
+    return make_ending(KIND_CANCELLED, cancelled, None)

@@ -82,25 +82,34 @@ cdef inline void _show_start(Slot* slot, int number, int column, Seat* seat, int
 
 cdef int64_t _run_watched(Backlog backlog, LeasedJobs jobs, int position, Seat* seat, int64_t now) except -1:
     """Runs one job within its limits and between its hooks; returns when all that ended."""
-    cdef Slot* slot = &backlog._slot[jobs.slot]
-    cdef Py_ssize_t entry = jobs.entry(position)
     cdef int64_t ended
     cdef Limits* limits
-    before = None if jobs._before is None else jobs._before[entry]
-    after = None if jobs._after is None else jobs._after[entry]
     if jobs._limits != NULL:
-        limits = &jobs._limits[entry]
+        limits = &jobs._limits[jobs.entry(position)]
         if limits.expires_ns and limits.expires_ns <= now:
-            slot.state[jobs.column + position] = HANDED_OVER
+            backlog._slot[jobs.slot].state[jobs.column + position] = HANDED_OVER
             backlog._on_ending(jobs, jobs.first + position, ENDING_EXPIRED)
             return boot_ns()
         seat.shown.deadline_ns = now + limits.timeout_ns if limits.timeout_ns else 0
+    if jobs._hooked:
+        ended = _run_between_hooks(backlog, jobs, position, seat, now)
+    else:
+        ended = _run(backlog, jobs, position, seat, now)
+    seat.shown.deadline_ns = 0
+    return ended
+
+
+cdef int64_t _run_between_hooks(Backlog backlog, LeasedJobs jobs, int position, Seat* seat, int64_t now) except -1:
+    """Runs one job and calls the hooks of its type; returns when the last of that ended."""
+    cdef Py_ssize_t entry = jobs.entry(position)
+    cdef int64_t ended
+    before = None if jobs._before is None else jobs._before[entry]
+    after = None if jobs._after is None else jobs._after[entry]
     if before is not None:
         # The job is as good as started: if a hook kills the process or takes long, that counts as the job's doing.
-        _show_start(slot, jobs.slot, jobs.column + position, seat, now)
+        _show_start(&backlog._slot[jobs.slot], jobs.slot, jobs.column + position, seat, now)
         before(jobs, jobs.first + position)
     ended = _run(backlog, jobs, position, seat, now)
-    seat.shown.deadline_ns = 0
     ending, outcome = take(&seat.ending, ENDING_FINISHED), take(&seat.outcome, None)
     if after is None:
         return ended
@@ -170,7 +179,7 @@ cdef bint _call(Backlog backlog, LeasedJobs jobs, int position, Seat* seat) exce
 cdef int _keep_value(Seat* seat, value) except -1:
     """Keeps what a handler returned for `after`."""
     if value is not None:
-        ending = Ending(KIND_RETURNED, None, value)
+        ending = make_ending(KIND_RETURNED, None, value)
         keep(&seat.ending, <PyObject*>ending)
     return 0
 

@@ -54,7 +54,8 @@ cdef class LeasedJobs:
     cdef list _given_limits
     cdef list _before
     cdef list _after
-    #: Whether running them takes more than calling the handler: they have limits or hooks.
+    #: Whether any type has hooks; whether running the jobs takes more than calling the handler: limits, or hooks.
+    cdef bint _hooked
     cdef bint _watched
 
     def __cinit__(
@@ -84,7 +85,8 @@ cdef class LeasedJobs:
             self._limit(limits)
         self._before = before
         self._after = after
-        self._watched = limits is not None or before is not None or after is not None
+        self._hooked = before is not None or after is not None
+        self._watched = limits is not None or self._hooked
 
     def __dealloc__(self):
         free(self._limits)

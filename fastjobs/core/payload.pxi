@@ -1,7 +1,7 @@
 # The payload of a job: its arguments as one JSON array `[*args, kwargs]`, validated and written in one pass.
 #
-# Nothing in this pass runs Python code: types are compared exactly and read by the C API, so the objects cannot change
-# under it and references stay borrowed.
+# This pass runs no Python code: it compares types exactly and reads values by the C API. So the objects cannot change
+# meanwhile, and references stay borrowed.
 
 cdef enum:
     #: Deeper values are refused; this also ends cycles.
@@ -9,7 +9,7 @@ cdef enum:
     FLOAT_REPR = 0x72  # 'r'
     SECRET_KEY_SIZE = 7
 
-#: For each byte of a string whether it has to be escaped in JSON.
+#: For each byte of a string: whether JSON has to escape it.
 cdef unsigned char NEEDS_ESCAPE[256]
 cdef int _byte
 for _byte in range(256):
@@ -28,11 +28,11 @@ cdef extern from "Python.h":
 
 
 cdef class _Refused(Exception):
-    """The arguments cannot be stored; why and where is found out slowly, in `fastjobs.model.payload`."""
+    """The arguments cannot be stored; `fastjobs.model.payload` then finds out, slowly, why and where."""
 
 
 cdef int _write_escaped(Buffer buffer, const unsigned char* text, Py_ssize_t size) except -1:
-    """The slow path of strings: something in it has to be escaped."""
+    """The slow path of strings: some bytes have to be escaped."""
     cdef Py_ssize_t position
     cdef unsigned char byte
     buffer.reserve(6 * size)
@@ -117,7 +117,7 @@ cdef int _write_float(Buffer buffer, double value) except -1:
 
 
 cdef inline bint _is_secret_key(object key) noexcept:
-    """Whether it is the key under which a `Secret` is stored, by its seven bytes."""
+    """Whether this is the key under which a `Secret` is stored; compares its seven bytes."""
     return (
         PyUnicode_GET_LENGTH(key) == SECRET_KEY_SIZE
         and PyUnicode_IS_COMPACT_ASCII(key)

@@ -1,13 +1,13 @@
 # RESP2, the server's wire protocol: packing calls into one growing buffer, reading replies from bytes.
 
-#: Longest header line of a reply ("$1048576\r\n", ":-9223372036854775808\r\n") that is not a text.
 cdef enum:
+    #: Longest line with a number ("$1048576\r\n", ":-9223372036854775808\r\n").
     NUMBER_WIDTH = 24
     #: Longest status or error, in bytes: scripts' errors carry their text.
     MAX_LINE = 1 << 20
-    #: More bytes in a text or items in an array are not a reply of ours.
+    #: Most bytes in a text or items in an array; a larger reply does not come from our scripts.
     MAX_REPLY_SIZE = 1 << 30
-    #: Replies of our scripts nest three deep; a deeper one is not ours.
+    #: Replies of our scripts nest three deep; a much deeper one does not come from them.
     MAX_REPLY_DEPTH = 8
 
 
@@ -83,7 +83,7 @@ cdef class CommandBuffer:
         """Appends a command: a head made by `pack_head`, then further arguments (bytes, str or int).
 
         Raises:
-            TypeError: an argument of another type; the buffer is as before.
+            TypeError: an argument of another type; the buffer is unchanged.
         """
         self.extend(head, args)
 
@@ -92,7 +92,7 @@ cdef class CommandBuffer:
         cdef Py_ssize_t start = self._buffer.size
         cdef bytes packed
         if PyTuple_GET_SIZE(head) != 2 or type(head[0]) is not bytes:
-            raise TypeError("a head is made by pack_head")
+            raise TypeError("use pack_head to make a head")
         packed = head[0]
         try:
             _put_number(self._buffer, c"*", <long long>head[1] + len(args))
@@ -109,7 +109,7 @@ cdef class CommandBuffer:
         """Returns the bytes of one command, to send it again.
 
         Raises:
-            IndexError: there are not so many commands.
+            IndexError: there is no such command.
         """
         cdef Py_ssize_t start
         if not 0 <= index < PyList_GET_SIZE(self._ends):
@@ -122,7 +122,7 @@ cdef class CommandBuffer:
         return self._buffer.tobytes()
 
     def clear(self):
-        """Forgets all commands and keeps the memory."""
+        """Drops all commands and keeps the memory."""
         self._buffer.size = 0
         self._ends.clear()
 
@@ -138,7 +138,7 @@ NOT_READY = _NotReady()
 
 @cython.final
 cdef class ReplyError:
-    """An error the server replied with; a value, not an exception: its neighbours may have succeeded."""
+    """An error reply. A value, not an exception, because other commands of the batch may have succeeded."""
 
     cdef readonly str message
 
@@ -154,7 +154,7 @@ cdef class ReplyReader:
     """Turns bytes from the server, fed in any portions, into replies.
 
     Bulk strings become bytes, integers int, arrays list, nil None, errors `ReplyError`. A reply that comes in many
-    portions is read once: what is complete of it is taken at once, arrays that are not complete wait in a stack.
+    portions is read once: complete parts are taken at once, and incomplete arrays wait in a stack.
     """
 
     cdef Buffer _buffer
@@ -173,7 +173,7 @@ cdef class ReplyReader:
         cdef Buffer buffer = self._buffer
         cdef Py_ssize_t size = data.shape[0]
         cdef Py_ssize_t rest = buffer.size - self._position
-        # What was read goes away once it is no less than what has to be moved for that: linear in all.
+        # Removes the bytes already read once they are at least as many as the bytes that must move: linear in all.
         if self._position and rest <= self._position:
             memcpy(buffer.data, buffer.data + self._position, rest)
             buffer.size = rest
@@ -185,7 +185,7 @@ cdef class ReplyReader:
         """Returns the next complete reply, or NOT_READY.
 
         Raises:
-            ValueError: the bytes are not RESP; the connection is of no more use.
+            ValueError: the bytes are not RESP; the connection cannot be used any more.
         """
         cdef Py_ssize_t depth
         while True:
@@ -193,7 +193,7 @@ cdef class ReplyReader:
             if reply is NOT_READY:
                 return reply
             depth = PyList_GET_SIZE(self._open)
-            # An array that begins has put itself on the stack; anything else completes the innermost one, perhaps.
+            # A new array has put itself on the stack; anything else is an item of the innermost one.
             while depth and reply is not self._open[depth - 1]:
                 (<list>self._open[depth - 1]).append(reply)
                 self._lacking[depth - 1] -= 1
@@ -239,7 +239,7 @@ cdef class ReplyReader:
             return None
         if kind == c"*":
             return self._begin(number, body)
-        # Bound: number is small enough for this sum, which is compared before any byte is touched.
+        # Bound: number is small enough for this sum, which is compared before any byte is read.
         if self._buffer.size - body < number + 2:
             return NOT_READY
         if data[body + number] != c"\r" or data[body + number + 1] != c"\n":
@@ -279,7 +279,7 @@ cdef class ReplyReader:
         cdef bint negative = data[start] == c"-"
         cdef Py_ssize_t position
         cdef uint64_t value = 0
-        # 19 digits fit 64 bits without a sign, whatever they are.
+        # Any 19 digits fit 64 bits without a sign.
         cdef bint good = 0 < end - start - negative < 20
         if good:
             for position in range(start + negative, end):

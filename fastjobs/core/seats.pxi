@@ -11,10 +11,6 @@ cdef extern from "Python.h":
     unsigned long PyThread_get_thread_ident()
     int PyThreadState_SetAsyncExc(unsigned long, PyObject*)
 
-cdef extern from *:
-    #: Keeps rare code out of the way of code that always runs.
-    bint unlikely(bint)
-
 #: What was asked of a running job.
 cdef enum Request:
     NOTHING = 0
