@@ -28,8 +28,8 @@ RUN_PREFIX = "recur:"
 
 # Patterns are compiled at their first use, by `re`: importing fastjobs does not need them.
 _REF = rf"(?a){NAME}(?:~\d{{1,3}}(?:\+[1-9]\d{{0,3}})?)?"
-_READY = rf"(?a)[0-9a-f]{{{SEQUENCE_DIGITS}}}\S+"
-_SCHEDULED = rf"(?a)[sr]-?\d{{1,11}},[0-9a-f]{{{SEQUENCE_DIGITS}}}\S+"
+_SEQUENCE = f"[0-9a-f]{{{SEQUENCE_DIGITS}}}"
+_SCHEDULED = r"(?a)([sr])(-?\d{1,11}),"
 _LOGGED = r"(?a)\d{1,4} \S+"
 
 
@@ -68,6 +68,11 @@ class Place(NamedTuple):
 
     score: str
     sequence: str
+
+    @property
+    def at_ms(self) -> int:
+        """When the job was enqueued, or is due."""
+        return int(self.sequence, 16) // 1000
 
 
 class Member(NamedTuple):
@@ -137,9 +142,9 @@ def read_ref(text: str) -> Ref | None:
 # Members of sorted sets.
 
 
-def sequence_at(at_ms: int) -> str:
-    """Returns the sequence of a job that was enqueued, or is due, at a time."""
-    return f"{at_ms * 1000:0{SEQUENCE_DIGITS}x}"
+def format_sequence(at_us: int) -> str:
+    """Returns the sequence of a job that was enqueued, or is due, at a time (microseconds since 1970)."""
+    return f"{at_us:0{SEQUENCE_DIGITS}x}"
 
 
 def split_member(member: bytes) -> tuple[int, str]:
@@ -154,9 +159,8 @@ def parse_ready(member: str, score: str) -> Member:
 
 def read_ready(member: str, score: str) -> Member | None:
     """Takes a member of `ready` apart; None when it is not one."""
-    if not re.fullmatch(_READY, member) or not read_ref(member[SEQUENCE_DIGITS:]):
-        return None
-    return parse_ready(member, score)
+    ref = read_ref(member[SEQUENCE_DIGITS:]) if re.match(_SEQUENCE, member) else None
+    return Member(Place(score, member[:SEQUENCE_DIGITS]), ref) if ref else None
 
 
 def parse_scheduled(member: str) -> Member:
@@ -167,10 +171,9 @@ def parse_scheduled(member: str) -> Member:
 
 def read_scheduled(member: str) -> Member | None:
     """Takes a member of `scheduled` apart; None when it is not one."""
-    _, _, ready = member.partition(",")
-    if not re.fullmatch(_SCHEDULED, member) or not read_ref(ready[SEQUENCE_DIGITS:]):
-        return None
-    return parse_scheduled(member)
+    match = re.match(_SCHEDULED, member)
+    ready = read_ready(member[match.end() :], match[2]) if match else None
+    return ready._replace(kind=match[1]) if match and ready else None
 
 
 def logged_member(number: int, ref: str) -> str:

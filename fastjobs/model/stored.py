@@ -41,7 +41,7 @@ _MARKS = rb"(\d{1,9} ){3}\d{1,15} (-|\d{1,3}(,\d{1,3})*)( \d{1,15}(,\d{1,15})*)?
 _LEASED = rb"(-?\d{1,11}) (" + _SEQUENCE + rb"\S+)"
 _HELD = rb"\d{1,18}:\d{1,18}( \d{1,18})*"
 _SEGMENT = rb"(\d{1,3})\+([1-9]\d{0,3}) "
-_DEFINITION = rb"\d+ \d+ (active|paused) \d{1,15} \d+ \S+ \S+ [^\n]*\n"
+_DEFINITION = rb"\d{1,18} \d{1,18} (active|paused) \d{1,15} \d{1,18} \S+ \S+ [^\n]*\n"
 
 
 # Chunks.
@@ -300,19 +300,20 @@ class DefinitionLine(NamedTuple):
         Raises:
             ValueError: it is damaged.
         """
-        version, revision, status, due_ms, last_due_ms, *texts = stored.partition(b"\n")[0].decode().split(" ", 7)
-        last_run, overlap, schedule = texts
-        return DefinitionLine(
-            int(version), int(revision), status, int(due_ms), int(last_due_ms), last_run, overlap, schedule
-        )
+        return _definition_line(stored.partition(b"\n")[0].decode())
 
     @staticmethod
     def read(stored: bytes) -> DefinitionLine | None:
-        """Takes the line before a definition apart; None when it is damaged."""
-        try:
-            return DefinitionLine.parse(stored) if re.match(_DEFINITION, stored) else None
-        except ValueError:
-            return None
+        """Takes the line before a definition apart; None when it is damaged. Its schedule is not looked at."""
+        match = re.match(_DEFINITION, stored)
+        return _definition_line(match[0][:-1].decode("utf-8", "replace")) if match else None
+
+
+def _definition_line(line: str) -> DefinitionLine:
+    version, revision, status, due_ms, last_due_ms, last_run, overlap, schedule = line.split(" ", 7)
+    return DefinitionLine(
+        int(version), int(revision), status, int(due_ms), int(last_due_ms), last_run, overlap, schedule
+    )
 
 
 def definition_body(stored: bytes) -> bytes:

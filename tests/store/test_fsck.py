@@ -18,8 +18,10 @@ from fastjobs.cli.main import command
 from fastjobs.model.record import JobRecord
 from fastjobs.model.refs import JobAddress
 from fastjobs.model.stored import record_body
-from fastjobs.operating import fsck
-from fastjobs.operating.fsck import Fsck, Report
+from fastjobs.operating.fsck import Fsck, Report, survey
+from fastjobs.operating.fsck.amend import amend
+from fastjobs.operating.fsck.findings import Finding
+from fastjobs.operating.fsck.survey import Surveyor
 from tests.harness.queue import QueueUnderTest
 from tests.harness.server import ServerProcess
 from tests.harness.snapshot import check_invariants, take_snapshot
@@ -101,8 +103,8 @@ def repair(queue: QueueUnderTest) -> Report:
     return report
 
 
-def named(report: Report, words: str) -> list[str]:
-    return [job for finding in report.findings if words in finding.what for job in finding.ids]
+def named(report: Report, finding: Finding) -> list[str]:
+    return [job for found in report.findings if found.finding is finding for job in found.ids]
 
 
 def test_a_queue_with_jobs_in_every_status_is_clean_and_left_alone(queue: QueueUnderTest) -> None:
@@ -118,7 +120,7 @@ def test_a_queue_that_is_read_in_pages_is_clean_as_well(queue: QueueUnderTest, m
     fill(queue)
     for _ in range(300):
         queue.enqueue(2)
-    monkeypatch.setattr(fsck, "_SMALL_ENTRIES", 10)
+    monkeypatch.setattr(survey, "_SMALL_ENTRIES", 10)
     assert checker(queue).check().status == "clean"
     queue.raw.hincrby(queue.keys.stats, "queued", 5)
     queue.raw.zrem(queue.keys.ready, *queue.raw.zrange(queue.keys.ready, 50, 99))
@@ -172,7 +174,7 @@ def test_jobs_whose_chunk_is_gone_have_failed_and_are_named(queue: QueueUnderTes
     report = repair(queue)
     assert report.lost == 4
     lost = {f"{alone}~0", *(f"{several}~{index}" for index in range(3))}
-    assert set(named(report, "payload is gone")) == lost == set(queue.get_ended("failed"))
+    assert set(named(report, Finding.PAYLOAD_MISSING)) == lost == set(queue.get_ended("failed"))
     stored = queue.raw.hget(queue.keys.jobs, f"{several}~1")
     record = JobRecord.decode(record_body(stored))
     assert (record.id, record.errors[0].type) == (f"{several}~1", "PayloadMissing")
@@ -261,14 +263,13 @@ def test_recurring_jobs_are_due_when_they_say_so(queue: QueueUnderTest) -> None:
 
 def test_a_repair_worked_out_before_a_job_moved_does_nothing(queue: QueueUnderTest) -> None:
     queue.seed_queued(3)
-    one = checker(queue, 0)
     queue.raw.hset(queue.keys.stats, "queued", 50)
-    survey = one._take_survey(0)
-    assert survey is not None
-    plan, rescues = one._plan(survey)
+    taken = Surveyor(lambda: queue.store, queue.name).take(0)
+    assert taken is not None
+    plan = checker(queue)._plan(taken)
     queue.enqueue()
     before = queue.stored()
-    assert not one._carry_out(survey, plan, rescues)
+    assert not amend(lambda: queue.store, queue.name, taken, plan)
     assert queue.stored() == before
     repair(queue)
 
@@ -295,7 +296,7 @@ def operate(queue: QueueUnderTest, stop: threading.Event, pace_s: float = 0) -> 
 def test_a_queue_at_work_is_never_called_damaged_and_never_changed(
     make_queue: MakeQueue, monkeypatch: pytest.MonkeyPatch, entries: int
 ) -> None:
-    monkeypatch.setattr(fsck, "_SMALL_ENTRIES", entries)
+    monkeypatch.setattr(survey, "_SMALL_ENTRIES", entries)
     working, looking = make_queue(finished_keep=50), make_queue()
     fill(working)
     stop = threading.Event()
@@ -401,7 +402,7 @@ def test_any_damage_is_repaired_and_nothing_said_to_be_lost_that_is_there(
         report = repair(queue)
         assert (first.status == "drift") == (report.status == "repaired")
         left = set(queue.raw.hkeys(queue.keys.chunks))
-        for job in named(report, "payload is gone"):
+        for job in named(report, Finding.PAYLOAD_MISSING):
             chunk_id = job.partition("~")[0]
             packed = chunks.get(chunk_id, b"")
             assert b"FJ" not in packed or chunk_id.encode() not in left or int(job.partition("~")[2]) >= size(packed)
@@ -454,14 +455,14 @@ def test_a_large_queue_that_does_not_rest_is_said_to_be_busy(
     queue: QueueUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue.seed_queued(3)
-    monkeypatch.setattr(fsck, "_SMALL_ENTRIES", 0)
-    pages = Fsck._pages
+    monkeypatch.setattr(survey, "_SMALL_ENTRIES", 0)
+    pages = Surveyor._pages
 
-    def disturbed(self: Fsck, name: str) -> Any:
+    def disturbed(self: Surveyor, name: str) -> Any:
         yield from pages(self, name)
         queue.raw.hincrby(queue.keys.stats, "enqueued_total", 1)
 
-    monkeypatch.setattr(Fsck, "_pages", disturbed)
+    monkeypatch.setattr(Surveyor, "_pages", disturbed)
     assert invoke(queue, "--patience", "0")[0] == 4
 
 
@@ -471,5 +472,5 @@ def test_people_are_told_what_is_lost(queue: QueueUnderTest) -> None:
     options = ["--url", queue.config.url or "", "--namespace", queue.config.namespace, "--queue", queue.name]
     shown = CliRunner().invoke(command, ["fsck", *options])
     assert shown.exit_code == 1
-    assert f"LOST: 2 jobs whose payload is gone have failed: {chunk_id}~0, {chunk_id}~1" in shown.output
+    assert f"LOST: {Finding.PAYLOAD_MISSING.sentence} (2): {chunk_id}~0, {chunk_id}~1" in shown.output
     repair(queue)

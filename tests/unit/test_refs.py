@@ -86,8 +86,10 @@ def test_addresses_of_jobs() -> None:
 
 
 def test_a_sequence_has_as_many_digits_as_scripts_rely_on() -> None:
-    assert refs.sequence_at(0) == "0" * refs.SEQUENCE_DIGITS
-    assert refs.sequence_at(1_700_000_000_000) == f"{1_700_000_000_000_000:013x}"
+    assert refs.format_sequence(0) == "0" * refs.SEQUENCE_DIGITS
+    sequence = refs.format_sequence(1_700_000_000_000_999)
+    assert len(sequence) == refs.SEQUENCE_DIGITS
+    assert Place("0", sequence).at_ms == 1_700_000_000_000
 
 
 def test_names_of_leases() -> None:

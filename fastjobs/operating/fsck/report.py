@@ -1,0 +1,52 @@
+"""Reports what fsck found in a partition, and what it changed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal
+
+from fastjobs.operating.fsck.findings import Findings, Found
+from fastjobs.operating.fsck.plan import Plan
+
+Status = Literal["clean", "drift", "repaired", "busy"]
+
+
+@dataclass(slots=True)
+class Report:
+    """What was found in one partition of a queue.
+
+    Attributes:
+        partition: its name.
+        status: clean; drift (found, not repaired); repaired; or busy: jobs moved all the time, so nothing was compared.
+        findings: what did not fit.
+        miscounted: name of a counter -> (what it said, how many jobs there are).
+        changes: key -> how many of its entries differ from what they should be.
+    """
+
+    partition: str
+    status: Status = "clean"
+    findings: list[Found] = field(default_factory=list)
+    miscounted: dict[str, tuple[str, int]] = field(default_factory=dict)
+    changes: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def lost(self) -> int:
+        """How many jobs are lost."""
+        return sum(found.jobs for found in self.findings if found.lost)
+
+    def ended(self, status: Status) -> Report:
+        """Sets the status, and returns the report."""
+        self.status = status
+        return self
+
+    def add(self, plan: Plan) -> None:
+        """Adds what a plan found, and what it writes."""
+        findings = Findings()
+        findings.update(self.findings)
+        findings.update(plan.findings)
+        self.findings = findings.all
+        for miscount in plan.miscounts:
+            if miscount.there is not None:
+                self.miscounted.setdefault(miscount.write.name, (miscount.counted, miscount.there))
+        self.changes.update(write.key for write in plan.all_writes)
