@@ -66,7 +66,7 @@ class HeldSpan:
 class HeldLease:
     """One lease, from its fetch until its last job is settled."""
 
-    queue: str
+    partition: str
     fence: int
     slot: int
     jobs: int

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any, NoReturn
 
 from fastjobs import Discard, FastJobs, Retry
-from fastjobs.worker.process.process import WorkerProcess
+from fastjobs.worker.process.loop import MainLoop
 from tests.harness.ledger import LEDGER_VARIABLE, Ledger
 
 #: Seconds until a handler that waits for permission gives up, so that nothing outlives its test for long.
@@ -70,7 +70,7 @@ def wedge(key: str | int, flag: str) -> None:
     with _noted(key):
         if not Path(flag).exists():
             Path(flag).touch()
-            WorkerProcess._cancel = lambda self: time.sleep(600)  # type: ignore[method-assign]
+            MainLoop.cancel = lambda self: time.sleep(600)  # type: ignore[method-assign]
 
 
 def crash(key: str | int, how: str) -> None:

@@ -111,6 +111,40 @@ def test_no_modules_import_each_other_in_a_circle():
             del waiting[name]
 
 
+def test_only_the_store_speaks_commands():
+    speaking = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno}"
+        for path in PACKAGE.rglob("*.py")
+        if path.relative_to(PACKAGE).parts[0] not in ("store", "server", "cli")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "attr", "") in ("command", "script", "script_on", "pack_head")
+    ]
+    assert speaking == []
+
+
+def test_only_the_model_takes_names_of_stored_things_apart():
+    """A ref has a tilde, a partition a number sign, a member of `ready` thirteen digits: see model/refs.py."""
+    grammar = re.compile(r"""["'][^"'\n]*~|\[:13\]|\[13:\]|["']#["']""")
+    elsewhere = [
+        f"{path.relative_to(PACKAGE)}:{number}"
+        for path in PACKAGE.rglob("*.py")
+        if path.relative_to(PACKAGE).parts[0] != "model"
+        for number, line in enumerate(code_lines(path), 1)
+        if grammar.search(line)
+    ]
+    assert elsewhere == []
+
+
+def code_lines(path: Path) -> list[str]:
+    """The lines of a module without docstrings and comments."""
+    lines = path.read_text().splitlines()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+    return [line.partition("  #")[0] if not line.lstrip().startswith("#") else "" for line in lines]
+
+
 def test_few_modules_stand_outside_of_the_folders():
     assert len(list(PACKAGE.glob("*.py"))) <= 14
 

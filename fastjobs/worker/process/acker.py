@@ -61,7 +61,7 @@ class Acker:
                 some, runs = runs[:_ACK_LIMIT], runs[_ACK_LIMIT:]
                 others, outcomes = outcomes[:_ACK_LIMIT], outcomes[_ACK_LIMIT:]
                 number = sum(run.count for run in some) + len(others)
-                reply = batch.ack(lease.queue, self._session, lease.fence, some, others)
+                reply = batch.ack(lease.partition, self._session, lease.fence, some, others)
                 receipts.append(self._receipt(reply, lease, number, [*some, *others]))
         self.retry_in_s = min(delays_ms) / 1000 if delays_ms else None
         return receipts
@@ -75,20 +75,20 @@ class Acker:
             refs[span.lease] = ([*parts, span.part(first, count)], number + count)
         receipts = []
         for lease, (parts, number) in refs.items():
-            reply = batch.release(lease.queue, self._session, lease.fence, parts)
+            reply = batch.release(lease.partition, self._session, lease.fence, parts)
             receipts.append(self._receipt(reply, lease, number, []))
         return receipts
 
     def add_postponed(self, batch: Batch, span: HeldSpan, delay_ms: int) -> Receipt:
         """Adds what puts a whole span off that this release cannot read."""
         ref = span.part(span.first, span.count)
-        reply = batch.postpone(span.lease.queue, self._session, span.lease.fence, delay_ms, [ref])
+        reply = batch.postpone(span.lease.partition, self._session, span.lease.fence, delay_ms, [ref])
         return self._receipt(reply, span.lease, span.count, [])
 
     def _receipt(self, reply: Reply[int], lease: HeldLease, number: int, reports: list[Run | Outcome]) -> Receipt:
         def settle() -> None:
             if reply.value < 0:
-                self._on_fenced(lease.queue, reports)
+                self._on_fenced(lease.partition, reports)
             else:
                 self._leases.settle(lease, number)
 

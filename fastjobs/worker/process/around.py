@@ -134,7 +134,7 @@ class Composer:
         return Context(
             span.job_id(index),
             job_type.name,
-            queue_of(span.lease.queue),
+            queue_of(span.lease.partition),
             attempt=span.earlier_runs + 1,
             deadline_ns=deadline_ns,
             signals=_SeatSignals(self._backlog, seat, started_ns),

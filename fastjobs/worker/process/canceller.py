@@ -54,7 +54,7 @@ class Canceller:
     def _find(self, queue: str, ref: str) -> tuple[HeldLease, HeldSpan, int] | None:
         chunk_id, index, _, _ = split_ref(ref)
         for lease in self._leases:
-            for span in lease.spans if lease.queue == queue else ():
+            for span in lease.spans if lease.partition == queue else ():
                 name = chunk_id if span.n else ref
                 if span.ref == name and span.first <= index < span.first + span.count:
                     return lease, span, index

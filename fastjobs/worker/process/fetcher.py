@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 from fastjobs.store.batch import Reply
 from fastjobs.store.replies import Lease
-from fastjobs.store.store import Batch, Store
+from fastjobs.store.store import Batch
 from fastjobs.worker.process.executor import Executor
-from fastjobs.worker.process.prefetcher import Prefetcher
+from fastjobs.worker.process.intake import Intake
+from fastjobs.worker.process.sizing import Sizing
+from fastjobs.worker.process.turns import Turns
 from fastjobs.worker.process.waker import WAIT_S, Fetch, Wakers
 
 #: A look so much before the end of a wait is not worth one of its own.
@@ -28,9 +30,10 @@ class Fetcher:
     """Adds fetches to the batches of the process's main loop, or to a wait for hints, and takes their leases in.
 
     Args:
-        store: where partitions are.
         wakers: wait for hints.
-        prefetcher: says how much is wanted and accepts leases.
+        sizing: how many jobs are wanted.
+        turns: from which partition.
+        intake: takes leases in.
         executor: its empty seats want jobs now.
         session: what takes the leases.
         on_reply: called with each reply to a fetch: the process is not deaf.
@@ -39,17 +42,19 @@ class Fetcher:
 
     def __init__(
         self,
-        store: Store,
         wakers: Wakers,
-        prefetcher: Prefetcher,
+        sizing: Sizing,
+        turns: Turns,
+        intake: Intake,
         executor: Executor,
         session: str,
         on_reply: Callable[[], None],
         on_fenced: Callable[[], None],
     ) -> None:
-        self._store = store
         self._wakers = wakers
-        self._prefetcher = prefetcher
+        self._sizing = sizing
+        self._turns = turns
+        self._intake = intake
         self._executor = executor
         self._session = session
         self._on_reply = on_reply
@@ -69,13 +74,14 @@ class Fetcher:
     def add_partitions(self, partitions: list[str]) -> None:
         """Fetches from partitions as well."""
         self._partitions += partitions
-        self._prefetcher.add_partitions(partitions)
+        self._turns.add_partitions(partitions)
+        self._intake.add_partitions(partitions)
         self._wakers.add_partitions(partitions)
 
     @property
     def want(self) -> int:
         """How many jobs are wanted now; 0 while enough are held."""
-        return self._prefetcher.want(self._executor.idle, self._prefetcher.target())
+        return self._sizing.want(self._executor.idle)
 
     @property
     def known_request(self) -> int:
@@ -103,9 +109,9 @@ class Fetcher:
         """
         if self._lost_fetches:
             lost = self._lost_fetches.pop()
-            self._to_try = [lost.queue]
-            held = self._prefetcher.held_chunks(lost.queue)
-            return Fetched(lost.queue, batch.fetch(lost.queue, self._session, lost.request, lost.want, held))
+            self._to_try = [lost.partition]
+            held = self._intake.held_chunks(lost.partition)
+            return Fetched(lost.partition, batch.fetch(lost.partition, self._session, lost.request, lost.want, held))
         if not allowed or (self._wakers.armed and not self._looks_before_waker()):
             return None
         want = self.want
@@ -114,10 +120,10 @@ class Fetcher:
         if not self._to_try:
             if time.monotonic() < self._look_at:
                 return None
-            self._to_try = self._prefetcher.order()
+            self._to_try = self._turns.order()
         partition = self._to_try[0]
         self.request += 1
-        held = self._prefetcher.held_chunks(partition)
+        held = self._intake.held_chunks(partition)
         return Fetched(partition, batch.fetch(partition, self._session, self.request, want, held))
 
     def take(self, partition: str, lease: Lease) -> bool:
@@ -137,7 +143,7 @@ class Fetcher:
             self._look_at = 0.0
             # A lease is empty when it was audited away between a lost reply and the repeated fetch.
             if lease.spans:
-                self._prefetcher.accept(partition, lease)
+                self._intake.accept(partition, lease)
                 return True
         return False
 
@@ -147,7 +153,7 @@ class Fetcher:
         """Begins to wait for hints, unless that is on already."""
         if not self._wakers.armed:
             wait_s = self._look_at - time.monotonic()
-            self._wakers.arm(wait_s, self._fetches_on_wake(), self._prefetcher.held_chunks(self._partitions[0]))
+            self._wakers.arm(wait_s, self._fetches_on_wake(), self._intake.held_chunks(self._partitions[0]))
 
     def disarm(self) -> bool:
         """Ends a wait that could fetch; returns whether something may have been fetched that nobody will know of."""
@@ -180,7 +186,7 @@ class Fetcher:
                 self._lost_fetches = list(self._wakers.fetches)
             elif woken.leases:
                 for fetch, lease in zip(self._wakers.fetches, woken.leases, strict=True):
-                    leased |= self.take(fetch.queue, lease)
+                    leased |= self.take(fetch.partition, lease)
                     if woken.hint is not None and fetch.request < self.request:
                         # A fetch made meanwhile made this one out of date: the hint is to be followed by another.
                         self._look_at = 0.0
@@ -191,7 +197,7 @@ class Fetcher:
     def _take_hint(self, partition: str, allowed: bool) -> None:
         """Looks at the partition first that a hint came from, or leaves the hint to others."""
         if allowed and self.want:
-            self._to_try = self._prefetcher.order(partition)
+            self._to_try = self._turns.order(partition)
             self._look_at = 0.0
         else:
             self._unused_hints.append(partition)

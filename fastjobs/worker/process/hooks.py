@@ -108,7 +108,7 @@ class HookCaller:
         )
 
     def _job(self, span: HeldSpan, record: JobRecord, status: Status) -> Job:
-        job = Job(self._actions, record.id, span.lease.queue)
+        job = Job(self._actions, record.id, span.lease.partition)
         job.describe(record)
         job.status = status
         job_type = self._job_types.get(record.type)

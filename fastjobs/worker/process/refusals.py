@@ -18,7 +18,7 @@ log = logging.getLogger("fastjobs.worker")
 
 
 class Refusals:
-    """Refused reports of one process, until they are told.
+    """Refused reports of one process, until they are reported.
 
     Args:
         store: the process's.
@@ -32,7 +32,7 @@ class Refusals:
         """Notes reports that the server has refused."""
         self._reports += [(queue, report) for report in reports]
 
-    def tell(self, *, in_doubt: bool) -> None:
+    def report(self, *, in_doubt: bool) -> None:
         """Tells how many jobs of the refused reports may be duplicates.
 
         Args:

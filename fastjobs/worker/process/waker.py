@@ -22,7 +22,7 @@ _SHORTEST_S = 0.001
 class Fetch(NamedTuple):
     """A fetch that is made as soon as the wait ends."""
 
-    queue: str
+    partition: str
     request: int
     want: int
 
@@ -81,7 +81,9 @@ class Waker:
         """
         batch = self._store.batch()
         self._hint = batch.wait_for_hint(self._keys, max(_SHORTEST_S, wait_s))
-        self._leases = [batch.fetch(fetch.queue, self._session, fetch.request, fetch.want, held) for fetch in fetches]
+        self._leases = [
+            batch.fetch(fetch.partition, self._session, fetch.request, fetch.want, held) for fetch in fetches
+        ]
         batch.send()
         self._batch, self.fetches = batch, fetches
         self.ends_at = time.monotonic() + wait_s

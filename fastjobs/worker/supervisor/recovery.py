@@ -130,7 +130,7 @@ class Recovery:
         return outcomes
 
     def _record(self, span: HeldSpan, index: int) -> JobRecord:
-        keyring, queue = self._store.keyring, span.lease.queue
+        keyring, queue = self._store.keyring, span.lease.partition
         batch = self._store.batch()
         payload = (batch.stored_chunk if span.n else batch.stored_record)(queue, span.ref).run()
         try:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import pytest
 
 from fastjobs._core import Chunk, ChunkWriter
-from fastjobs.config import Config, QueueChoice
+from fastjobs.config import Config
 from fastjobs.registry import Hooks
 from fastjobs.store.replies import Lease, LeasedSpan
 from fastjobs.store.sealing import Keyring
 from fastjobs.worker.leases import HeldLeases
 from fastjobs.worker.process.around import Composer
 from fastjobs.worker.process.hooks import HookCaller
-from fastjobs.worker.process.prefetcher import Prefetcher
+from fastjobs.worker.process.intake import Intake
+from fastjobs.worker.process.quarantine import Quarantine
+from fastjobs.worker.process.shutdown import Shutdown
+from fastjobs.worker.process.thread_executor import ThreadExecutor
 from tests.harness.jobs import Bench, make_bench
 
 CONFIG = Config(signing_keys={"k": "A" * 43 + "="}, require_signed=True)
@@ -24,11 +27,12 @@ def bench():
         yield made
 
 
-def prefetcher_on(bench: Bench) -> tuple[Prefetcher, HeldLeases]:
+def intake_on(bench: Bench) -> tuple[Intake, HeldLeases]:
     leases = HeldLeases(bench.board)
-    queues = [QueueChoice(name, None) for name in ("one", "other")]
+    executor = ThreadExecutor(bench.backlog)
+    quarantine = Quarantine(bench.backlog, executor, Shutdown(executor, bench.board.seats))
     composer = Composer({}, HookCaller(Hooks(), {}, None, "w"), 0, bench.backlog)
-    made = Prefetcher(CONFIG, Keyring(CONFIG), bench.board, bench.backlog, composer, leases, queues, 100, "w")
+    made = Intake(CONFIG, Keyring(CONFIG), bench.backlog, composer, leases, quarantine, "w")
     made.add_partitions(["one", "other"])
     return made, leases
 
@@ -38,7 +42,7 @@ def lease_of(fence: int, first: int, payload: bytes) -> Lease:
 
 
 def test_a_chunk_read_in_one_queue_is_not_taken_for_one_of_another(bench: Bench) -> None:
-    prefetcher, leases = prefetcher_on(bench)
+    intake, leases = intake_on(bench)
     writer = ChunkWriter()
     for number in range(4):
         writer.add(writer.entry("work"), (number,))
@@ -46,13 +50,13 @@ def test_a_chunk_read_in_one_queue_is_not_taken_for_one_of_another(bench: Bench)
     assert Chunk.decode(packed).n == 4
     sealed = Keyring(CONFIG).seal_chunk("one", "X", packed)
 
-    prefetcher.accept("one", lease_of(1, 0, sealed))
-    assert (prefetcher.held_chunks("one"), prefetcher.held_chunks("other")) == (["X"], [])
-    prefetcher.accept("one", lease_of(2, 2, b""))
+    intake.accept("one", lease_of(1, 0, sealed))
+    assert (intake.held_chunks("one"), intake.held_chunks("other")) == (["X"], [])
+    intake.accept("one", lease_of(2, 2, b""))
     assert bench.backlog.unstarted == 4
 
-    prefetcher.accept("other", lease_of(3, 0, sealed))
-    prefetcher.accept("other", lease_of(4, 2, b""))
+    intake.accept("other", lease_of(3, 0, sealed))
+    intake.accept("other", lease_of(4, 2, b""))
     assert bench.backlog.unstarted == 4
     failed = {lease.fence: [outcome.state for outcome in lease.outcomes] for lease in leases}
     assert failed == {1: [], 2: [], 3: ["failed"] * 2, 4: ["failed"] * 2}

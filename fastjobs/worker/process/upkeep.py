@@ -1,0 +1,61 @@
+"""What the main loop does at each turn whatever the server does: heartbeats on the board, orders, timeouts."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from fastjobs import errors
+from fastjobs._core import Backlog, boot_time_ns
+from fastjobs.logs import event
+from fastjobs.worker.leases import HeldLeases
+from fastjobs.worker.process.executor import Executor
+from fastjobs.worker.process.orders import Orders
+from fastjobs.worker.process.quarantine import Quarantine
+
+log = logging.getLogger("fastjobs.worker")
+
+
+class Upkeep:
+    """The regular duties of a process that need no server.
+
+    Args:
+        backlog: unstarted and running jobs, and the board.
+        executor: interrupts running jobs.
+        leases: the leases that the process holds.
+        quarantine: while a suspect runs, the process does not fetch.
+        orders: read at each turn.
+    """
+
+    def __init__(
+        self, backlog: Backlog, executor: Executor, leases: HeldLeases, quarantine: Quarantine, orders: Orders
+    ) -> None:
+        self._backlog = backlog
+        self._board = backlog.board
+        self._executor = executor
+        self._leases = leases
+        self._quarantine = quarantine
+        self._orders = orders
+
+    def run(self) -> None:
+        """Does all of it: for a loop that waits for the server."""
+        self.beat()
+        self._orders.read()
+        self.interrupt_overdue()
+
+    def beat(self) -> None:
+        """Shows on the board that the loop turns, and whether the process is idle."""
+        now_ns = boot_time_ns()
+        offset_us = (time.time_ns() - now_ns) // 1000
+        busy = self._backlog.unstarted or self._executor.idle < self._board.seats
+        self._board.beat(offset_us, not busy and not len(self._leases))
+
+    def note_fetched(self) -> None:
+        """Shows that nothing keeps this process from fetching; see `Watchdog.retire_deaf`."""
+        self._board.fetched(1 if self._quarantine.alone else self._board.seats)
+
+    def interrupt_overdue(self) -> None:
+        """Interrupts jobs that run longer than their timeout."""
+        for seat, started_ns in self._backlog.seats.overdue():
+            if self._executor.interrupt(seat, errors.JobTimeout, started_ns):
+                event(log, logging.WARNING, "job timed out, interrupting it", seat=seat)
