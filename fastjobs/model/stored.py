@@ -36,7 +36,7 @@ JOB_TIMES = struct.Struct("<ff")
 # Patterns are compiled at their first use, by `re`: importing fastjobs does not need them.
 _SEQUENCE = f"[0-9a-f]{{{SEQUENCE_DIGITS}}}".encode()
 _CHUNK = rb"(-?\d{1,11}) (" + _SEQUENCE + rb") ([1-9]\d{0,3}) "
-_RECORD = rb"([a-z]+) (-?\d{1,11}) ([0-9a-f]{1,13}) (\d{1,15}) ([!-~]+) ([!-~]*)\n"
+_RECORD = rb"[a-z]+ -?\d{1,11} [0-9a-f]{1,%d} \d{1,15} [!-~]+ [!-~]*\n" % SEQUENCE_DIGITS
 _MARKS = rb"(\d{1,9} ){3}\d{1,15} (-|\d{1,3}(,\d{1,3})*)( \d{1,15}(,\d{1,15})*)?"
 _LEASED = rb"(-?\d{1,11}) (" + _SEQUENCE + rb"\S+)"
 _HELD = rb"\d{1,18}:\d{1,18}( \d{1,18})*"

@@ -1,4 +1,4 @@
-"""Pages through the jobs of one queue and status, in the order they run or ended."""
+"""Lists the jobs of a partition with a status, page by page, in the order they run or ended."""
 
 from __future__ import annotations
 
@@ -36,31 +36,35 @@ _SETS = {
     Status.CANCELLED: "cancelled",
     Status.FINISHED: "finished_log",
 }
-#: In place of a score: the position counts chunks that are not in the log yet.
+#: Takes the place of a score when the position counts chunks that are not in the log yet.
 _UNLOGGED = "unlogged"
-#: Marks looked at in one step.
+#: Marks read in one step.
 _SCAN_STEP = 500
 
 
 @dataclass(slots=True)
 class ListedJob:
-    """A job as a listing found it."""
+    """A job as a listing returns it."""
 
     address: JobAddress
     status: Status
     #: When it is due (ms since 1970) if it waits for its time, else 0.
     due_at_ms: int
     record: JobRecord
-    #: What is stored of a detached job; b"" for one in its chunk.
+    #: What is stored of a detached job; b"" for a job in its chunk.
     stored: bytes = b""
 
 
+#: The score and member of an entry; for executing jobs the chunk id and the index.
+_Position = tuple[str, str]
+
+
 class _Entry(NamedTuple):
-    """What a sorted set or a lease names: jobs side by side, one detached job, or what finished of a chunk."""
+    """Jobs that a set or a lease names together: neighbours, a detached job, or the finished jobs of a chunk."""
 
     ref: Ref
     due_at_ms: int = 0
-    #: Of an entry for what finished of a chunk: how many jobs did.
+    #: Of an entry for a chunk's finished jobs: how many there are.
     finished: int | None = None
 
     @property
@@ -76,12 +80,46 @@ class _Entry(NamedTuple):
         return self.ref.count if self.finished is None else self.finished
 
 
-#: An entry, the (score, member) to go on behind it, and whether more may follow.
-_Found = tuple[tuple[str, str], _Entry, bool]
+#: An entry with its position, and whether more may follow.
+_Found = tuple[_Position, _Entry, bool]
+
+
+class _Cursor(NamedTuple):
+    """Where the next page begins."""
+
+    #: Of the last entry whose jobs have all been listed; None = from the beginning.
+    after: _Position | None = None
+    #: The chunk and score of an entry some of whose jobs have been listed, and the place of the next job in the chunk.
+    chunk_id: str = ""
+    score: str = ""
+    start: int = 0
+
+    @staticmethod
+    def parse(text: str | None) -> _Cursor:
+        if text is None:
+            return _Cursor()
+        try:
+            after, chunk_id, score, start = orjson.loads(text)
+            position = None if after is None else (str(after[0]), str(after[1]))
+            return _Cursor(position, str(chunk_id), str(score), int(start))
+        except (ValueError, TypeError, IndexError) as error:
+            raise ConfigError(f"cursor {text!r} does not come from a page") from error
+
+    def pack(self) -> str:
+        return orjson.dumps(list(self)).decode()
+
+    def has_begun(self, position: _Position, entry: _Entry) -> bool:
+        """Whether some jobs of an entry may have been listed.
+
+        Other jobs of the same chunk may come later with another score, if they were postponed. A chunk's finished jobs
+        are one entry, whose score may have changed.
+        """
+        same_score = position[0] == self.score and not entry.detached
+        return entry.chunk_id == self.chunk_id and (entry.finished is not None or same_score)
 
 
 class Page(NamedTuple):
-    """Some jobs, and where to go on."""
+    """Some jobs, and where the next page begins."""
 
     jobs: list[ListedJob]
     #: None after the last page.
@@ -89,18 +127,18 @@ class Page(NamedTuple):
 
 
 class Listing:
-    """Lists jobs of a queue.
+    """Lists jobs of a partition.
 
     Args:
         store: of the calling thread.
-        queue: which queue.
+        partition: which partition of a queue.
         status: which jobs.
         reverse: from the end of the line, or the latest first.
     """
 
-    def __init__(self, store: Store, queue: str, status: Status, *, reverse: bool = False) -> None:
+    def __init__(self, store: Store, partition: str, status: Status, *, reverse: bool = False) -> None:
         self._store = store
-        self._queue = queue
+        self._partition = partition
         self._status = status
         self._reverse = reverse
 
@@ -108,56 +146,52 @@ class Listing:
         """Reads a page.
 
         Args:
-            cursor: as the page before said; None = from the beginning.
-            limit: most jobs on it.
+            cursor: of the page before; None = from the beginning.
+            limit: most jobs on the page.
 
         Raises:
-            ConfigError: the cursor is none.
+            ConfigError: the cursor does not come from a page.
         """
-        after, begun, start = _parse_cursor(cursor)
-        source = self._executing if self._status is Status.EXECUTING else self._listed
-        entries: list[tuple[tuple[str, str], _Entry]] = []
-        number, more = 0, False
-        for position, entry, more in source(after, limit):  # noqa: B007 - the last one's is used below
-            entries.append((position, entry))
-            number += 0 if self._is_begun(position, entry, begun) else entry.number
-            if number >= limit:
-                break
+        begin = _Cursor.parse(cursor)
+        entries, more = self._entries(begin, limit)
         jobs: list[ListedJob] = []
+        after = begin.after
         for (position, entry), stored in zip(entries, self._load([entry for _, entry in entries]), strict=True):
             for job in self._jobs(entry, stored):
-                # Jobs before the place where the last page ended were on it, whatever has become of their span.
-                place = job.address.position
-                if self._is_begun(position, entry, begun) and (place > start if self._reverse else place < start):
+                if begin.has_begun(position, entry) and self._is_before(job, begin.start):
                     continue
                 if len(jobs) == limit:
-                    # A detached job says nothing about those that stayed in its chunk.
-                    part = ("", "") if entry.detached else (entry.chunk_id, position[0])
-                    return Page(jobs, _cursor(after, part, place))
+                    return Page(jobs, _next_cursor(after, position, entry, job).pack())
                 jobs.append(job)
             after = position
-        return Page(jobs, _cursor(after, ("", ""), 0) if more else None)
+        return Page(jobs, _Cursor(after).pack() if more else None)
 
-    @staticmethod
-    def _is_begun(position: tuple[str, str], entry: _Entry, begun: tuple[str, str]) -> bool:
-        """Whether some of the jobs of an entry may have been on the last page.
+    def _entries(self, begin: _Cursor, limit: int) -> tuple[list[tuple[_Position, _Entry]], bool]:
+        """Entries with enough jobs for a page, and whether more may follow."""
+        source = self._executing if self._status is Status.EXECUTING else self._listed
+        entries: list[tuple[_Position, _Entry]] = []
+        number, more = 0, False
+        for position, entry, more in source(begin.after, limit):  # noqa: B007 - the last one's is returned
+            entries.append((position, entry))
+            number += 0 if begin.has_begun(position, entry) else entry.number
+            if number >= limit:
+                break
+        return entries, more
 
-        Other jobs of the same chunk may come later, with another score: when they were postponed. What finished of a
-        chunk is one entry, whose score may have changed.
-        """
-        chunk_id, score = begun
-        same_score = position[0] == score and not entry.detached
-        return entry.chunk_id == chunk_id and (entry.finished is not None or same_score)
+    def _is_before(self, job: ListedJob, start: int) -> bool:
+        """Whether a job was on the page before, by its place in its chunk; its span may have been cut since."""
+        place = job.address.position
+        return place > start if self._reverse else place < start
 
-    def _listed(self, after: tuple[str, str] | None, limit: int) -> Iterator[_Found]:
-        """Entries of the status's sorted set, behind a (score, member)."""
+    def _listed(self, after: _Position | None, limit: int) -> Iterator[_Found]:
+        """Yields the entries of the sorted set of the status that follow a position."""
         if after is not None and after[0] == _UNLOGGED:
             yield from self._unlogged(int(after[1]))
             return
         key = _SETS[self._status]
         last = False
         while not last:
-            page = self._store.batch().page(self._queue, key, after, limit + 1, reverse=self._reverse).run()
+            page = self._store.batch().page(self._partition, key, after, limit + 1, reverse=self._reverse).run()
             last = len(page) <= limit
             for place, (member, score) in enumerate(page, 1):
                 after = (score, member)
@@ -168,14 +202,16 @@ class Listing:
             yield from self._unlogged(0)
 
     def _unlogged(self, start: int) -> Iterator[_Found]:
-        """Chunks that go on: some of their jobs have finished, but they are not in the log yet."""
+        """Yields chunks some of whose jobs have finished, and that are not in the log because others have not."""
         unlogged: list[_Entry] = []
         scan = b"0"
         while True:
-            scan, found = self._store.batch().scan_marks(self._queue, scan, _SCAN_STEP).run()
+            scan, found = self._store.batch().scan_marks(self._partition, scan, _SCAN_STEP).run()
             live = list(_with_finished_jobs(found))
             batch = self._store.batch()
-            logged = [batch.forgotten_at(self._queue, logged_member(entry.number, entry.chunk_id)) for entry in live]
+            logged = [
+                batch.forgotten_at(self._partition, logged_member(entry.number, entry.chunk_id)) for entry in live
+            ]
             batch.run()
             unlogged += [entry for entry, reply in zip(live, logged, strict=True) if reply.value is None]
             if scan == b"0":
@@ -184,9 +220,9 @@ class Listing:
         for place, entry in enumerate(unlogged[start:], start + 1):
             yield (_UNLOGGED, str(place)), entry, place < len(unlogged)
 
-    def _executing(self, after: tuple[str, str] | None, limit: int) -> Iterator[_Found]:
-        """Jobs of the leases one by one, in the order of their ids; after is the (chunk id, index) of the last one."""
-        found = self._store.batch().leases(self._queue).run()
+    def _executing(self, after: _Position | None, limit: int) -> Iterator[_Found]:
+        """Yields the jobs of all leases one by one, in the order of their ids."""
+        found = self._store.batch().leases(self._partition).run()
         leases = [lease for name, lease in found.items() if parse_lease_name(name.decode()) is not None]
         refs = [member.ref for lease in leases for member in parse_leased(lease)]
         last = ("", -1) if after is None else (after[0], int(after[1]))
@@ -213,7 +249,7 @@ class Listing:
         return _Entry(parse_ref(member))
 
     def _load(self, entries: list[_Entry]) -> list[list[bytes | None]]:
-        """What is stored of each entry: a record, or a chunk with its finished segments and marks."""
+        """Reads what is stored of each entry: a record, or a chunk with its finished segments and marks."""
         batch = self._store.batch()
         replies = [self._add_look(batch, entry) for entry in entries]
         batch.run()
@@ -221,32 +257,32 @@ class Listing:
 
     def _add_look(self, batch: Batch, entry: _Entry) -> list[Reply[bytes | None]]:
         if entry.detached:
-            return [batch.stored_record(self._queue, entry.ref.text)]
-        chunk = batch.stored_chunk(self._queue, entry.chunk_id)
+            return [batch.stored_record(self._partition, entry.ref.text)]
+        chunk = batch.stored_chunk(self._partition, entry.chunk_id)
         if entry.finished is None:
             return [chunk]
-        segments = batch.stored_segments(self._queue, entry.chunk_id)
-        return [chunk, segments, batch.stored_marks(self._queue, entry.chunk_id)]
+        segments = batch.stored_segments(self._partition, entry.chunk_id)
+        return [chunk, segments, batch.stored_marks(self._partition, entry.chunk_id)]
 
     def _jobs(self, entry: _Entry, stored: list[bytes | None]) -> Iterator[ListedJob]:
-        """The jobs of an entry; none for what has gone meanwhile."""
+        """Yields the jobs of an entry; none if they are gone by now."""
         if stored[0] is None:
             return
         if entry.detached:
             ref = entry.ref.text
-            record = decode_record(self._store, self._queue, ref, ref, stored[0])
+            record = decode_record(self._store, self._partition, ref, ref, stored[0])
             address = JobAddress(entry.chunk_id, entry.ref.first, record.id == entry.chunk_id)
             yield ListedJob(address, self._status, entry.due_at_ms, record, stored[0])
             return
-        chunk = StoredChunk(self._store, self._queue, entry.chunk_id, stored[0])
-        # By place, not as they finished: the next page goes on behind the place where this one ends.
+        chunk = StoredChunk(self._store, self._partition, entry.chunk_id, stored[0])
+        # In the order of the chunk, not as they finished: the next page begins at the place where this one ends.
         for index, times in sorted(_positions(entry, stored), key=itemgetter(0), reverse=self._reverse):
             address = JobAddress(entry.chunk_id, index, chunk.n == 1)
             yield ListedJob(address, self._status, entry.due_at_ms, chunk.record(index, times))
 
 
 def _positions(entry: _Entry, stored: list[bytes | None]) -> Iterator[tuple[int, Times | None]]:
-    """The places in its chunk that an entry means."""
+    """Yields the places in the chunk that an entry names, with the times of finished jobs."""
     if entry.finished is None:
         yield from ((index, None) for index in range(entry.ref.first, entry.ref.first + entry.ref.count))
         return
@@ -257,24 +293,16 @@ def _positions(entry: _Entry, stored: list[bytes | None]) -> Iterator[tuple[int,
 
 
 def _with_finished_jobs(found: Mapping[bytes, bytes]) -> Iterator[_Entry]:
-    """Chunks some of whose jobs finished and are kept; of the marks found."""
+    """Yields an entry for each chunk with finished jobs that are kept, by the marks found."""
     for name, value in found.items():
         marks, ref = Marks.parse(value), parse_ref(name.decode())
         if ref.kind == "alone" and marks.finished and marks.keep_ms:
             yield _Entry(ref, finished=marks.finished)
 
 
-def _cursor(after: tuple[str, str] | None, part: tuple[str, str], start: int) -> str:
-    """Behind which (score, member) to go on, and, in the (chunk, score) that comes next, from which job."""
-    return orjson.dumps([after, *part, start]).decode()
-
-
-def _parse_cursor(cursor: str | None) -> tuple[tuple[str, str] | None, tuple[str, str], int]:
-    if cursor is None:
-        return None, ("", ""), 0
-    try:
-        after, chunk_id, score, start = orjson.loads(cursor)
-        part = (str(chunk_id), str(score))
-        return (None if after is None else (str(after[0]), str(after[1]))), part, int(start)
-    except (ValueError, TypeError, IndexError) as error:
-        raise ConfigError(f"cursor {cursor!r} is none that a page gave") from error
+def _next_cursor(after: _Position | None, position: _Position, entry: _Entry, job: ListedJob) -> _Cursor:
+    """The cursor of a page that begins with a job of an entry."""
+    if entry.detached:
+        # A detached job says nothing about the jobs that stayed in its chunk.
+        return _Cursor(after, start=job.address.position)
+    return _Cursor(after, entry.chunk_id, position[0], job.address.position)

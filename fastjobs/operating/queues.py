@@ -1,4 +1,4 @@
-"""One queue as its operator sees it: how long the line is, how old, and holding it up."""
+"""Pauses, clears, drains and measures one queue."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from fastjobs.model.refs import split_member
 from fastjobs.model.status import Status
 from fastjobs.store.store import Store
 
-#: Priorities that are looked at for the oldest job; the oldest of more is taken from the highest of them.
+#: The oldest job is looked for in so many priorities, the highest ones first.
 _MAX_PRIORITIES = 100
-#: Seconds between two looks while waiting for a queue to drain.
+#: Seconds between two checks whether a queue has drained.
 _DRAIN_LOOK_S = 0.1
-#: Statuses of jobs that are still to be run.
+#: Statuses that no job of a drained queue has.
 _UNDONE = (Status.QUEUED, Status.EXECUTING, Status.RETRYING)
 
 
 class Queue:
-    """A queue; what `app.queue(name)` returns.
+    """A queue, as `app.queue(name)` returns it.
 
     Args:
         store: gives the calling thread's store.
@@ -32,7 +32,7 @@ class Queue:
         self.name = check_name("queue", name)
 
     def pause(self) -> None:
-        """Lets no job of the queue start any more; what is leased already runs to its end. Jobs can be enqueued."""
+        """Stops workers from leasing jobs of the queue. Leased jobs run to their end, and you can go on enqueuing."""
         batch = self._store().batch()
         for name in self._partitions():
             batch.pause(name)
@@ -52,10 +52,10 @@ class Queue:
         return self._store().batch().is_paused(self.name).run()
 
     def clear(self, progress: Callable[[int], None] | None = None) -> int:
-        """Drops the jobs that wait: queued, scheduled and retrying ones; returns how many that were.
+        """Removes all queued, scheduled and retrying jobs; returns how many there were.
 
         Args:
-            progress: told, after each bounded step, how many have been dropped so far.
+            progress: called after each bounded step with the number of jobs removed so far.
         """
         dropped = 0
         for name in self._partitions():
@@ -72,7 +72,7 @@ class Queue:
             timeout_s: seconds to wait; None = for ever.
 
         Raises:
-            TimeoutError: it has not been drained in time.
+            TimeoutError: the queue has not drained in time.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while any(self._undone()):

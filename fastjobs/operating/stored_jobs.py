@@ -1,4 +1,4 @@
-"""What is stored of a job, as a record and as a handle, whether it is still in its chunk or detached."""
+"""Turns what is stored of a job, in its chunk or detached, into a record or a handle."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from fastjobs.registry import Registry
 from fastjobs.store.store import Store
 
 
-def decode_record(store: Store, queue: str, job_id: str, ref: str, stored: bytes) -> JobRecord:
-    """Reads the stored record of a detached job; one that cannot be read says so as its error."""
+def decode_record(store: Store, partition: str, job_id: str, ref: str, stored: bytes) -> JobRecord:
+    """Reads the stored record of a detached job; if it cannot be read, returns one whose error says why."""
     try:
-        return JobRecord.decode(store.keyring.open_record(queue, ref, record_body(stored)))
+        return JobRecord.decode(store.keyring.open_record(partition, ref, record_body(stored)))
     except ChunkError as error:
         return _unreadable(job_id, error)
 
 
 class StoredChunk:
-    """A chunk as it is stored, opened once for many of its jobs."""
+    """A stored chunk, decoded once for many of its jobs."""
 
-    def __init__(self, store: Store, queue: str, chunk_id: str, stored: bytes) -> None:
+    def __init__(self, store: Store, partition: str, chunk_id: str, stored: bytes) -> None:
         self._chunk_id = chunk_id
         self.priority, self.n, packed = split_chunk(stored)
         self._error: ChunkError | None = None
         try:
-            self._chunk = Chunk.decode(store.keyring.open_chunk(queue, chunk_id, packed))
+            self._chunk = Chunk.decode(store.keyring.open_chunk(partition, chunk_id, packed))
         except ChunkError as error:
             self._error = error
 
@@ -41,7 +41,7 @@ class StoredChunk:
         return job_id(self._chunk_id, index, self.n)
 
     def record(self, index: int, times: Times | None = None) -> JobRecord:
-        """Returns what is known about a job of the chunk, as a record."""
+        """Returns a record of a job of the chunk."""
         if self._error is not None:
             return _unreadable(self.job_id(index), self._error)
         name, options = self._chunk.types[self._chunk.type_index(index)]
@@ -59,7 +59,7 @@ class StoredChunk:
 
 
 def fill(job: Job, status: Status, due_at_ms: int, record: JobRecord, registry: Registry) -> None:
-    """Turns what is stored into a handle's attributes."""
+    """Sets the attributes of a handle from what is stored."""
     job.status = status
     job.due_at = instant(due_at_ms) if due_at_ms else None
     job.retries_left = _retries_left(record, registry)

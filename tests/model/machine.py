@@ -23,7 +23,9 @@ from fastjobs.config import Config
 from fastjobs.errors import JobNotFound
 from fastjobs.model.outcome import Outcome, Run
 from fastjobs.model.record import ErrorRecord, JobRecord
+from fastjobs.model.refs import parse_lease_name, parse_scheduled, split_member
 from fastjobs.model.status import Status
+from fastjobs.model.stored import parse_leased
 from fastjobs.operating.fsck import Fsck
 from fastjobs.operating.listing import Listing
 from fastjobs.operating.operations import RESCHEDULABLE, Operations
@@ -786,10 +788,10 @@ class QueueMachine(RuleBasedStateMachine):
         self.compare_places(snapshot)
         leases: dict[tuple[str, int], set[str]] = {}
         for name, value in snapshot["leases"].items():
-            session, colon, fence = name.decode().rpartition(":")
-            if colon:
-                refs = [member[13:] for member in value.decode().split(" ")[1::2]]
-                leases[session, int(fence)] = {job for ref in refs for job in jobs_of(ref)}
+            lease = parse_lease_name(name.decode())
+            if lease:
+                session, fence = lease
+                leases[session, int(fence)] = {job for member in parse_leased(value) for job in member.ref.jobs}
         held: dict[tuple[str, int], set[str]] = {}
         for job in model.in_status("executing"):
             assert job.lease is not None
@@ -808,13 +810,15 @@ class QueueMachine(RuleBasedStateMachine):
     def compare_places(self, snapshot: Snapshot) -> None:
         """Who stands in line stands where the model says, and who waits for its time waits for that time."""
         for member, score in snapshot["ready"].items():
-            for ref in jobs_of(member[13:].decode()):
-                assert self.model.jobs[ref].place == (int(score), int(member[:13], 16)), ref
+            sequence, span = split_member(member)
+            for ref in jobs_of(span):
+                assert self.model.jobs[ref].place == (int(score), sequence), ref
         for member, due in snapshot["scheduled"].items():
-            score, _, place = member[1:].partition(b",")
-            for ref in jobs_of(place[13:].decode()):
+            met = parse_scheduled(member.decode())
+            place = (int(met.place.score), int(met.place.sequence, 16))
+            for ref in met.ref.jobs:
                 job = self.model.jobs[ref]
-                assert (job.place, job.due_ms) == ((int(score), int(place[:13], 16)), int(due)), ref
+                assert (job.place, job.due_ms) == (place, int(due)), ref
 
     def compare_counters(self, snapshot: Snapshot) -> None:
         stats = {name.decode(): value for name, value in snapshot["stats"].items()}

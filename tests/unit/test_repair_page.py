@@ -1,10 +1,11 @@
-"""docs/repair.md lists what fsck can find, word for word, and the rest of what it says of findings is true."""
+"""docs/repair.md lists what fsck can find, word for word, and what doctor checks; findings are counted together."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+from fastjobs.operating.doctor import Check
 from fastjobs.operating.fsck.findings import MAX_NAMED, Finding, Findings, Found
 
 PAGE = Path(__file__).parents[2] / "docs" / "repair.md"
@@ -17,6 +18,11 @@ def test_the_page_lists_every_finding_in_the_words_of_the_command() -> None:
         for finding in Finding
     }
     assert rows == list(sentences.items())
+
+
+def test_the_page_lists_every_check_of_doctor() -> None:
+    rows = re.findall(r"^\| `([a-z ]+)` \|(?:[^|]+\|){3}$", PAGE.read_text(), re.M)
+    assert rows == list(Check)
 
 
 def test_no_two_findings_say_the_same() -> None:
