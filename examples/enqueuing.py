@@ -5,7 +5,7 @@ python examples/enqueuing.py
 
 from fastjobs import FastJobs, JobIdConflict, PayloadError
 
-app = FastJobs()  # FASTJOBS_URL, or else an embedded server that is started when needed
+app = FastJobs()  # uses FASTJOBS_URL, or starts an embedded server
 
 
 @app.job(queue="letters")

@@ -7,7 +7,7 @@ import time
 
 from fastjobs import FastJobs, Status
 
-app = FastJobs()  # FASTJOBS_URL, or else an embedded server that is started when needed
+app = FastJobs()  # uses FASTJOBS_URL, or starts an embedded server
 
 
 @app.job(queue="clock", retries=0)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from fastjobs import FastJobs, Status
 
-app = FastJobs()  # FASTJOBS_URL, or else an embedded server that is started when needed
+app = FastJobs()  # uses FASTJOBS_URL, or starts an embedded server
 
 
 @app.job(queue="calls", priority=1)
