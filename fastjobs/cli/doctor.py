@@ -20,7 +20,7 @@ def doctor(target: Target, as_json: bool) -> None:
     """Examine the server, its settings and what runs on it.
 
     \b
-    Exit codes: 0 nothing but warnings; 1 a problem; 3 no server.
+    Exit codes: 0 nothing worse than a warning; 1 a problem; 3 no server.
     """
     found = Doctor(target.store, target.jobs.queues, target.shown_url).examine()
     for finding in found:
