@@ -46,8 +46,8 @@ def put_peers() -> bool:
         return False
     about = results["about"]
     lowest, highest = about["load_during"]
-    told = f"{about['server']}, {about['cpus']} x {about['cpu']}; medians of {about['rounds']} rounds"
-    short = f"{short_table(results['rows'])}\n\n{told}; load {lowest:.0f} to {highest:.0f} meanwhile.\n"
+    caption = f"{about['server']}, {about['cpus']} x {about['cpu']}; medians of {about['rounds']} rounds"
+    short = f"{short_table(results['rows'])}\n\n{caption}; load {lowest:.0f} to {highest:.0f} meanwhile.\n"
     put(ROOT / "README.md", "peers", short)
     whole = f"> {head(about)}\n{whole_table(results['rows'])}\n"
     put(ROOT / "bench/README.md", "peers", whole)

@@ -1,4 +1,4 @@
-"""Ways to enqueue: one, many, mixed, under an id of one's own, gathered; and what cannot be stored.
+"""Ways to enqueue: one, many, mixed, under a chosen id, gathered from threads; and arguments that cannot be stored.
 
 python examples/enqueuing.py
 """

@@ -1,4 +1,4 @@
-"""Looking at jobs and acting on them; no worker runs, nothing is executed.
+"""Looking at jobs and acting on them; no worker runs, so nothing is executed.
 
 python examples/operations.py
 """

@@ -1,4 +1,4 @@
-"""Queues under a worker: pause, look, resume, drain, clear; and the list of workers.
+"""Queues of a running worker: pause, inspect, resume, drain, clear; and the list of workers.
 
 python examples/queues.py
 """

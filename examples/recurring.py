@@ -1,4 +1,4 @@
-"""Recurring jobs: defines two, lets a worker fire them a few times, pauses one and removes both.
+"""Recurring jobs: defines two, lets a worker run them a few times, pauses one and removes both.
 
 python examples/recurring.py
 """

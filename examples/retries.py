@@ -1,4 +1,4 @@
-"""What happens when a job raises: retries, a word from the handler, and failed jobs run again.
+"""Jobs that raise: retries, handlers that decide how their job goes on, and failed jobs that run again.
 
 python examples/retries.py
 """

@@ -1,4 +1,4 @@
-"""When jobs run: after a delay, at a time, spread over a while, by priority.
+"""Scheduling: jobs run after a delay, at a time, spread over a while, or by priority.
 
 python examples/scheduling.py
 """

@@ -66,11 +66,13 @@ def measure_all(results: list[PeerResult], pythons: dict[str, str], setting: Set
                 result.add(measure(result.peer, name, pythons[result.peer], setting, jobs, counted=setting.quick))
             except PeerFailed as error:
                 result.failed = str(error)
-            told = result.failed or {figure: round(values[-1], 2) for figure, values in result.values.items()}
+            outcome = result.failed or {figure: round(values[-1], 2) for figure, values in result.values.items()}
             loads.append(os.getloadavg()[0])
             seconds = time.monotonic() - begun
             print(
-                f"round {turn + 1}/{rounds}  {result.peer} {name}  {seconds:.1f} s  {told}", file=sys.stderr, flush=True
+                f"round {turn + 1}/{rounds}  {result.peer} {name}  {seconds:.1f} s  {outcome}",
+                file=sys.stderr,
+                flush=True,
             )
     return loads
 

@@ -57,13 +57,13 @@ def look(result: PeerResult, python: str, setting: Setting, patience_s: float) -
         run = Run(result.peer, name, python, server, Path(notes), counted=False)
         try:
             seconds = again_after_s(run, patience_s)
-            told = f"not within {patience_s:g} s" if seconds is None else f"{seconds:.0f} s"
+            outcome = f"not within {patience_s:g} s" if seconds is None else f"{seconds:.0f} s"
         except PeerFailed as error:
-            told = f"FAILED: {error}"
+            outcome = f"FAILED: {error}"
         finally:
             run.kill()
-    print(result.peer, name, told, file=sys.stderr, flush=True)
-    return [result.peer, name, told, result.configuration.survives]
+    print(result.peer, name, outcome, file=sys.stderr, flush=True)
+    return [result.peer, name, outcome, result.configuration.survives]
 
 
 def main() -> None:
