@@ -1,1 +1,1 @@
-"""Measures what fastjobs promises about speed and size; see README.md. Not part of the installed package."""
+"""Measures the speeds and sizes that fastjobs claims; see README.md. Not part of the installed package."""

@@ -1,4 +1,4 @@
-"""The app that is measured; the server's URL comes from FASTJOBS_URL."""
+"""The measured app; the server's URL comes from FASTJOBS_URL."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ app = FastJobs()
 
 @app.job
 def welcome(user_id: int, *, email: str, template: str) -> None:
-    """The reference job: does nothing."""
+    """The reference job, which does nothing."""
 
 
 @app.job
@@ -26,7 +26,7 @@ def pause(duration_ms: float) -> None:
 
 @app.job
 def burn(rounds: int) -> None:
-    """Keeps a processor, and the interpreter, busy; `bench.bare.burn` is the same without a queue."""
+    """Keeps a processor and the interpreter busy; `bench.bare.burn` is the same without a queue."""
     for _ in range(rounds):
         pass
 
@@ -39,7 +39,7 @@ def fail(index: int) -> None:
 
 @app.job
 def noted(index: int, duration_ms: float = 0) -> None:
-    """Notes when it runs, and sleeps if told to."""
+    """Notes when it runs, and sleeps for `duration_ms`."""
     started_ns = time.monotonic_ns()
     if duration_ms:
         time.sleep(duration_ms / 1000)

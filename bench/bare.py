@@ -1,7 +1,7 @@
-"""Loops without a queue, in processes of their own: what a worker is compared with.
+"""Loops without a queue, in processes of their own, with which workers are compared.
 
-As a program: `python -m bench.bare decode N` or `python -m bench.bare burn N ROUNDS`; says `ready`, waits for
-a line, works, says the seconds it took.
+As a program, `python -m bench.bare decode N` or `python -m bench.bare burn N ROUNDS`, it prints `ready`, waits for a
+line, works, and prints the seconds it took.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def welcome(user_id: int, *, email: str, template: str) -> None:
 
 
 def decode_and_call(jobs: Sequence[bytes]) -> None:
-    """The least a worker in Python has to do: decode each job's arguments, call its handler."""
+    """The least that a worker in Python has to do: decode the arguments of each job and call its handler."""
     for job in jobs:
         arguments = loads(job)
         keywords = arguments.pop()
@@ -41,14 +41,14 @@ def _burn_all(jobs: Sequence[int]) -> None:
 
 
 def rounds_for_ms(milliseconds: float) -> int:
-    """Returns how many rounds of `burn` take that long on this machine, when nothing disturbs them."""
+    """Returns how many rounds of `burn` take that long on this machine if nothing disturbs them."""
     rounds = 20_000
     best_s = min(_seconds(burn, rounds) for _ in range(50))
     return round(rounds * milliseconds / 1000 / best_s)
 
 
 def run(*arguments: object, processes: int = 1) -> float:
-    """Runs this program in `processes` processes side by side; returns the seconds of the slowest."""
+    """Runs this program in `processes` processes side by side; returns the seconds the slowest took."""
     command = [sys.executable, "-m", "bench.bare", *map(str, arguments)]
     children = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(processes)

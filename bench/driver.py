@@ -1,4 +1,4 @@
-"""What runs under callgrind: the core alone, no server and no client, on N reference jobs."""
+"""The program that runs under callgrind: the core alone, without server and client, on N reference jobs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-# The package's own __init__ imports all of fastjobs and redis-py: minutes under valgrind, and not what is counted.
+# The package's own __init__ imports all of fastjobs and redis-py: minutes under valgrind, which must not count.
 _package = types.ModuleType("fastjobs")
 _package.__path__ = [str(Path(__file__).parent.parent / "fastjobs")]
 sys.modules["fastjobs"] = _package
@@ -20,7 +20,7 @@ CHUNK_JOBS, CHUNK_BYTES = 1000, 256 << 10
 
 
 def items(number: int) -> list[dict[str, object]]:
-    """Arguments as long as each other, so that each job costs the same."""
+    """Arguments of equal length, so that each job costs the same."""
     return [
         {"user_id": 100_000 + index, "email": f"user{100_000 + index}@example.com", "template": "welcome"}
         for index in range(number)
@@ -28,7 +28,7 @@ def items(number: int) -> list[dict[str, object]]:
 
 
 def encode(number: int) -> None:
-    """Packs the same chunk over and over, as `enqueue_many` does."""
+    """Packs one chunk again and again, as `enqueue_many` does."""
     jobs = items(CHUNK_JOBS)
     writer = ChunkWriter()
     for _ in range(number // CHUNK_JOBS):
@@ -65,7 +65,7 @@ def execute(number: int) -> None:
 
 
 def dump(number: int) -> None:
-    """The partner of `encode`: orjson on each job's arguments, and nothing more."""
+    """The partner of `encode`: only orjson on the arguments of each job."""
     jobs = items(CHUNK_JOBS)
     for _ in range(number // CHUNK_JOBS):
         for job in jobs:
@@ -83,6 +83,6 @@ def call(number: int) -> None:
 
 
 if __name__ == "__main__":
-    # When collections fall depends on what was allocated before.
+    # When the garbage collector runs depends on earlier allocations.
     gc.disable()
     {"encode": encode, "execute": execute, "dump": dump, "call": call}[sys.argv[1]](int(sys.argv[2]))

@@ -30,7 +30,7 @@ class Check(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether the figure is on the right side."""
+        """Whether the figure is on the right side of its bound."""
         return self.value >= self.bound if self.is_floor else self.value <= self.bound
 
 

@@ -1,7 +1,7 @@
-"""The least that starting a job in another process takes: a pop with a script behind it, and a thread that is woken.
+"""The least it takes to start a job in another process: a pop with a script behind it, and a thread that is woken.
 
-As a program, `python -m bench.handover SOCKET NUMBER`, it is that other process: it says `ready`, and notes for each of
-NUMBER hints when its thread has it.
+As a program, `python -m bench.handover SOCKET NUMBER`, it is that other process: it prints `ready`, and notes for each
+of NUMBER hints when its thread received it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Idle workers by the thousand, as their server sees them: `python -m bench.idlers NUMBER`, server in FASTJOBS_URL.
 
-Each is a worker of one process: the connections of that and of its supervisor, and on them what both do while there is
-nothing to do, through the parts that real ones are made of. What is fetched is acknowledged at once. Says `ready` when
-all are there; at the end of its input it ends, and says as JSON how long jobs were on their way to it (ms).
+Each is a worker of one process. It has the connections of a process and of its supervisor, and does on them what both
+do while idle, with the parts that real workers are made of. It acknowledges fetched jobs at once. The program prints
+`ready` when all are connected. At the end of its input it prints as JSON how long jobs took to reach it (ms), and ends.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from fastjobs.worker.process.waker import WAIT_S, Fetch, Wakers
 from fastjobs.worker.supervisor.reclaimer import Reclaimer
 from fastjobs.worker.supervisor.recurrer import Recurrer
 
-#: What a process at work asks for of jobs whose cost it does not know.
+#: Number of jobs that a working process fetches while it does not know their cost.
 _WANT = 38
 
 
@@ -48,13 +48,13 @@ class IdleProcess:
         self._wakers.add_partitions([QUEUE])
 
     def wait(self) -> int:
-        """Begins to wait for a hint; returns the descriptor on which it ends."""
+        """Begins to wait for a hint; returns the descriptor that becomes readable."""
         self._wakers.arm(WAIT_S, [self._next_fetch()], [])
         (descriptor,) = self._wakers.filenos()
         return descriptor
 
     def take(self) -> bool:
-        """Takes in what a wait has ended with, and runs it; False while it goes on."""
+        """Reads the reply that ended a wait and runs the job; returns False while the wait goes on."""
         woken = self._wakers.take()
         if woken is None:
             return False
@@ -66,7 +66,7 @@ class IdleProcess:
         return True
 
     def audit(self) -> None:
-        """Tells which leases it knows of: none before the fetch that is waited for."""
+        """Reports the leases it knows: none before the awaited fetch."""
         self._store.batch().audit(QUEUE, self.session, self._request - 1, []).run()
 
     def _run(self, lease: Lease) -> Lease:
@@ -109,7 +109,7 @@ class IdleSupervisor:
             raise RuntimeError("a lease was lost: there are more idle workers than this machine can play")
 
     def _entry(self) -> dict[str, object]:
-        """As long as the entry of a real one."""
+        """Returns an entry as long as that of a real worker."""
         now_ms = time.time_ns() // 1_000_000
         return {
             "worker": "idle-machine:100000",
@@ -128,20 +128,20 @@ class IdleSupervisor:
 
 
 class Idlers:
-    """So many idle workers, whose turns are spread in time as those of real ones are.
+    """Idle workers whose turns are spread in time like those of real ones.
 
     Args:
         config: names the server.
-        number: how many.
+        number: number of workers.
     """
 
     def __init__(self, config: Config, number: int) -> None:
         self._config = config
-        #: How long each job was on its way from `enqueue` to the process that got it.
+        #: How long each job took from `enqueue` to the process that received it.
         self.delays_ms: list[float] = []
         self._poll = select.epoll()
         self._waiting: dict[int, IdleProcess] = {}
-        #: What is to be done: when, a number that settles ties, what, and what tells when it is to be done again.
+        #: The turns to come: when, a number to settle ties, the action, and a function for the time of the next turn.
         self._plan: list[tuple[float, int, Callable[[], object], Callable[[], float]]] = []
         self._order = count()
         endpoint = Endpoint(config)
@@ -150,7 +150,7 @@ class Idlers:
             self._turn(0.0)
 
     def run_until_end_of_input(self) -> None:
-        """Plays until nobody wants to know."""
+        """Plays the workers until the input ends."""
         self._poll.register(sys.stdin, select.EPOLLIN | select.EPOLLHUP)
         while self._turn(max(0.0, self._plan[0][0] - time.monotonic())):
             pass
@@ -172,7 +172,7 @@ class Idlers:
         heapq.heappush(self._plan, (time.monotonic() + in_s, next(self._order), act, again_in_s))
 
     def _turn(self, timeout_s: float) -> bool:
-        """Does what is due and takes in what has come; False at the end of the input."""
+        """Runs due turns and reads replies; returns False at the end of the input."""
         while self._plan and self._plan[0][0] <= time.monotonic():
             _, _, act, again_in_s = heapq.heappop(self._plan)
             act()
@@ -186,7 +186,7 @@ class Idlers:
 
 
 def _until(planned: Reclaimer | Recurrer) -> Callable[[], float]:
-    """Returns what tells in how many seconds something wants to be run."""
+    """Returns a function that tells after how many seconds the next turn is due."""
     return lambda: planned.due_at - time.monotonic()
 
 

@@ -1,6 +1,6 @@
-"""Counts processor instructions per job with callgrind: the same on every run, whatever else the machine does.
+"""Counts processor instructions per job with callgrind: the same in every run, whatever else the machine does.
 
-Each count is the difference between a long and a short run, so that nothing of the interpreter's start is in it. Counts
+Each count is the difference between a long and a short run, so it does not contain the start of the interpreter. Counts
 change with the releases of Python and orjson; their ratios to the partners' counts hardly do.
 """
 
@@ -15,14 +15,14 @@ from pathlib import Path
 
 from bench.worker import ROOT
 
-#: What is counted, and its partner: functions of `bench.driver`.
+#: The counted function and its partner, both in `bench.driver`.
 PARTNERS = {"encode": "dump", "execute": "call"}
 _SHORT, _LONG = 2_000, 12_000
 _TOTAL = re.compile(r"Collected : (\d+)")
 
 
 def missing() -> str:
-    """Returns why nothing can be counted here, "" when it can."""
+    """Returns why nothing can be counted here, or "" if it can."""
     return "" if shutil.which("valgrind") else "valgrind is not installed (apt-get install valgrind)"
 
 
@@ -32,7 +32,7 @@ def per_job(counted: str) -> float:
     Raises:
         subprocess.CalledProcessError: the driver failed under valgrind.
     """
-    # Once without valgrind: the first run after a change also compiles the Python files it imports.
+    # First run it without valgrind: the first run after a change also compiles the imported Python files.
     subprocess.run(_driver(counted, _SHORT), env=_environment(), check=True)
     return (_total(counted, _LONG) - _total(counted, _SHORT)) / (_LONG - _SHORT)
 
@@ -51,7 +51,7 @@ def _total(counted: str, jobs: int) -> int:
     done = subprocess.run(command, env=_environment(), check=True, capture_output=True, text=True)
     match = _TOTAL.search(done.stderr)
     if match is None:
-        raise RuntimeError(f"valgrind told no total: {done.stderr[-500:]}")
+        raise RuntimeError(f"valgrind printed no total: {done.stderr[-500:]}")
     return int(match[1])
 
 

@@ -1,4 +1,4 @@
-"""Servers over TCP on loopback for a measurement: one by itself, or the masters of a cluster that carry partitions."""
+"""Servers over TCP on loopback for a measurement: a single one, or the masters of a cluster that carry partitions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Nodes:
         binary: the server program.
         masters: how many masters the cluster has; None = one server without a cluster.
         queue: the measured queue.
-        partitions: how many it has.
+        partitions: its number of partitions.
     """
 
     def __init__(self, binary: str, masters: int | None = None, queue: str = QUEUE, partitions: int = 1) -> None:
@@ -36,7 +36,7 @@ class Nodes:
         self._cluster = None if masters is None else LocalCluster(masters, 0, *_OPTIONS, binary=binary)
         self.servers = self._cluster.nodes if self._cluster else [TcpServer(*_OPTIONS, binary=binary)]
         self._clients: list[redis.Redis] = []
-        #: Number of a server -> the keys of the partitions it has.
+        #: Number of a server -> the keys of its partitions.
         self._keys: dict[int, list[QueueKeys]] = {}
 
     def __enter__(self) -> Nodes:
@@ -49,7 +49,7 @@ class Nodes:
             self._close()
             raise
         self._clients = [server.client() for server in self.servers]
-        # Once per server, however many jobs there are: it belongs to no job's memory.
+        # Once per server, however many jobs there are: this memory belongs to no job.
         for client in self._clients:
             for script in all_scripts():
                 client.script_load(script.source)
@@ -65,12 +65,12 @@ class Nodes:
 
     @property
     def url(self) -> str:
-        """What an app is given."""
+        """The arguments of an app."""
         return self._cluster.url if self._cluster else f"redis://{self.servers[0].address}"
 
     @property
     def environment(self) -> dict[str, str]:
-        """What leads a worker here."""
+        """The environment with which a worker finds these servers."""
         return {"FASTJOBS_URL": self.url, "FASTJOBS_PARTITIONS": str(self.partitions)}
 
     @property
@@ -88,7 +88,7 @@ class Nodes:
         return [float(info["used_cpu_user"]) + float(info["used_cpu_sys"]) for info in infos]
 
     def memory_bytes(self) -> int:
-        """Returns what the servers' data occupies: without the buffers of their clients and logs."""
+        """Returns the memory of the servers' data, without the buffers of their clients and logs."""
         infos = [client.info("memory") for client in self._clients]
         return sum(
             int(info["used_memory"]) - int(info["mem_clients_normal"]) - int(info["mem_aof_buffer"]) for info in infos
@@ -103,15 +103,15 @@ class Nodes:
         return int(min(self._ask(lambda pipeline, keys: pipeline.zcard(keys.sessions))))
 
     def hold(self) -> None:
-        """Lets no worker take jobs until `let_go`."""
+        """Keeps workers from taking jobs until `let_go`."""
         self._ask(lambda pipeline, keys: pipeline.hset(keys.stats, "paused", 1))
 
     def let_go(self, processes: int) -> None:
-        """Lets workers take jobs, and wakes as many processes."""
+        """Lets workers take jobs, and wakes that many processes."""
         self._ask(lambda pipeline, keys: pipeline.hdel(keys.stats, "paused").lpush(keys.wake, *[""] * processes))
 
     def _ask(self, add: Callable[[Any, QueueKeys], object]) -> list[Any]:
-        """Sends the same for each partition, in one write to each server."""
+        """Sends the same commands for each partition, in one write to each server."""
         replies: list[Any] = []
         for number, partitions in self._keys.items():
             pipeline = self._clients[number].pipeline(transaction=False)
@@ -129,7 +129,7 @@ class Nodes:
 
 
 def queue_apart(masters: int) -> str:
-    """Returns the name of a queue whose first partitions are on a master each, in a fresh cluster of so many."""
+    """Returns the name of a queue whose first partitions are on different masters of a fresh cluster."""
     for number in itertools.count():
         name = f"bench{number}"
         slots = [slot_of(queue_keys(NAMESPACE, name, partition).stats) for partition in range(masters)]

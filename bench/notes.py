@@ -1,4 +1,4 @@
-"""What handlers note about their runs, in a file that the measuring process and the workers map."""
+"""Notes of handlers about their runs, in a file that the measuring process and the workers map."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-#: Names the file for the workers.
+#: The environment variable that names the file to the workers.
 VARIABLE = "FASTJOBS_BENCH_NOTES"
 _NOTE = struct.Struct("<qqq")
 
@@ -45,7 +45,7 @@ class Notes:
         _NOTE.pack_into(self._map, index * _NOTE.size, started_ns, time.monotonic_ns(), os.getpid())
 
     def read(self) -> list[Note]:
-        """Returns all notes; those not written have a start of 0."""
+        """Returns all notes; a note that is not written has the start 0."""
         return [Note(*fields) for fields in _NOTE.iter_unpack(self._map[:])]
 
     def complete(self) -> bool:

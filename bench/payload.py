@@ -7,7 +7,7 @@ from typing import Any
 
 
 def arguments(number: int) -> list[dict[str, Any]]:
-    """Returns what `welcome.enqueue_many` is given: one dict of keyword arguments per job."""
+    """Returns the items for `welcome.enqueue_many`: one dict of keyword arguments per job."""
     return [keywords(index) for index in range(number)]
 
 

@@ -16,7 +16,7 @@ from bench.worker import ROOT
 
 DOCS = ROOT / "docs"
 _MET, _MISSED, _PLAIN = "#2a7f62", "#c0562f", "#4a6fa5"
-#: Text stays text, which is smaller; ids come from the salt, so that the same results give the same file.
+#: Text stays text, which is smaller; ids come from the salt, so equal results give equal files.
 _STYLE = {"svg.hashsalt": "fastjobs", "svg.fonttype": "none", "font.size": 9, "font.sans-serif": ["DejaVu Sans"]}
 _PEER_PANELS = (
     ("enqueue", "enqueue, jobs/s"),
@@ -27,7 +27,7 @@ _PEER_PANELS = (
 
 
 def draw_targets(run: dict[str, Any], path: Path) -> None:
-    """One bar per figure with a target: how far beyond it, or short of it. 1 = just met."""
+    """Draws one bar per figure with a target: how far it is beyond or below the target. 1 = just met."""
     bars = [
         (f"{row['title']}: {figure['name']}", _margin(figure))
         for row in run["rows"]
@@ -45,14 +45,14 @@ def draw_targets(run: dict[str, Any], path: Path) -> None:
 
 
 def draw_peers(peers: dict[str, Any], path: Path) -> None:
-    """All queues in all configurations: rates, latency, memory. Who failed has a line without bars."""
+    """Draws all queues in all configurations: rates, latency, memory. A queue that failed has a line without bars."""
     rows = peers["rows"][::-1]
     names = [f"{row['peer']}, {row['configuration']}" for row in rows]
     colours = [_MET if row["peer"] == "fastjobs" else _PLAIN for row in rows]
     plot, panels = plt.subplots(2, 2, figsize=(10, 0.44 * len(rows) + 1.5), sharey=True, layout="constrained")
     for axes, (figure, label) in zip(panels.flat, _PEER_PANELS, strict=True):
         values = [row["medians"].get(figure, 0) for row in rows]
-        # A logarithmic axis has no zero for bars to begin at.
+        # A logarithmic axis has no zero at which bars could begin.
         begin = min(value for value in values if value) / 4
         lengths = [max(value - begin, 0) for value in values]
         bars = axes.barh(names, lengths, left=begin, color=colours, height=0.6, clip_on=False)

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Proves that the guard can fail: in a scratch copy the guard must hold; then the execute loop there is made slower (one JSON
-# parse per job in place of one per 32 jobs), and the guard must break. Usage: bench/prove_guard.sh [guard options]
+# Proves that the guard can fail. In a scratch copy the guard must hold; then this script makes the execute loop there
+# slower (one JSON parse per job instead of one per 32 jobs), and the guard must break.
+# Usage: bench/prove_guard.sh [guard options]
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 scratch=$(mktemp -d)

@@ -1,4 +1,4 @@
-"""Results as a table, as JSON and as Markdown, with what they were measured on."""
+"""Results as a table, as JSON and as Markdown, with the machine and versions they were measured on."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ OUT = Path(__file__).parent / "out"
 
 @dataclass
 class Result:
-    """What was measured of one row: a list of values per figure."""
+    """The measurements of one row: a list of values per figure."""
 
     row: type[Row]
     values: dict[str, list[float]] = field(default_factory=dict)
-    #: Why it was not measured, or what went wrong; "" otherwise.
+    #: Why it was not measured, and what went wrong; else "".
     skipped: str = ""
     failed: str = ""
 
     def add(self, round_values: dict[str, float]) -> None:
-        """Takes the values of one round in."""
+        """Adds the values of one round."""
         for figure in self.row.figures:
             self.values.setdefault(figure.name, []).append(round_values[figure.name])
 
@@ -38,7 +38,7 @@ class Result:
 
 
 def machine(setting: Setting, rounds: int) -> dict[str, Any]:
-    """Returns what the results depend on."""
+    """Returns the machine, versions and settings that the results depend on."""
     with setting.server() as server:
         server_version = server.version()
     return {
@@ -63,7 +63,7 @@ def _cpu_model() -> str:
 
 
 def summary(about: dict[str, Any]) -> str:
-    """Returns what the results depend on, as a paragraph."""
+    """Returns the same as a paragraph."""
     packages = ", ".join(f"{name} {number}" for name, number in about["packages"].items())
     return (
         f"{about['server']}, unix socket, AOF everysec; {about['cpus']} x {about['cpu']}, Linux {about['kernel']},"
@@ -92,7 +92,7 @@ def table(results: list[Result]) -> str:
 
 
 def verdict(figure: Figure, value: float) -> str:
-    """Returns whether a figure meets its target, "" when it has none."""
+    """Returns whether a figure meets its target, or "" if it has none."""
     if figure.at_least is None and figure.at_most is None:
         return ""
     return "met" if figure.meets(value) else "MISSED"
@@ -110,14 +110,14 @@ def format_value(figure: Figure, value: float) -> str:
 
 
 def format_target(figure: Figure) -> str:
-    """Returns the target of a figure, "" when it has none."""
+    """Returns the target of a figure, or "" if it has none."""
     if figure.at_least is not None:
         return ">= " + format_value(figure, figure.at_least)
     return "" if figure.at_most is None else "<= " + format_value(figure, figure.at_most)
 
 
 def aligned(lines: list[list[str]]) -> str:
-    """Returns a Markdown table whose columns line up; the first line is its head."""
+    """Returns a Markdown table with aligned columns; the first line is its head."""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     lines.insert(1, ["-" * width for width in widths])
     rows = (
@@ -127,7 +127,7 @@ def aligned(lines: list[list[str]]) -> str:
 
 
 def save(results: list[Result], about: dict[str, Any]) -> tuple[Path, Path]:
-    """Writes the results as JSON and Markdown; returns where."""
+    """Writes the results as JSON and Markdown; returns the paths."""
     OUT.mkdir(exist_ok=True)
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     as_json, as_markdown = OUT / f"run-{stamp}.json", OUT / f"run-{stamp}.md"
@@ -158,10 +158,10 @@ def save(results: list[Result], about: dict[str, Any]) -> tuple[Path, Path]:
 
 
 def newest_run(server: str) -> Path | None:
-    """Returns the newest stored results of all rows; None when there are none. Quick runs and parts do not count.
+    """Returns the newest stored results of all rows; None when there are none. Quick and partial runs do not count.
 
     Args:
-        server: the server it has to be of, for example `valkey`.
+        server: the server of the run, for example `valkey`.
     """
     everything = {row.name for row in ROWS}
     for path in sorted(OUT.glob("run-*.json"), reverse=True):

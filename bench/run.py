@@ -1,4 +1,4 @@
-"""Runs the rows of the table: several rounds, interleaved, medians and spread; see README.md."""
+"""Runs the rows of the table in several interleaved rounds, and prints medians and spread; see README.md."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ROUNDS, _QUICK_ROUNDS = 5, 2
 
 
 def choose(names: str | None, *, quick: bool) -> list[type[Row]]:
-    """Returns the rows with these names, separated by commas; None = all of `ROWS`, of a quick run the quick ones.
+    """Returns the rows with these names, separated by commas; None = all of `ROWS`, or the quick ones for a quick run.
 
     Raises:
         SystemExit: there is no such row.
@@ -31,7 +31,7 @@ def choose(names: str | None, *, quick: bool) -> list[type[Row]]:
 
 
 def measure(rows: Sequence[type[Row]], setting: Setting, rounds: int) -> list[Result]:
-    """Measures every row once per round, so that what disturbs the machine for a while spares none."""
+    """Measures every row once per round, so that a temporary disturbance of the machine affects all rows."""
     results = [Result(row) for row in rows]
     live: list[tuple[Row, Result]] = []
     for kind, result in zip(rows, results, strict=True):
@@ -56,7 +56,7 @@ def measure(rows: Sequence[type[Row]], setting: Setting, rounds: int) -> list[Re
 
 
 def main() -> int:
-    """The command; returns its exit code: 0 when every row could be measured, whatever the targets say."""
+    """The command; returns its exit code: 0 when every row could be measured, even if targets are missed."""
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer jobs, rounds and rows: under 90 seconds")
     parser.add_argument("--rows", help="names separated by commas: " + ",".join(row.name for row in (*ROWS, *SCALING)))

@@ -1,7 +1,7 @@
-"""What servers and clusters carry: measures the constants of a model, and compares what it predicts with measurements.
+"""The load that servers and clusters carry: measures the constants of a model, and compares its predictions.
 
-`python -m bench.scaling` runs the rows the model is made of and prints their table, the comparison, and what servers of
-some sizes carry by it; `docs/scaling.md` explains the model.
+`python -m bench.scaling` runs the rows that give the constants, and prints their table, the comparison with
+measurements, and the load that some sizes of servers carry by the model. `docs/scaling.md` explains the model.
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ from fastjobs.store.keys import queue_keys
 from fastjobs.worker.process.waker import WAIT_S
 
 _ROUNDS, _QUICK_ROUNDS = 3, 1
-#: How busy a server's core may be on average: the rest is for peaks, rewrites of the log, and look-ups.
+#: The share of a server's core that may be busy on average: the rest is for peaks, rewrites of the log, and look-ups.
 _BUSY = 0.5
-#: Names of queues over which the spread of partitions is averaged.
+#: Number of queue names over which the spread of partitions is averaged.
 _NAMES = 1000
-#: The servers' own limit of connections (`maxclients`), unless they are told otherwise.
+#: The servers' default limit of connections (`maxclients`).
 _MAX_CLIENTS = 10_000
 _GIB = 1 << 30
 
 
 @dataclass(frozen=True)
 class Constants:
-    """What one job, one queued job and one idle worker of one process cost a server."""
+    """The costs of one job, one queued job and one idle worker of one process to a server."""
 
-    #: Processor time of a job's whole life, in microseconds: in bulk; alone, waking an idle worker; alone in a backlog.
+    #: Processor time of a job's whole life, us: in bulk; single, waking an idle worker; single in a backlog.
     bulk_us: float
     waking_us: float
     backlog_us: float
     #: The part of `enqueue` in the last one.
     enqueue_us: float
-    #: What a hint costs more while a thousand wait for it than while ten do.
+    #: The additional cost of a hint while a thousand clients wait for it instead of ten.
     crowd_us: float
     #: Memory of a queued job.
     bulk_bytes: float
     single_bytes: float
-    #: Per second and idle worker; the processor time while there are a hundred.
+    #: Per second and idle worker; the processor time is that of one among a hundred.
     idle_cpu_ms: float
     idle_commands: float
     idle_log_bytes: float
@@ -58,7 +58,7 @@ class Constants:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A prediction beside its measurement."""
+    """A prediction and its measurement."""
 
     what: str
     unit: str
@@ -70,7 +70,7 @@ def idle_commands(processes: int, partitions: int, *, cluster: bool, lease_s: fl
     """Returns how many commands an idle worker of one queue sends per second."""
     waits = partitions if cluster else 1
     process = (waits + partitions) / WAIT_S + partitions / lease_s
-    # A look at the recurring jobs, a heartbeat every sixth of a lease, a look for dead sessions every quarter.
+    # A look at the recurring jobs, a heartbeat every sixth of a lease, a check for dead sessions every quarter.
     supervisor = 2.0 + (partitions + 3) / (lease_s / 6) + 2 * partitions / (lease_s / 4)
     return processes * process + supervisor
 
@@ -79,7 +79,7 @@ def idle_connections(processes: int, partitions: int, masters: int | None) -> in
     """Returns how many connections an idle worker of one queue has open; masters None = no cluster."""
     if masters is None:
         return 2 * processes + 1
-    # On a cluster, to each master in use, and one to wait on for each partition.
+    # On a cluster: one to each master in use, and one per partition to wait on.
     return processes * (masters + partitions) + masters
 
 
@@ -96,7 +96,7 @@ def most_on_one(queue: str, masters: int, partitions: int) -> int:
 
 
 def constants_of(results: dict[str, Result]) -> Constants:
-    """Returns the medians that the model is made of."""
+    """Returns the medians that are the constants of the model."""
     return Constants(
         bulk_us=results["partitions"].median("p2_cpu"),
         waking_us=results["singles"].median("trickle"),
@@ -112,7 +112,7 @@ def constants_of(results: dict[str, Result]) -> Constants:
 
 
 def compare(results: dict[str, Result], known: Constants) -> list[Comparison]:
-    """Returns what the model predicts of what was measured apart from its constants."""
+    """Returns the predictions for measurements that are not constants of the model."""
     lease_s = Config().lease_ms / 1000
     found: list[Comparison] = []
 
@@ -153,7 +153,7 @@ def comparison_table(found: list[Comparison]) -> str:
 
 
 def capacity_table(known: Constants) -> str:
-    """Returns what servers carry by the model while the busiest one's core is half busy, as a Markdown table."""
+    """Returns the load that servers carry by the model, with the busiest core half busy, as a Markdown table."""
     lines = [
         [
             "masters",
@@ -185,11 +185,11 @@ def capacity_table(known: Constants) -> str:
 
 
 def idle_workers(known: Constants, masters: int | None, partitions: int, share: float) -> float:
-    """Returns how many idle workers of one process the busiest server bears: its core half busy, or all connections."""
+    """Returns how many idle workers of one process fill the busiest server: half its core, or all its connections."""
     cluster = masters is not None
     commands = idle_commands(1, partitions, cluster=cluster, lease_s=Config().lease_ms / 1000)
     cpu_ms = known.idle_cpu_ms * commands / known.idle_commands * share
-    # On a cluster: one of the process and one of the supervisor to each master, and one to wait for each partition.
+    # On a cluster: process and supervisor have one to each master, and the process one per partition to wait on.
     connections = 2 + partitions * share if cluster else idle_connections(1, partitions, None)
     return min(1000 * _BUSY / cpu_ms, _MAX_CLIENTS / connections)
 

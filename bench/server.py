@@ -1,4 +1,4 @@
-"""A fresh server for each measurement, set up as the embedded one: unix socket, AOF, fsync every second."""
+"""A fresh server for each measurement, configured like the embedded one: unix socket, AOF, fsync every second."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import redis
 from fastjobs.server.embedded.binary import find_binary
 from fastjobs.store.keys import QueueKeys, queue_keys
 
-#: Namespace and queue all measurements use.
+#: Namespace and queue of all measurements.
 NAMESPACE = "default"
 QUEUE = "default"
 _START_TIMEOUT_S = 20.0
 
 
 def server_binary(choice: str) -> str:
-    """Returns the path of a server program: `valkey` is the embedded one, `redis` the one on PATH, else a path.
+    """Returns the path of a server program: `valkey` means the embedded one, `redis` the one on PATH; else a path.
 
     Raises:
         SystemExit: there is no such program.
@@ -35,7 +35,7 @@ def server_binary(choice: str) -> str:
 
 
 class BenchServer:
-    """One server process in a directory of its own; a context manager.
+    """One server process in its own directory; a context manager.
 
     Args:
         binary: the server program.
@@ -57,7 +57,7 @@ class BenchServer:
             "--appendonly": "yes",
             "--appendfsync": "everysec",
             "--save": "",
-            # A rewrite of the log would fall into one measurement and not into another.
+            # A rewrite of the log would disturb one measurement and not another.
             "--auto-aof-rewrite-percentage": "0",
         }
         command = [self._binary, *(word for option in options.items() for word in option)]
@@ -87,7 +87,7 @@ class BenchServer:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What leads a worker here."""
+        """The environment with which a worker finds this server."""
         return {"FASTJOBS_URL": self.url}
 
     def version(self) -> str:
@@ -103,7 +103,7 @@ class BenchServer:
         return self._process.pid
 
     def settle(self) -> None:
-        """Waits until the log is on the disk, so that no fsync of earlier writes falls into a measurement."""
+        """Waits until the log is on disk, so that no fsync of earlier writes disturbs a measurement."""
         wait_until(lambda: not self.client.info("persistence")["aof_pending_bio_fsync"], 60, "the log is on disk", 0.05)
         os.sync()
 
@@ -113,12 +113,12 @@ class BenchServer:
         return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
 
     def memory_bytes(self) -> int:
-        """Returns what the server's data occupies: without the buffers of its clients and of its log."""
+        """Returns the memory of the server's data, without the buffers of its clients and its log."""
         info = self.client.info("memory")
         return int(info["used_memory"]) - int(info["mem_clients_normal"]) - int(info["mem_aof_buffer"])
 
     def key_bytes(self, key: bytes) -> int:
-        """Returns what one key occupies, every element of it counted."""
+        """Returns the memory of one key with all its elements."""
         return int(self.client.memory_usage(key, samples=0) or 0)
 
     def stat(self, field: str) -> int:
@@ -130,11 +130,11 @@ class BenchServer:
         return int(self.client.zcard(self.keys.sessions))
 
     def hold(self) -> None:
-        """Lets no worker take jobs until `let_go`."""
+        """Keeps workers from taking jobs until `let_go`."""
         self.client.hset(self.keys.stats, "paused", 1)
 
     def let_go(self, processes: int) -> None:
-        """Lets workers take jobs, and wakes as many processes."""
+        """Lets workers take jobs, and wakes that many processes."""
         pipeline = self.client.pipeline()
         pipeline.hdel(self.keys.stats, "paused")
         pipeline.lpush(self.keys.wake, *[""] * processes)
@@ -148,10 +148,10 @@ class BenchServer:
 
 
 def wait_until(condition: object, timeout_s: float, what: str, every_s: float = 0.005) -> None:
-    """Polls a callable until it returns something true.
+    """Polls a callable until it returns a true value.
 
     Raises:
-        TimeoutError: it did not within `timeout_s` seconds.
+        TimeoutError: it returned none within `timeout_s` seconds.
     """
     assert callable(condition)
     deadline = time.monotonic() + timeout_s

@@ -1,4 +1,4 @@
-"""What clients ask of servers per second, by name: read from MONITOR, which tells clients' calls from scripts'."""
+"""Commands per second of clients, by name, read from MONITOR, which distinguishes calls of clients and of scripts."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _POLL_S = 0.2
 
 
 def commands_per_s(nodes: Nodes, seconds: float) -> dict[str, float]:
-    """Listens to all servers for so long; returns the calls of clients per second, scripts by their names.
+    """Listens to all servers for `seconds`; returns the calls of clients per second, scripts by their names.
 
-    The servers do more than otherwise meanwhile: measure nothing else at the same time.
+    Listening costs the servers time: measure nothing else meanwhile.
     """
     total: defaultdict[str, float] = defaultdict(float)
     with ThreadPoolExecutor(len(nodes.servers)) as threads:
         for heard in threads.map(lambda server: _hear(server, seconds), nodes.servers):
             calls, heard_s = calls_of_clients(heard)
-            # On a busy machine it is heard late, and the last of it not at all: what counts is when it was said.
+            # On a busy machine lines arrive late, and the last ones not at all: the time in the line counts.
             for name, number in calls.items():
                 total[name] += number / heard_s
     return dict(total)
 
 
 def calls_of_clients(heard: bytes) -> tuple[Counter[str], float]:
-    """Counts the calls in the output of MONITOR that no script made, by name; and tells over how many seconds."""
+    """Counts the calls that no script made in the output of MONITOR, by name; also returns the seconds it covers."""
     scripts = {script.sha.encode(): script.name for script in all_scripts()}
     calls: Counter[str] = Counter()
     lines = _LINE.findall(heard)

@@ -1,4 +1,4 @@
-"""Starts the real `fastjobs-worker` on the measured app and times what it drains."""
+"""Starts the real `fastjobs-worker` on the measured app and times how fast it drains."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DRAIN_TIMEOUT_S = 600.0
 
 
 class Site(Protocol):
-    """Where a worker works: one server, or a cluster."""
+    """The place of a worker: one server, or a cluster."""
 
     @property
     def queue(self) -> str:
@@ -27,7 +27,7 @@ class Site(Protocol):
 
     @property
     def environment(self) -> dict[str, str]:
-        """What leads a worker there."""
+        """The environment with which a worker finds it."""
 
     def sessions(self) -> int:
         """Returns how many processes are ready."""
@@ -36,7 +36,7 @@ class Site(Protocol):
         """Returns one of the queue's exact counters."""
 
     def let_go(self, processes: int) -> None:
-        """Lets workers take jobs, and wakes as many processes."""
+        """Lets workers take jobs, and wakes that many processes."""
 
 
 def worker_command(*options: object) -> list[str]:
@@ -49,10 +49,10 @@ class BenchWorker:
     """A worker whose processes are ready and idle; a context manager.
 
     Args:
-        server: where it works.
+        server: its server or cluster.
         processes: -p
         concurrency: -c
-        environment: further variables.
+        environment: additional variables.
     """
 
     def __init__(
@@ -95,13 +95,13 @@ class BenchWorker:
         return sum(used.user + used.system for used in times)
 
     def drain_s(self, jobs: int, every_s: float = 0.005) -> float:
-        """Lets the held queue go and waits until `jobs` jobs have finished and been acked; returns the seconds.
+        """Releases the held queue and waits until `jobs` jobs have finished and been acked; returns the seconds.
 
-        The worker was ready and idle before, so its start is not counted; its first fetch and last ack are.
+        The worker is already ready and idle, so its start does not count; its first fetch and last ack do.
 
         Args:
-            jobs: how many are queued.
-            every_s: how often the server is asked; each time costs those at work a little.
+            jobs: number of queued jobs.
+            every_s: interval at which the server is asked; each time slows the work a little.
         """
         goal = self._server.stat("finished_total") + jobs
         begun = time.perf_counter()

@@ -15,7 +15,7 @@ from index_files import describe, files_under, standard_library
 
 
 def expect(paths: Iterable[str]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """What a plain loop finds: path -> description, and path -> type of the error."""
+    """Returns what a plain loop finds: path -> description, and path -> type of the error."""
     described: dict[str, dict[str, Any]] = {}
     errors: dict[str, str] = {}
     for path in paths:
@@ -28,7 +28,7 @@ def expect(paths: Iterable[str]) -> tuple[dict[str, dict[str, Any]], dict[str, s
 
 
 def differences(report: Path, paths: Iterable[str], failed: Mapping[str, str] | None = None) -> list[str]:
-    """Every way in which the report, and the failed jobs (path -> type of error) if given, differ from the loop."""
+    """Returns how the report, and the failed jobs (path -> type of error) if given, differ from the loop."""
     described, errors = expect(paths)
     lines = [json.loads(line) for line in report.read_bytes().splitlines()] if report.exists() else []
     found = {line["path"]: line for line in lines}

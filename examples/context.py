@@ -1,4 +1,4 @@
-"""Jobs that know themselves: a deadline, a logger, hooks. Run it: `python examples/context.py`."""
+"""The context of a job: its deadline and its logger; and hooks. Run it: `python examples/context.py`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def main() -> None:
     small = count_primes.enqueue(1_000)
     large = count_primes.enqueue(100_000_000)
     stale = count_primes.options(expires=0.001).enqueue(10)
-    time.sleep(0.01)  # Nobody is working yet, so the last one expires.
+    time.sleep(0.01)  # No worker is running yet, so the last one expires.
     with app.pool(processes=1, burst=True) as pool:
         pool.wait()
     for job in (small, large, stale):

@@ -1,7 +1,7 @@
-"""What `make demo` runs: an embedded server, a job per file of the standard library, and a million that do nothing.
+"""The program of `make demo`: an embedded server, a job per file of the standard library, and a million empty jobs.
 
-Everything is real: the server and the worker are processes of their own, and what the jobs reported is
-compared with a plain loop over the same files. Exits with 1 when anything differs.
+Everything is real: server and worker are separate processes, and the reports of the jobs are compared with a plain loop
+over the same files. The exit code is 1 if anything differs.
 """
 
 import argparse
@@ -29,11 +29,11 @@ from fastjobs.server import embedded
 
 HERE = Path(__file__).resolve().parent
 SCRIPTS = Path(sysconfig.get_path("scripts"))
-#: A job in one of these has not come to its end.
+#: Statuses of jobs that have not ended.
 OPEN = (Status.SCHEDULED, Status.QUEUED, Status.EXECUTING, Status.RETRYING)
-#: Differences that are printed.
+#: Number of differences to print.
 SHOWN = 10
-#: File by which a demo knows a directory as its own, to be replaced by the next one.
+#: File that marks a directory as made by a demo, which the next demo may replace.
 CLAIM = "made-by-the-demo"
 
 console = Console(highlight=False, soft_wrap=True)
@@ -41,11 +41,11 @@ console = Console(highlight=False, soft_wrap=True)
 
 @contextmanager
 def own_server(home: Path) -> Iterator[embedded.ServerInfo]:
-    """An embedded server without data, for this run only."""
+    """Starts an embedded server without data, for this run only."""
     settings = [name for name in os.environ if name.startswith("FASTJOBS_") and name != "FASTJOBS_SERVER_BIN"]
     for name in [*settings, "REDIS_URL", "VALKEY_URL"]:
         os.environ.pop(name, None)
-    embedded.stop(home)  # a demo that was killed leaves one behind
+    embedded.stop(home)  # A demo that was killed leaves one behind.
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     (home / CLAIM).touch()
@@ -58,7 +58,7 @@ def own_server(home: Path) -> Iterator[embedded.ServerInfo]:
 
 @contextmanager
 def worker(home: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The command a user would run; its log goes to a file, the terminal is for the progress."""
+    """Runs the command that a user would run; its log goes to a file, the terminal shows the progress."""
     command = [SCRIPTS / "fastjobs-worker", HERE / "demo_jobs.py", "-p", "2", "--burst"]
     with (home / "worker.log").open("wb") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -70,7 +70,7 @@ def worker(home: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def watch(app: FastJobs, process: subprocess.Popen[bytes], totals: dict[str, int]) -> None:
-    """Shows how far the queues are until the worker ends."""
+    """Shows the progress of the queues until the worker ends."""
     columns = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         bars = {queue: progress.add_task(queue, total=total) for queue, total in totals.items()}
@@ -85,7 +85,7 @@ def watch(app: FastJobs, process: subprocess.Popen[bytes], totals: dict[str, int
 
 
 def show_totals(took_s: float) -> dict[str, dict[str, int]]:
-    """Prints what became of the jobs, as the command `fastjobs info` tells programs."""
+    """Prints the totals of the queues, from the JSON of `fastjobs info`."""
     command = [SCRIPTS / "fastjobs", "info", "--json"]
     info = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     totals: dict[str, dict[str, int]] = {name: queue["totals"] for name, queue in info["queues"].items()}
@@ -119,8 +119,8 @@ def show_jobs(jobs: Sequence[Job]) -> None:
 
 
 def demo(home: Path, directory: str, number: int) -> list[str]:
-    """Runs the jobs; returns everything that is not as it should be."""
-    # Not before the environment is set: the app is made when its module is imported.
+    """Runs the jobs; returns everything that differs from what is expected."""
+    # Imported only now that the environment is set: importing the module makes the app.
     from demo_jobs import app, index_file, nothing  # noqa: PLC0415
 
     report = home / "report.jsonl"
@@ -162,13 +162,15 @@ def demo(home: Path, directory: str, number: int) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--home", type=Path, default=HERE.parent / ".demo", help="replaced; default: .demo")
+    parser.add_argument("--home", type=Path, default=HERE.parent / ".demo", help="directory to replace; default: .demo")
     parser.add_argument("--directory", default=standard_library(), help="default: the standard library")
-    parser.add_argument("--jobs", type=int, default=1_000_000, help="that do nothing; default: a million")
+    parser.add_argument(
+        "--jobs", type=int, default=1_000_000, help="number of jobs that do nothing; default: a million"
+    )
     arguments = parser.parse_args()
     home = arguments.home.resolve()
     if home.exists() and not (home / CLAIM).exists():
-        parser.error(f"{home} was not made by the demo, it would be replaced")
+        parser.error(f"{home} was not made by the demo, so it is not replaced")
     with own_server(home) as server:
         console.print(f"{server.version} runs in {server.directory}")
         wrong = demo(home, arguments.directory, arguments.jobs)

@@ -1,11 +1,11 @@
-"""Ways to enqueue: one, many, mixed, under an id of one's own, gathered; and what cannot be stored.
+"""Ways to enqueue: one, many, mixed, under a chosen id, gathered from threads; and arguments that cannot be stored.
 
 python examples/enqueuing.py
 """
 
 from fastjobs import FastJobs, JobIdConflict, PayloadError
 
-app = FastJobs()  # FASTJOBS_URL, or else an embedded server that is started when needed
+app = FastJobs()  # uses FASTJOBS_URL, or starts an embedded server
 
 
 @app.job(queue="letters")

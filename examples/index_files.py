@@ -3,7 +3,7 @@
 python examples/index_files.py [DIRECTORY] [--report REPORT]
 
 Each job appends one line to the report, so a job that ran twice would show. A file that is not UTF-8
-fails its job for good, and the job keeps the error.
+fails its job for good; the job keeps the error.
 """
 
 import argparse
@@ -20,16 +20,16 @@ from typing import Any
 
 from fastjobs import FastJobs, Status
 
-#: What changes under a running Python, or is not part of its standard library.
+#: Directories that change while Python runs, or are not part of its standard library.
 SKIPPED = {"__pycache__", "site-packages", "dist-packages"}
 WORD = re.compile(r"[^\W\d_]{3,}")
 
-# The job of every file is looked up in the end, so as many are kept.
+# The job of every file is looked up at the end, so all of them are kept.
 app = FastJobs(finished_keep=1_000_000)
 
 
 def describe(path: str) -> dict[str, Any]:
-    """What is reported about a file; raises UnicodeDecodeError if it is not UTF-8."""
+    """Returns the line of a file in the report; raises UnicodeDecodeError if it is not UTF-8."""
     data = Path(path).read_bytes()
     text = data.decode("utf-8")
     return {
@@ -59,7 +59,7 @@ def standard_library() -> str:
 
 
 def files_under(directory: str) -> Iterator[str]:
-    """The regular files of a tree, in a fixed order; those whose names are no text are told and left out."""
+    """Yields the regular files of a tree, in a fixed order; files with names that are not text are left out."""
     for place, directories, names in os.walk(directory):
         directories[:] = sorted(set(directories) - SKIPPED)
         for path in (Path(place, name) for name in sorted(names)):

@@ -1,11 +1,11 @@
-"""Looking at jobs and acting on them; no worker runs, nothing is executed.
+"""Looking at jobs and acting on them; no worker runs, so nothing is executed.
 
 python examples/operations.py
 """
 
 from fastjobs import FastJobs, JobNotFound, Status
 
-app = FastJobs()  # FASTJOBS_URL, or else an embedded server that is started when needed
+app = FastJobs()  # uses FASTJOBS_URL, or starts an embedded server
 
 
 @app.job(queue="parcels")

@@ -1,4 +1,4 @@
-"""Queues under a worker: pause, look, resume, drain, clear; and the list of workers.
+"""Queues of a running worker: pause, inspect, resume, drain, clear; and the list of workers.
 
 python examples/queues.py
 """
@@ -7,7 +7,7 @@ import time
 
 from fastjobs import FastJobs, Status
 
-app = FastJobs()  # FASTJOBS_URL, or else an embedded server that is started when needed
+app = FastJobs()  # uses FASTJOBS_URL, or starts an embedded server
 
 
 @app.job(queue="photos")

@@ -2,7 +2,7 @@
 
 from fastjobs import FastJobs
 
-app = FastJobs()  # FASTJOBS_URL, or else an embedded server that is started when needed
+app = FastJobs()  # uses FASTJOBS_URL, or starts an embedded server
 
 
 @app.job(queue="mail", retries=3)

@@ -1,4 +1,4 @@
-"""Recurring jobs: defines two, lets a worker fire them a few times, pauses one and removes both.
+"""Recurring jobs: defines two, lets a worker run them a few times, pauses one and removes both.
 
 python examples/recurring.py
 """
@@ -7,7 +7,7 @@ import time
 
 from fastjobs import FastJobs, Status
 
-app = FastJobs()  # FASTJOBS_URL, or else an embedded server that is started when needed
+app = FastJobs()  # uses FASTJOBS_URL, or starts an embedded server
 
 
 @app.job(queue="clock", retries=0)

@@ -1,4 +1,4 @@
-"""What happens when a job raises: retries, a word from the handler, and failed jobs run again.
+"""Jobs that raise: retries, handlers that decide how their job goes on, and failed jobs that run again.
 
 python examples/retries.py
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fastjobs import Discard, FastJobs, Job, Retry, Status
 
-app = FastJobs()  # FASTJOBS_URL, or else an embedded server that is started when needed
+app = FastJobs()  # uses FASTJOBS_URL, or starts an embedded server
 
 
 @app.job(queue="orders", retries=2, retry_delay=[0.1, 0.3])

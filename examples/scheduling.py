@@ -1,4 +1,4 @@
-"""When jobs run: after a delay, at a time, spread over a while, by priority.
+"""Scheduling: jobs run after a delay, at a time, spread over a while, or by priority.
 
 python examples/scheduling.py
 """
@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from fastjobs import FastJobs, Status
 
-app = FastJobs()  # FASTJOBS_URL, or else an embedded server that is started when needed
+app = FastJobs()  # uses FASTJOBS_URL, or starts an embedded server
 
 
 @app.job(queue="calls", priority=1)

@@ -16,18 +16,18 @@ from fastjobs.errors import ConfigError
 
 T = TypeVar("T")
 
-#: Files looked for when nothing says where the app is.
+#: Files to try when no setting names the app.
 _USUAL_FILES = ("jobs.py", "app.py")
 
 
 def resolve_target(target: str | None) -> str:
-    """Returns where the app is, without importing it.
+    """Returns the name of the app's module or file, without importing it.
 
     Args:
-        target: as given; None = FASTJOBS_APP, then `app` in [tool.fastjobs], then jobs.py or app.py here.
+        target: the name; None = FASTJOBS_APP, then `app` in [tool.fastjobs], then jobs.py or app.py here.
 
     Raises:
-        ConfigError: nothing says where; tells what was tried.
+        ConfigError: nothing names the app; the message lists what was tried.
     """
     if target:
         return target
@@ -41,7 +41,7 @@ def resolve_target(target: str | None) -> str:
             return name
     raise ConfigError(
         "no app: name it (fastjobs-worker module:app), set FASTJOBS_APP or `app` in [tool.fastjobs],"
-        f" or keep it in {' or '.join(_USUAL_FILES)} here ({Path.cwd()})"
+        f" or put it into {' or '.join(_USUAL_FILES)} in this directory ({Path.cwd()})"
     )
 
 
@@ -49,14 +49,14 @@ def load_app(target: str | None, kind: type[T]) -> tuple[str, T]:
     """Imports the app.
 
     Args:
-        target: as for `resolve_target`.
-        kind: the class the app is an instance of.
+        target: as in `resolve_target`.
+        kind: the class of the app.
 
     Returns:
         The target, and the app.
 
     Raises:
-        ConfigError: there is no such module, file or variable, or it is no app; or importing it failed.
+        ConfigError: there is no such module, file or variable, it is not an app, or importing it failed.
     """
     target = resolve_target(target)
     place, _, variable = target.partition(":")
@@ -69,7 +69,7 @@ def load_app(target: str | None, kind: type[T]) -> tuple[str, T]:
     found = {name: value for name, value in vars(module).items() if isinstance(value, kind)}
     if len({id(value) for value in found.values()}) != 1:
         names = ", ".join(sorted(found)) or "none"
-        raise ConfigError(f"{place} should hold one {kind.__name__}, it holds: {names}; use {place}:NAME")
+        raise ConfigError(f"{place} must hold exactly one {kind.__name__}, but holds: {names}; use {place}:NAME")
     name, app = next(iter(found.items()))
     return f"{place}:{name}", app
 
@@ -90,7 +90,7 @@ def _import(place: str) -> ModuleType:
 
 
 def _import_file(path: Path) -> ModuleType:
-    """Imports a file under a name of its own, so that its `__main__` part does not run."""
+    """Imports a file under a special name, so that its `__main__` part does not run."""
     path = path.resolve()
     if not path.is_file():
         raise ConfigError(f"there is no file {path}")

@@ -1,6 +1,6 @@
-"""Log lines of the commands: one per event, for people (`text`) or programs (`json`).
+"""Log lines: one per event, for people (`text`) or programs (`json`); docs/logs.md lists the events.
 
-Only our commands call `configure`; importing fastjobs touches no logger but its own.
+Only the commands of fastjobs call `configure`; importing fastjobs configures no logging.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def event(logger: logging.Logger, level: int, message: str, *, exc_info: Any = N
     Args:
         logger: the logger to use.
         level: as in `logging`.
-        message: the event's fixed name, as listed in docs/logs.md; values belong into `fields`.
+        message: the event's fixed name, as listed in docs/logs.md; values go into `fields`.
         exc_info: True appends the traceback of the exception that is being handled.
         fields: rendered as key=value, or as keys of their own in JSON.
     """
@@ -31,7 +31,7 @@ def event(logger: logging.Logger, level: int, message: str, *, exc_info: Any = N
 
 
 def escape(text: str) -> str:
-    """Makes control characters visible, so that no job can forge a line or steer a terminal."""
+    """Escapes control characters, so that no job can forge a line or steer a terminal."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
@@ -52,7 +52,7 @@ class TextFormatter(logging.Formatter):
             level = f"{_COLOURS[record.levelname]}{level}\x1b[0m"
         line = f"{clock}.{int(record.msecs):03d} {level} {escape(record.getMessage())}{facts}"
         if record.exc_info:
-            # Indented, so that what an exception says cannot pass for a line of the log.
+            # Indented, so that no exception can forge a line of the log.
             line += "".join(f"\n    {escape(text)}" for text in self.formatException(record.exc_info).splitlines())
         return line
 
@@ -75,7 +75,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: str, log_format: str) -> None:
-    """Sends the log of fastjobs to standard error.
+    """Writes the log of fastjobs to standard error.
 
     Args:
         level: debug, info, warning or error.

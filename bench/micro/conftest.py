@@ -1,4 +1,4 @@
-"""What the small measurements share: one server, and chunks of reference jobs."""
+"""Fixtures of the small measurements: one server, and chunks of reference jobs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastjobs._core import ChunkWriter
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[BenchServer]:
-    """The embedded kind of server."""
+    """A server like the embedded one."""
     with BenchServer(server_binary("valkey")) as process:
         yield process
 

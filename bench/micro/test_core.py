@@ -1,4 +1,4 @@
-"""The core: chunks, the wire, the execute loop, ids. Figures are per call: a chunk is a thousand jobs."""
+"""The core: chunks, the wire, the execute loop, ids. Figures are per call; a chunk has a thousand jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each script through the store, on a real server, round trips included. A chunk is a thousand jobs."""
+"""Each script through the store, on a real server, round trips included. A chunk has a thousand jobs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUEUE = "micro"
 
 @pytest.fixture
 def store(server):
-    """A store in a namespace of its own."""
+    """A store in its own namespace."""
     store = Store(Client(server.url), Config(url=server.url, namespace=new_id()))
     yield store
     store.client.close()
@@ -36,7 +36,7 @@ def session(store):
 
 @pytest.fixture
 def lease(store, session, packed):
-    """Returns what enqueues a chunk and leases one; each call gives (fence, chunk id)."""
+    """Returns a function that enqueues a chunk, leases one, and returns (fence, chunk id)."""
     requests = itertools.count(1)
 
     def take():

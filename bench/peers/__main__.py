@@ -1,4 +1,4 @@
-"""Runs all peers in all configurations, in rounds, on servers of one kind: `make bench-peers`; see ../README.md."""
+"""Runs all peers in all configurations, in rounds, on one kind of server: `make bench-peers`; see ../README.md."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.rows import Setting
 from bench.server import server_binary
 
 _ROUNDS = 3
-#: A quick run has so many jobs of each, and looks whether each ran once.
+#: Jobs per configuration of a quick run, which checks that each ran once.
 _QUICK_JOBS = 100
 
 
@@ -37,7 +37,7 @@ def choose(names: str | None) -> list[Peer]:
 
 
 def prepare(peers: list[Peer]) -> tuple[list[PeerResult], dict[str, str]]:
-    """Returns an empty result for each configuration, and the interpreters; who cannot be installed has failed."""
+    """Returns an empty result for each configuration, and the interpreters; peers that cannot be installed fail."""
     results, pythons = [], {}
     for peer in peers:
         failed = ""
@@ -50,7 +50,7 @@ def prepare(peers: list[Peer]) -> tuple[list[PeerResult], dict[str, str]]:
 
 
 def measure_all(results: list[PeerResult], pythons: dict[str, str], setting: Setting, rounds: int) -> list[float]:
-    """Measures each configuration once per round, so that what disturbs the machine for a while spares none.
+    """Measures each configuration once per round, so that a temporary disturbance of the machine affects all.
 
     Returns:
         The machine's load after each measurement.
@@ -66,11 +66,13 @@ def measure_all(results: list[PeerResult], pythons: dict[str, str], setting: Set
                 result.add(measure(result.peer, name, pythons[result.peer], setting, jobs, counted=setting.quick))
             except PeerFailed as error:
                 result.failed = str(error)
-            told = result.failed or {figure: round(values[-1], 2) for figure, values in result.values.items()}
+            outcome = result.failed or {figure: round(values[-1], 2) for figure, values in result.values.items()}
             loads.append(os.getloadavg()[0])
             seconds = time.monotonic() - begun
             print(
-                f"round {turn + 1}/{rounds}  {result.peer} {name}  {seconds:.1f} s  {told}", file=sys.stderr, flush=True
+                f"round {turn + 1}/{rounds}  {result.peer} {name}  {seconds:.1f} s  {outcome}",
+                file=sys.stderr,
+                flush=True,
             )
     return loads
 

@@ -1,4 +1,4 @@
-"""Runs one adapter in its peer's interpreter: `python -m bench.peers.adapter PEER worker`, or one of the acts below."""
+"""Runs one adapter in its peer's interpreter: `python -m bench.peers.adapter PEER worker`, or an action below."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def latency(adapter: Any, number: str, spacing_s: str) -> None:
     """`latency N S` waits until the worker is idle, then enqueues N jobs, S seconds apart, that note their delay.
 
     Raises:
-        TimeoutError: the worker does not come to what was enqueued.
+        TimeoutError: the worker does not run the enqueued jobs.
     """
     await _call(adapter.one, "mark", name="idle")
     deadline = time.monotonic() + _IDLE_TIMEOUT_S

@@ -1,4 +1,4 @@
-"""What the adapters of queues for asyncio share: handlers, uvloop, and many calls at a time."""
+"""Shared parts of the adapters of queues for asyncio: handlers, uvloop, and many calls at a time."""
 
 import asyncio
 from importlib import import_module
@@ -31,6 +31,6 @@ def use_uvloop() -> None:
 
 
 async def many(calls, at_a_time: int) -> None:
-    """Awaits coroutines, so many at a time."""
+    """Awaits coroutines, a limited number at a time."""
     for start in range(0, len(calls), at_a_time):
         await asyncio.gather(*(call() for call in calls[start : start + at_a_time]))

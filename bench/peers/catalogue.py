@@ -1,6 +1,6 @@
-"""Who is compared, in which configurations, with how many jobs, and what each does for a job beside running it.
+"""The peers: their configurations, numbers of jobs, and what each does for a job besides running it.
 
-What is said of a peer was read in its code, in the release that its requirements name.
+The statements about a peer come from reading its code, in the release that its requirements name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Configuration:
     survives: str
     #: Whether what handlers return is kept.
     results: str
-    #: What is particular about the configuration.
+    #: What is special about the configuration.
     remark: str
 
 

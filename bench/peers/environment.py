@@ -1,4 +1,4 @@
-"""Makes each peer's virtual environment, from the versions that its requirements pin, and finds it again."""
+"""Creates the virtual environment of each peer, from the versions that its requirements pin, or finds it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _REQUIREMENTS = Path(__file__).with_name("requirements")
 
 
 def interpreter(peer: str) -> str:
-    """Returns the interpreter that has the peer; makes its environment when there is none for these requirements.
+    """Returns the interpreter that has the peer; creates its environment if there is none for these requirements.
 
     Raises:
-        subprocess.CalledProcessError: something cannot be installed.
+        subprocess.CalledProcessError: a package cannot be installed.
     """
     if peer == "fastjobs":
         return sys.executable
@@ -29,6 +29,6 @@ def interpreter(peer: str) -> str:
         venv.create(directory, clear=True, with_pip=True)
         command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements]
         subprocess.run(command, check=True, capture_output=True, text=True)
-        # Written last: what was interrupted is made anew.
+        # Written last: an interrupted installation is repeated.
         installed.write_text(requirements.read_text())
     return str(python)

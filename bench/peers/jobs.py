@@ -1,4 +1,4 @@
-"""The handlers, and where and how everything happens, as the environment tells it. Needs no package."""
+"""The handlers, and the settings that the environment names. Needs no package."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ SOCKET = os.environ.get("PEERS_SOCKET", "")
 URL = f"unix://{SOCKET}"
 CONFIGURATION = os.environ.get("PEERS_CONFIGURATION", "")
 TUNED = CONFIGURATION == "tuned"
-#: The directory in which handlers leave what they note.
+#: The directory of the handlers' notes.
 NOTES = Path(os.environ.get("PEERS_NOTES", "."))
 
 if os.environ.get("PEERS_COUNTED"):
 
     def welcome(user_id: int, *, email: str, template: str) -> None:
-        """The reference job, when it is checked that each runs once: notes whose it was."""
+        """The reference job when each is checked to run once: notes its user id."""
         with (NOTES / "ran").open("a") as file:
             file.write(f"{user_id}\n")
 
@@ -27,7 +27,7 @@ else:
 
 
 def mark(name: str) -> None:
-    """Notes when it ran, by the machine's monotonic clock."""
+    """Notes when it ran, on the machine's monotonic clock."""
     now_ns = time.monotonic_ns()
     (NOTES / name).write_text(str(now_ns))
 
@@ -40,7 +40,7 @@ def noted(begun_ns: int) -> None:
 
 
 def hang(name: str) -> None:
-    """Notes when it begins, and does not end."""
+    """Notes when it begins, and never ends."""
     with (NOTES / name).open("a") as file:
         file.write(f"{time.monotonic_ns()}\n")
     while True:

@@ -1,6 +1,6 @@
-"""Kills each peer's worker while it runs a job, starts another, and looks whether that runs the job again.
+"""Kills each peer's worker while it runs a job, starts another one, and checks whether it runs the job again.
 
-`python -m bench.peers.killed`; it takes as long as the most patient peer, a quarter of an hour, and measures no speed.
+`python -m bench.peers.killed` takes as long as the most patient peer, a quarter of an hour, and measures no speed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bench.report import aligned
 from bench.rows import Setting
 from bench.server import server_binary
 
-#: Some look for what dead workers left only when a new job comes.
+#: Some peers look for jobs of dead workers only when a new job arrives.
 _NEW_JOB_EVERY_S = 30.0
 _JOB = "hung"
 
@@ -33,7 +33,7 @@ def again_after_s(run: Run, patience_s: float) -> float | None:
     run.start()
     run.act("one", "hang", _JOB)
     run.wait(lambda: run.lines(_JOB), "the job has begun")
-    # Some acknowledge a job a moment after they have begun it.
+    # Some peers acknowledge a job a moment after they have begun it.
     time.sleep(1)
     run.kill()
     killed_s = time.monotonic()
@@ -57,13 +57,13 @@ def look(result: PeerResult, python: str, setting: Setting, patience_s: float) -
         run = Run(result.peer, name, python, server, Path(notes), counted=False)
         try:
             seconds = again_after_s(run, patience_s)
-            told = f"not within {patience_s:g} s" if seconds is None else f"{seconds:.0f} s"
+            outcome = f"not within {patience_s:g} s" if seconds is None else f"{seconds:.0f} s"
         except PeerFailed as error:
-            told = f"FAILED: {error}"
+            outcome = f"FAILED: {error}"
         finally:
             run.kill()
-    print(result.peer, name, told, file=sys.stderr, flush=True)
-    return [result.peer, name, told, result.configuration.survives]
+    print(result.peer, name, outcome, file=sys.stderr, flush=True)
+    return [result.peer, name, outcome, result.configuration.survives]
 
 
 def main() -> None:

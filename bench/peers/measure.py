@@ -27,24 +27,24 @@ FIGURES = (
 _MARKS = 2
 _ACT_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 3.0
-#: Jobs whose latency is measured come this far apart, or so many times further than the worker takes for one.
+#: Spacing of the jobs whose latency is measured, or this multiple of the time the worker takes for one.
 _SPACING_S, _SPACING_JOBS = 0.005, 3
-#: No more latencies than this, and no longer.
+#: Limits of the number of latencies and of their duration.
 _LATENCIES, _LATENCIES_S = 300, 5.0
 
 
 class PeerFailed(Exception):
-    """A peer could not be measured; the message tells why in a line."""
+    """A peer could not be measured; the message says why in one line."""
 
 
 class Run:
     """One configuration's processes.
 
     Args:
-        peer: name of the peer.
-        configuration: name of the configuration.
+        peer: the peer's name.
+        configuration: the configuration's name.
         python: interpreter that has the peer.
-        server: where everything happens.
+        server: its server.
         notes: an empty directory.
         counted: whether handlers note that they ran.
     """
@@ -66,8 +66,8 @@ class Run:
         self._worker: subprocess.Popen[bytes] | None = None
 
     def enqueue(self, jobs: int) -> dict[str, float]:
-        """Enqueues jobs in bulk, between two marks; no client is connected when memory is looked at."""
-        # What scripts and groups occupy in the server is no jobs' memory.
+        """Enqueues jobs in bulk, between two marks; no client is connected when memory is measured."""
+        # The server's memory for scripts and groups does not belong to the jobs.
         self.act("one", "mark", "warm")
         bytes_before = self._server.memory_bytes()
         seconds = float(self.act("enqueue", jobs))
@@ -87,11 +87,11 @@ class Run:
             )
 
     def drain(self, jobs: int) -> dict[str, float]:
-        """Times the worker, which has just been started, from the first mark to the last: its start does not count."""
+        """Times the worker, which was just started, from the first mark to the last: its start does not count."""
         self.wait(lambda: self._mark_s("last"), "the last job has run")
         begun_s, ended_s = self._mark_s("first"), self._mark_s("last")
         if self._is_ours:
-            # Its processes hold many jobs, so the last one enqueued need not be the last that runs: all acks count.
+            # Its processes hold many jobs, so the last one enqueued need not be the last one to run: all acks count.
             self.wait(lambda: self._server.stat("finished_total") == jobs + _MARKS + 1, "all jobs are acknowledged")
             ended_s = max(ended_s, time.monotonic())
         return {"drain": jobs / (ended_s - begun_s)}
@@ -109,7 +109,7 @@ class Run:
         }
 
     def check_each_ran_once(self, jobs: int) -> None:
-        """Looks at what counted handlers noted.
+        """Checks the notes of counted handlers.
 
         Raises:
             PeerFailed: a job did not run, or ran twice.
@@ -119,7 +119,7 @@ class Run:
             raise PeerFailed("a job ran twice")
 
     def stop(self) -> None:
-        """Ends the worker with all its processes."""
+        """Stops the worker with all its processes."""
         if self._worker is None:
             return
         self._worker.terminate()
@@ -140,7 +140,7 @@ class Run:
         """Runs the adapter once; returns the last line it printed.
 
         Raises:
-            PeerFailed: it failed, or took too long.
+            PeerFailed: the adapter failed, or took too long.
         """
         command = [*self._command, *map(str, words)]
         try:
@@ -160,7 +160,7 @@ class Run:
         return done.stdout.splitlines()[-1] if done.stdout else ""
 
     def wait(self, condition: Callable[[], object], what: str) -> None:
-        """Waits for something that the worker does.
+        """Waits until the worker has done something.
 
         Raises:
             PeerFailed: the worker ended, or it took too long.
@@ -180,14 +180,14 @@ class Run:
         return last_line(Path(self._notes, "log").read_text(errors="replace"))
 
     def _mark_s(self, name: str) -> float:
-        """Returns when a mark's job ran, 0 while it did not."""
+        """Returns when the job of a mark ran, or 0 if it has not run yet."""
         try:
             return int(Path(self._notes, name).read_text() or 0) / 1e9
         except FileNotFoundError:
             return 0.0
 
     def lines(self, name: str) -> list[str]:
-        """Returns what handlers have noted under a name."""
+        """Returns the notes of handlers under a name."""
         try:
             return Path(self._notes, name).read_text().splitlines()
         except FileNotFoundError:
@@ -203,7 +203,7 @@ def measure(
         counted: check that each job ran once; the rates are then lower.
 
     Raises:
-        PeerFailed: it does not start, does not end, or does not run its jobs.
+        PeerFailed: the peer does not start, does not stop, or does not run its jobs.
     """
     with setting.server() as server, tempfile.TemporaryDirectory(prefix="fastjobs-peers-") as notes:
         run = Run(peer, configuration, python, server, Path(notes), counted)
@@ -220,6 +220,6 @@ def measure(
 
 
 def last_line(text: str) -> str:
-    """Returns the last line that says something, shortened."""
+    """Returns the last line that is not empty, shortened."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:200] if lines else "it said nothing"

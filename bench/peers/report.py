@@ -1,4 +1,4 @@
-"""The peers' results: a row per configuration, as a table and as JSON; who failed has a row as well."""
+"""The peers' results: a row per configuration, as a table and as JSON; a peer that failed has a row as well."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _HEADS = {
 
 @dataclass
 class PeerResult:
-    """What was measured of one configuration."""
+    """The measurements of one configuration."""
 
     peer: str
     configuration: Configuration
     values: dict[str, list[float]] = field(default_factory=lambda: {figure.name: [] for figure in FIGURES})
-    #: What went wrong; "" otherwise.
+    #: What went wrong; else "".
     failed: str = ""
 
     def add(self, round_values: dict[str, float]) -> None:
-        """Takes the values of one round in."""
+        """Adds the values of one round."""
         for name, value in round_values.items():
             self.values[name].append(value)
 
@@ -54,7 +54,7 @@ class PeerResult:
 
 
 def save(results: list[PeerResult], about: dict[str, Any]) -> tuple[Path, Path]:
-    """Writes the results as JSON and Markdown; returns where."""
+    """Writes the results as JSON and Markdown; returns the paths."""
     OUT.mkdir(exist_ok=True)
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     as_json, as_markdown = OUT / f"peers-{stamp}.json", OUT / f"peers-{stamp}.md"
@@ -65,7 +65,7 @@ def save(results: list[PeerResult], about: dict[str, Any]) -> tuple[Path, Path]:
 
 
 def newest_whole() -> dict[str, Any] | None:
-    """Returns the newest stored results of all peers, None when there are none; quick ones and parts do not count."""
+    """Returns the newest stored results of all peers, None when there are none; quick and partial runs do not count."""
     everyone = {peer.name for peer in PEERS}
     for path in sorted(OUT.glob("peers-*.json"), reverse=True):
         stored: dict[str, Any] = json.loads(path.read_text())
@@ -75,7 +75,7 @@ def newest_whole() -> dict[str, Any] | None:
 
 
 def head(about: dict[str, Any]) -> str:
-    """Returns what the results depend on, as a paragraph."""
+    """Returns the machine and versions that the results depend on, as a paragraph."""
     lowest, highest = about["load_during"]
     return (
         f"{summary(about).rstrip()}; load {lowest:.1f} .. {highest:.1f} while it ran, the comparison's own included\n"
@@ -92,7 +92,7 @@ def whole_table(rows: list[dict[str, Any]]) -> str:
 
 
 def short_table(rows: list[dict[str, Any]]) -> str:
-    """Returns the row that drains fastest of each peer, and fastjobs' single jobs, as a Markdown table."""
+    """Returns each peer's row that drains fastest, and fastjobs' single jobs, as a Markdown table."""
     lines = [["queue", *_HEADS.values(), "survives a killed worker"]]
     chosen = best(rows)
     for row in rows:
@@ -103,7 +103,7 @@ def short_table(rows: list[dict[str, Any]]) -> str:
 
 
 def best(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns of each peer the configuration that drains fastest, in the order of the peers."""
+    """Returns each peer's configuration that drains fastest, in the order of the peers."""
     chosen: dict[str, dict[str, Any]] = {}
     for row in rows:
         other = chosen.get(row["peer"])
@@ -126,5 +126,5 @@ def _cells(row: dict[str, Any], *, spread: bool) -> list[str]:
 
 
 def _format(unit: str, value: float) -> str:
-    # The heads of the columns tell what is counted per second.
+    # The heads of the columns say what is counted per second.
     return format_value(Figure("", "" if unit == "jobs/s" else unit), value)

@@ -1,4 +1,4 @@
-"""Celery; tuned: one producer that publishes in kombu's batches, a process that runs jobs itself, long prefetching."""
+"""Celery; tuned: one producer that publishes in kombu's batches, a worker that runs jobs itself, more prefetching."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Dramatiq; it has no bulk call. Tuned: long prefetching, one thread, only the middleware that retries."""
+"""Dramatiq; it has no bulk call. Tuned: more prefetching, one thread, only the middleware that retries."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.peers import jobs
 
 if jobs.TUNED:
-    # Read when dramatiq is imported.
+    # dramatiq reads this when it is imported.
     os.environ["dramatiq_queue_prefetch"] = "1000"  # noqa: SIM112
 
 import dramatiq

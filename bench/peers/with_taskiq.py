@@ -14,7 +14,7 @@ if jobs.TUNED:
     asynchronous.use_uvloop()
     broker = RedisStreamBroker(jobs.URL, max_connection_pool_size=20).with_serializer(ORJSONSerializer())
 else:
-    # As the first example of its documentation has it.
+    # As in the first example of its documentation.
     broker = RedisStreamBroker(jobs.URL).with_result_backend(RedisAsyncResultBackend(jobs.URL, result_ex_time=1000))
 
 

@@ -1,4 +1,4 @@
-"""The rows of the table, in its order. A new one is a class in a module here, and a line below."""
+"""The rows of the table, in its order. A new row is a class in a module here, and a line below."""
 
 from bench.rows.cluster import ClusterVsOne, Partitions
 from bench.rows.drain import Drain, ServerCpu
@@ -28,7 +28,7 @@ ROWS: tuple[type[Row], ...] = (
     Start,
 )
 
-#: What servers and clusters carry; run by `python -m bench.scaling`, or by name.
+#: Rows about the load of servers and clusters; run by `python -m bench.scaling`, or by name.
 SCALING: tuple[type[Row], ...] = (ClusterVsOne, Partitions, Singles, Idle, Thousand, Waiters)
 
 __all__ = ["ROWS", "SCALING", "Figure", "Row", "Setting"]

@@ -1,4 +1,4 @@
-"""What a cluster costs, and what partitions of a queue gain there; everything over TCP on loopback."""
+"""The cost of a cluster, and the gain of partitions there; everything over TCP on loopback."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from bench.rows.row import Figure, Row
 from bench.worker import BenchWorker
 from fastjobs import FastJobs
 
-#: Of the clusters that are measured.
+#: Masters of the measured clusters.
 MASTERS = 3
-#: No worker takes from it, so that none is woken while enqueuing is measured.
+#: No worker serves this queue, so none is woken while enqueuing is measured.
 _UNUSED_QUEUE = "unused"
 _REPEATS = 7
-#: Counters of partitions are asked for this seldom: each look goes to all masters.
+#: Counters of partitions are read only this often: each look goes to all masters.
 _LOOK_S = 0.02
 
 
 class _Side:
-    """One of two that are compared: servers with one partition, a producer that is connected, and a worker.
+    """One side of a comparison: servers with one partition, a connected producer, and a worker.
 
     Args:
         nodes: the servers.
-        worker: of one process, idle.
-        items: what to enqueue.
+        worker: an idle worker of one process.
+        items: the jobs to enqueue.
     """
 
     def __init__(self, nodes: Nodes, worker: BenchWorker, items: list[dict[str, object]]) -> None:
@@ -44,14 +44,14 @@ class _Side:
         self.used_s = {"enqueue": 0.0, "drain": 0.0}
 
     def measure(self) -> None:
-        """Enqueues all where nobody is woken, and has as many drained."""
+        """Enqueues all jobs where no worker is woken, and lets as many be drained."""
         self._time("enqueue", time.process_time, lambda: self._enqueue(_UNUSED_QUEUE))
         self._nodes.hold()
         self._enqueue(self._nodes.queue)
         self._time("drain", self._worker.cpu_s, lambda: self._worker.drain_s(len(self._items)))
 
     def close(self) -> None:
-        """Ends the producer."""
+        """Closes the producer."""
         self._app.close()
 
     def _enqueue(self, queue: str) -> float:
@@ -66,9 +66,9 @@ class _Side:
 
 
 class ClusterVsOne(Row):
-    """One partition on a cluster of three masters against the same on a server by itself.
+    """One partition on a cluster of three masters, compared with a single server.
 
-    Both stand side by side for the whole round and are measured in turns, so that they meet the same machine.
+    Both run side by side for the whole round and are measured in turns, under the same conditions.
     """
 
     name = "cluster"
@@ -80,7 +80,7 @@ class ClusterVsOne(Row):
         Figure("drain", "jobs/s"),
         Figure("drain_one", "jobs/s"),
         Figure("drain_ratio", "x", at_least=0.9),
-        # Processor time per job of all who take part, which other work on the machine changes less than rates.
+        # Processor time per job of all processes involved: other work on the machine changes it less than rates.
         Figure("enqueue_cpu_ratio", "x", at_most=1.1),
         Figure("drain_cpu_ratio", "x", at_most=1.1),
     )
@@ -111,9 +111,9 @@ class ClusterVsOne(Row):
 
 
 class Partitions(Row):
-    """A queue of 1, 2, 4 and 8 partitions on three masters: what a job costs them, and which of them pay.
+    """A queue of 1, 2, 4 and 8 partitions on three masters: the cost of a job to each master.
 
-    The first three partitions are on one master each; where the others fall is left to their names.
+    The first three partitions are on one master each; the names of the others decide where they are.
     """
 
     name = "partitions"
@@ -153,7 +153,7 @@ class Partitions(Row):
             app.close()
             stored_s = nodes.cpu_s()
             held = nodes.memory_bytes() - held
-            # Started only now: what is enqueued would wake it in vain.
+            # Started only now: enqueued jobs would wake it in vain.
             with BenchWorker(nodes, 2) as worker:
                 ready_s = nodes.cpu_s()
                 drain_s = worker.drain_s(number, _LOOK_S)

@@ -1,4 +1,4 @@
-"""How fast a worker drains a queue of no-op jobs, and what that costs the server."""
+"""How fast a worker drains a queue of jobs that do nothing, and what that costs the server."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from fastjobs import FastJobs
 
 
 class Drain(Row):
-    """One process against a bare loop, two processes against one.
+    """One process compared with a bare loop, two processes compared with one.
 
-    Workers begin with small leases, until they know what the jobs cost: that is in the figures.
+    Workers begin with small leases until they know the cost of the jobs: the figures include that.
     """
 
     name = "drain"

@@ -1,4 +1,4 @@
-"""How fast jobs are enqueued: in bulk against pipelined LPUSH, singly against SET."""
+"""How fast jobs are enqueued: in bulk compared with pipelined LPUSH, one by one compared with SET."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def reference_type(app: FastJobs) -> Any:
 
 
 def alternately(turn: int, parts: dict[str, Callable[[], float]]) -> dict[str, float]:
-    """Measures the parts one after the other, in odd turns backwards."""
+    """Measures the parts one after the other, in reverse order in odd turns."""
     names = list(parts) if turn % 2 == 0 else list(parts)[::-1]
     return {name: parts[name]() for name in names}
 
@@ -38,7 +38,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 class EnqueueMany(Row):
-    """Bulk: one producer, jobs from a list."""
+    """In bulk: one producer, jobs from a list."""
 
     name = "enqueue_many"
     title = "enqueue_many from a list, one producer"
@@ -50,7 +50,7 @@ class EnqueueMany(Row):
 
     def prepare(self) -> None:
         self._items = arguments(self.setting.jobs(1_000_000, 300_000))
-        # The partner is linear: a part of the jobs tells its rate. Its JSON is made beforehand.
+        # The partner is linear, so a part of the jobs gives its rate. Its JSON is made beforehand.
         self._payloads = payloads(self.setting.jobs(200_000, 50_000))
 
     def measure(self, turn: int) -> dict[str, float]:
@@ -80,7 +80,7 @@ def lpush_all(server: BenchServer, items: list[bytes]) -> None:
 
 
 class EnqueueOne(Row):
-    """Singly: one thread, one job per call."""
+    """One by one: one thread, one job per call."""
 
     name = "enqueue"
     title = "single enqueue, one thread"
@@ -124,7 +124,7 @@ class EnqueueOne(Row):
 
 
 class Buffered(Row):
-    """Singly, gathered into chunks by `app.buffered()`."""
+    """One by one, gathered into chunks by `app.buffered()`."""
 
     name = "buffered"
     title = "app.buffered(): single enqueues, one thread"

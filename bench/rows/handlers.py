@@ -1,4 +1,4 @@
-"""Handlers that do something: sleep, compute, or a mixture; compared with what is ideal."""
+"""Handlers that sleep, compute, or take mixed times, compared with the ideal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fastjobs import FastJobs
 
 
 def enqueue_named(server: BenchServer, name: str, items: list[Any]) -> None:
-    """Enqueues jobs of a type of `bench.app` without importing that."""
+    """Enqueues jobs of a type of `bench.app` without importing the app."""
     app = FastJobs(server.url)
 
     def handler(*_: object) -> None:
@@ -77,7 +77,7 @@ class CpuHandlers(Row):
 
 
 class Mixed(Row):
-    """One job in a hundred takes 200 ms; what lies behind it must not wait for it while a process is idle."""
+    """One job in a hundred takes 200 ms; jobs behind it must not wait for it while a process is idle."""
 
     name = "mixed"
     title = "mixed durations: 1 in 100 takes 200 ms, -p 2"
@@ -102,7 +102,7 @@ class Mixed(Row):
 
 
 def longest_idle_ms(runs: list[Note]) -> float:
-    """Returns the longest time that a process ran nothing although jobs were still unstarted."""
+    """Returns the longest time in which a process ran nothing although jobs were still unstarted."""
     last_start_ns = max(run.started_ns for run in runs)
     by_process = sorted(runs, key=lambda run: (run.pid, run.started_ns))
     longest_ns = 0

@@ -1,4 +1,4 @@
-"""What workers cost a server while there is nothing to do, a few real ones and a thousand that are played."""
+"""The cost of idle workers to a server: a few real ones, and a thousand that are played."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from bench.worker import ROOT, BenchWorker
 from fastjobs import FastJobs
 
 _KIB = 1 << 10
-#: Every duty of an idle worker comes round in it, but for the audit, once in a lease.
+#: In this time every duty of an idle worker comes round, except the audit, which is due once per lease.
 _LOOK_S = 15.0
 _READY_TIMEOUT_S = 120.0
 
 
 class Idlers:
-    """Idle workers that are played by a process of their own; see `bench.idlers`. A context manager.
+    """Idle workers played by one process; see `bench.idlers`. A context manager.
 
     Args:
-        nodes: where they are.
-        number: how many.
+        nodes: their servers.
+        number: number of workers.
     """
 
     def __init__(self, nodes: Nodes, number: int) -> None:
@@ -51,7 +51,7 @@ class Idlers:
         self.end()
 
     def end(self) -> list[float]:
-        """Ends them; returns how long jobs were on their way to one of them, in milliseconds."""
+        """Stops them; returns how long jobs took to reach one of them, in milliseconds."""
         if self._process is None:
             return []
         output, _ = self._process.communicate(timeout=_READY_TIMEOUT_S)
@@ -63,11 +63,11 @@ class Idlers:
 
 
 class Seen:
-    """What servers tell about themselves over some seconds, summed.
+    """Measurements that servers make of themselves over some seconds, summed.
 
     Args:
-        nodes: which servers.
-        seconds: how long to look.
+        nodes: the servers.
+        seconds: duration of the measurement.
     """
 
     def __init__(self, nodes: Nodes, seconds: float) -> None:
@@ -75,9 +75,9 @@ class Seen:
         time.sleep(seconds)
         #: Processor time, in milliseconds per second.
         self.cpu = (sum(nodes.cpu_s()) - cpu_before) * 1000 / seconds
-        #: Bytes per second that go to the append-only file, and would go to each replica.
+        #: Bytes per second written to the append-only file; the same would go to each replica.
         self.log = (_log_bytes(nodes) - log_before) / seconds
-        #: Connections but ours, one to each server.
+        #: Connections, without ours to each server.
         self.connections = sum(int(client.info("clients")["connected_clients"]) - 1 for client in nodes.clients)
         self.memory = sum(int(client.info("memory")["used_memory"]) for client in nodes.clients)
 
@@ -87,7 +87,7 @@ def _log_bytes(nodes: Nodes) -> int:
 
 
 class Idle(Row):
-    """Real workers of one process, one with eight, one on a cluster's eight partitions; and what is played instead."""
+    """Real workers of one process, one of eight, one on eight partitions of a cluster; and played ones."""
 
     name = "idle"
     title = "an idle worker, as its server sees it, TCP"
@@ -105,7 +105,7 @@ class Idle(Row):
         Figure("cluster_commands", "/s per worker"),
     )
     max_rounds = 3
-    #: Of the queue on the cluster.
+    #: Partitions of the queue on the cluster.
     PARTITIONS = 8
     _WORKERS, _PROCESSES = 16, 8
 
@@ -135,7 +135,7 @@ class Idle(Row):
         } | self._on_cluster()
 
     def _process_commands(self, one: float) -> float:
-        """Returns what a further process of a worker asks per second, if a worker of one process asks `one`."""
+        """Returns the commands per second of each further process, if a worker of one process sends `one`."""
         with Nodes(self.setting.binary) as nodes, BenchWorker(nodes, self._PROCESSES):
             return (_own(commands_per_s(nodes, _LOOK_S)) - one) / (self._PROCESSES - 1)
 
@@ -149,12 +149,12 @@ class Idle(Row):
 
 
 def _own(commands: dict[str, float]) -> float:
-    """Returns how many of the calls are of workers, and not for a connection that has just been made."""
+    """Returns how many of the calls come from workers, without those that set up a connection."""
     return sum(number for name, number in commands.items() if name not in ("info", "monitor", "script"))
 
 
 class Thousand(Row):
-    """A thousand idle workers on one server, and jobs that come one by one to one of them; the same with a hundred."""
+    """A thousand idle workers on one server, and jobs enqueued one by one; the same with a hundred workers."""
 
     name = "thousand"
     title = "1,000 idle workers (played) on one server, TCP"
@@ -218,7 +218,7 @@ class Thousand(Row):
 
 
 def _enqueue_spaced(nodes: Nodes, jobs: int) -> list[float]:
-    """Enqueues jobs one by one, each telling when; returns how long each call took, in milliseconds."""
+    """Enqueues jobs one by one, each with its time; returns how long each call took, in milliseconds."""
     app = FastJobs(nodes.url)
 
     @app.job

@@ -1,4 +1,4 @@
-"""How soon things happen: an enqueued job starts, a new worker runs its first job."""
+"""How soon an enqueued job starts, and how soon a new worker runs its first job."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TIMEOUT_S = 30.0
 
 
 def noted_type(app: FastJobs) -> Callable[..., object]:
-    """Registers the type whose runs are noted; returns what enqueues one."""
+    """Registers the type whose runs are noted; returns a function that enqueues one job."""
 
     @app.job
     def noted(index: int, duration_ms: float = 0) -> None:
@@ -45,7 +45,7 @@ def spaced(number: int, act: Callable[[int], object]) -> tuple[list[int], list[f
 
 
 class Latency(Row):
-    """An idle queue gets one job every 5 ms; from the call of `enqueue` to the start of the handler elsewhere."""
+    """One job every 5 ms on an idle queue: from the call of `enqueue` to the start of the handler in the worker."""
 
     name = "latency"
     title = "enqueue -> handler start in another process, idle queue"
@@ -55,7 +55,7 @@ class Latency(Row):
         Figure("enqueue_p50", "ms"),
         Figure("evalsha_p50", "ms"),
         Figure("handover_p50", "ms"),
-        # Mean of the four calls that a job takes: enqueue, lease, ack, and a look whether there is more.
+        # Mean of the four calls that a job takes: enqueue, lease, ack, and a check for more jobs.
         Figure("script_mean", "us"),
         Figure("p50_vs_evalsha", "x", at_most=2),
         Figure("p50_vs_handover", "x"),
@@ -91,7 +91,7 @@ class Latency(Row):
         return notes.delays_ms(begun_ns), statistics.median(enqueue_ms)
 
     def _handover_ms(self, server: BenchServer, path: Path, number: int) -> float:
-        """Median of the least that starting something in a thread of another process takes."""
+        """Median of the least time it takes to start something in a thread of another process."""
         notes, hints = Notes.create(path, number), Hints(server.client)
         command = [sys.executable, "-m", "bench.handover", server.socket, str(number)]
         environment = os.environ | {VARIABLE: str(path)}

@@ -1,4 +1,4 @@
-"""Bytes: what a queued job occupies in the server, and a process of a worker in the machine."""
+"""Memory of a queued job in the server, and of a worker's process in the machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ServerMemory(Row):
         Figure("plain", "bytes"),
         Figure("plain_over_payload", "bytes", at_most=12),
         Figure("one_by_one", "bytes", at_most=235),
-        # Of these: the job by its id, and its place in line.
+        # Parts of it: the job by its id, and its place in line.
         Figure("of_which_job", "bytes"),
         Figure("of_which_place", "bytes"),
     )
@@ -73,7 +73,7 @@ class ServerMemory(Row):
 
 
 def _loaded_bytes(server: BenchServer, app: FastJobs) -> int:
-    """What the server occupies once it knows the scripts: they are no job's."""
+    """Memory of the server once it knows the scripts, which belong to no job."""
     app.jobs.counts()
     return server.memory_bytes()
 
@@ -84,7 +84,7 @@ def _check_queued(server: BenchServer, number: int) -> None:
 
 
 class WorkerMemory(Row):
-    """Memory of a worker's process: how much, and whether it stays."""
+    """Memory of a worker's process: how much, and whether it grows."""
 
     name = "worker_memory"
     title = "memory of a worker's process"

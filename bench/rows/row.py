@@ -1,4 +1,4 @@
-"""What a row of the table is: figures with their targets, and a way to measure them once."""
+"""The rows of the table: figures with their targets, and a method that measures them once."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What all rows of a run have in common."""
+    """The settings that all rows of a run share."""
 
     #: The server program.
     binary: str
-    #: Fewer jobs, for a run of a minute and a half in all.
+    #: Whether to use fewer jobs, for a run of a minute and a half in all.
     quick: bool
 
     def server(self) -> BenchServer:
-        """Returns a new, empty server to be entered."""
+        """Returns a new, empty server, not entered yet."""
         return BenchServer(self.binary)
 
     def jobs(self, full: int, quick: int) -> int:
@@ -47,13 +47,13 @@ class Row(ABC):
     """One row of the table.
 
     Args:
-        setting: of the run.
+        setting: the settings of the run.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     figures: ClassVar[tuple[Figure, ...]]
-    #: Whether quick runs have the row.
+    #: Whether quick runs include the row.
     quick: ClassVar[bool] = True
     #: Most rounds that make sense.
     max_rounds: ClassVar[int] = 100
@@ -62,11 +62,11 @@ class Row(ABC):
         self.setting = setting
 
     def unavailable(self) -> str:
-        """Returns why this build cannot be measured, "" when it can."""
+        """Returns why this build cannot be measured, or "" if it can."""
         return ""
 
     def prepare(self) -> None:  # noqa: B027 - rows that need nothing leave it
-        """Makes what all rounds need. Not measured."""
+        """Prepares what all rounds need. Not measured."""
 
     @abstractmethod
     def measure(self, turn: int) -> dict[str, float]:

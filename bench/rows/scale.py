@@ -1,4 +1,4 @@
-"""Whether work costs more when there is much of it: drain rate of a loaded system against an empty one."""
+"""Whether jobs cost more in a full system: its drain rate compared with that of an empty one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.worker import BenchWorker
 from fastjobs import FastJobs
 from fastjobs.store.scripts import all_scripts
 
-#: Scripts slower than this many microseconds are noted by the server, so that the slowest is known.
+#: The server records scripts slower than this many microseconds, so that the slowest is known.
 _NOTED_US = 500
 _MOST_NOTED = 10_000
 _QUEUED, _SCHEDULED, _FAILED = 5_000_000, 1_000_000, 1_000_000
@@ -46,7 +46,7 @@ class Scale(Row):
         self._items = arguments(1_000_000)
 
     def measure(self, turn: int) -> dict[str, float]:
-        # Failed jobs beyond this would be trimmed; the same for both.
+        # More failed jobs would be trimmed; the same for both.
         environment = {"FASTJOBS_FAILED_KEEP": str(2 * _FAILED)}
         with self.setting.server() as server, BenchWorker(server, environment=environment) as worker:
             server.client.config_set("slowlog-log-slower-than", _NOTED_US)
@@ -73,7 +73,7 @@ class Scale(Row):
     def _drain(self, server: BenchServer, worker: BenchWorker) -> float:
         server.hold()
         enqueue_reference(server.url, self._items)
-        # What was written while loading goes to the disk first.
+        # Writes of the loading phase go to the disk first.
         server.settle()
         seconds = worker.drain_s(len(self._items))
         server.hold()

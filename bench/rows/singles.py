@@ -1,4 +1,4 @@
-"""What jobs that are enqueued one by one cost a server that has little to do, and one that has much."""
+"""The cost of jobs enqueued one by one to a server that has little to do, and to a busy one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fastjobs.store.keys import queue_keys
 from fastjobs.store.scripts import load
 
 _LOAD_GENERATOR = "redis-benchmark"
-#: Each with one call on its way; enough that the server always has something to do.
+#: Connections with one call each in flight; enough to keep the server busy.
 _CONNECTIONS = 50
 _RATE = re.compile(r"([\d.]+) requests per second")
 _TIMEOUT_S = 60.0
@@ -98,7 +98,7 @@ class Singles(Row):
             keys = queue_keys(NAMESPACE, nodes.queue)
             names = [getattr(keys, name) for name in script.keys]
             call = ["evalsha", script.sha, str(len(names)), *(str(name, "ascii") for name in names)]
-            # Id (drawn for each call), jobs, priority, delay, due time, most hints; the chunk comes from the input.
+            # Id (random for each call), jobs, priority, delay, due time, most hints; the chunk comes from the input.
             call += ["__rand_int__", "1", "0", "0", "0", "64"]
             number = self.setting.jobs(300_000, 100_000)
             load_of = ["-h", server.host, "-p", str(server.port), "-c", str(_CONNECTIONS), "-n", str(number)]

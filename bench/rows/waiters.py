@@ -1,4 +1,4 @@
-"""What a hint costs a server by the number of clients that wait for one: the server's own part of waking a worker."""
+"""The cost of a hint to a server by the number of waiting clients: the server's own part of waking a worker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TIMEOUT_S = 30.0
 
 
 class Waiters(Row):
-    """One hint at a time for clients of which each waits again once it was woken; no fastjobs in it."""
+    """One hint at a time for clients that wait again once they were woken, without fastjobs."""
 
     name = "waiters"
     title = "server CPU per hint while N clients wait for one, TCP"
@@ -52,10 +52,10 @@ class Waiters(Row):
                     connection.close()
 
     def _let_wait(self, nodes: Nodes, waiters: list[socket.socket], ready: selectors.BaseSelector) -> None:
-        """Has all of them wait, one after the other in an order that is left to chance.
+        """Makes all clients wait, one after the other in random order.
 
-        Workers come back to their wait so, and a list whose parts lie in order in the server's memory is gone through
-        several times faster.
+        Workers return to their wait in such an order, too. A server goes several times faster through a list whose
+        parts lie in order in its memory.
         """
         for waiter in waiters:
             ready.register(waiter, selectors.EVENT_READ, waiter)

@@ -2,15 +2,15 @@
 
 #: Done; a worker has drained and stopped.
 OK = 0
-#: `fsck` found what does not fit, and did not repair it.
+#: `fsck` found entries that do not fit, and did not repair them.
 DRIFT = 1
 #: `doctor` found a problem.
 PROBLEM = 1
-#: Wrong usage, or an app or setting that cannot be used.
+#: Wrong usage, an unusable app or setting, or no such job.
 USAGE = 2
-#: The server cannot be reached or does not serve.
+#: The server cannot be reached or is unavailable.
 NO_SERVER = 3
-#: `fsck` could not compare a queue in which something always moved.
+#: `fsck` could not compare a queue because jobs moved all the time.
 BUSY = 4
 #: An error in fastjobs itself.
 INTERNAL = 70

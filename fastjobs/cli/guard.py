@@ -15,7 +15,7 @@ from fastjobs.logs import escape
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Ends the program with a message instead of a traceback when a fastjobs error comes out."""
+    """Ends the program with one line instead of a traceback when a fastjobs error is raised in the block."""
     try:
         yield
     except (errors.ConfigError, errors.JobError) as error:
@@ -27,7 +27,7 @@ def guarded() -> Iterator[None]:
 
 
 def _fail(error: errors.FastJobsError, code: int) -> None:
-    # Lines of the text may quote a server's log; what else it holds is the server's and may not steer a terminal.
+    # The text may quote the log of a server, which must not steer the terminal.
     text = "\n".join(escape(line) for line in str(error).splitlines())
     click.echo(f"fastjobs: {text}", err=True)
     sys.exit(code)

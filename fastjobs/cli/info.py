@@ -1,4 +1,4 @@
-"""`fastjobs info`: queues, workers and rates at a glance. It only reads."""
+"""`fastjobs info` shows queues, workers and rates. It only reads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fastjobs.operating.rates import Look, look
 from fastjobs.operating.workers import Worker, Workers
 from fastjobs.server.connection import server_version
 
-#: Seconds between the two looks from which rates are told when nothing else is asked for.
+#: Seconds between the two looks from which rates are computed without --watch.
 _GLANCE_S = 0.5
 
 _COLOURS = {Status.EXECUTING: "cyan", Status.RETRYING: "yellow", Status.FINISHED: "green", Status.FAILED: "red"}
@@ -32,7 +32,7 @@ _COLOURS = {Status.EXECUTING: "cyan", Status.RETRYING: "yellow", Status.FINISHED
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
-    """All that is shown, at one moment."""
+    """Everything that is shown, as it is at one moment."""
 
     server: str
     url: str
@@ -52,17 +52,17 @@ class _Picture:
     is_flag=False,
     flag_value=1.0,
     metavar="[SECONDS]",
-    help="Look again every second, or so many seconds, until interrupted.",
+    help="Show it again every second, or every SECONDS, until interrupted.",
 )
-@click.option("--count", type=click.IntRange(min=1), help="With --watch: end after so many looks.")
+@click.option("--count", type=click.IntRange(min=1), help="With --watch: stop after this many times.")
 @with_target
 def info(target: Target, as_json: bool, watch: float | None, count: int | None) -> None:
     """Show queues, workers and rates.
 
-    APP is needed only when the server is named nowhere but in its code; otherwise no code is imported.
+    Name APP only if the server is configured in its code and nowhere else. Without APP no code is imported.
     """
     if count is not None and watch is None:
-        raise click.UsageError("--count is for --watch")
+        raise click.UsageError("--count needs --watch")
     if watch is None:
         _glance(target, as_json)
         return
@@ -74,11 +74,11 @@ def info(target: Target, as_json: bool, watch: float | None, count: int | None) 
         else:
             _show_live(pictures)
     except KeyboardInterrupt:
-        return  # how watching ends
+        return  # Ctrl-C ends the watch.
 
 
 def _glance(target: Target, as_json: bool) -> None:
-    """One picture: at once for programs, which can compute rates from the totals; with rates for people."""
+    """Prints one picture: at once for programs, which can compute rates from the totals; with rates for people."""
     if as_json:
         click.echo(_as_json(next(_pictures(target, 0))))
         return
@@ -98,8 +98,8 @@ def _show_live(pictures: Iterator[_Picture]) -> None:
 
 
 def _pictures(target: Target, every_s: float) -> Iterator[_Picture]:
-    """Takes a picture, and another one every so many seconds, without end."""
-    # The first call to the store tells whether there is a server; only then it is asked what it is.
+    """Yields a picture, and then another one every `every_s` seconds, without end."""
+    # The first call to the store finds out whether there is a server; its version is asked for afterwards.
     queues = target.jobs.queues()
     server = server_version(target.url, target.config.socket_timeout_s)
     workers = Workers(target.store)
@@ -137,7 +137,7 @@ def _as_json(picture: _Picture) -> str:
         "rates": picture.rates,
         "workers": [_worker_as_json(worker) for worker in picture.workers],
     }
-    # ASCII only: control characters are escaped, and no locale can get in the way.
+    # ASCII only: control characters are escaped, and the locale does not matter.
     return json.dumps(values)
 
 
@@ -158,7 +158,7 @@ def _as_tables(picture: _Picture) -> RenderableType:
 
 def _queue_table(picture: _Picture) -> RenderableType:
     if not picture.counts:
-        return Text("\nno queue was used yet")
+        return Text("\nno queue has been used yet")
     table = Table(title="queues", title_justify="left", title_style="bold")
     table.add_column("queue")
     for status in Status:

@@ -1,4 +1,4 @@
-"""`fastjobs job`: look at one job, and act on it."""
+"""`fastjobs job` shows one job, and acts on it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastjobs.job import Job
 
 @click.group()
 def job() -> None:
-    """Look at one job, and act on it."""
+    """Show one job, and act on it."""
 
 
 def _find(target: Target, job_id: str) -> Job:
@@ -33,7 +33,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 @_JSON
 @with_target
 def show(target: Target, job_id: str, as_json: bool) -> None:
-    """Show all that is known about a job."""
+    """Show everything about a job."""
     found = _find(target, job_id)
     if as_json:
         click.echo(json.dumps(job_as_json(found)))
@@ -46,7 +46,7 @@ def show(target: Target, job_id: str, as_json: bool) -> None:
 @_JSON
 @with_target
 def retry(target: Target, job_id: str, as_json: bool) -> None:
-    """Let a failed job run again."""
+    """Run a failed job again."""
     _say(_find(target, job_id).retry(), as_json)
 
 
@@ -55,14 +55,14 @@ def retry(target: Target, job_id: str, as_json: bool) -> None:
 @_JSON
 @with_target
 def cancel(target: Target, job_id: str, as_json: bool) -> None:
-    """Cancel a job; one that is being run is asked to end."""
+    """Cancel a job; a running one is asked to end."""
     _say(_find(target, job_id).cancel(), as_json)
 
 
 @job.command()
 @click.argument("job_id")
-@click.option("--at", type=instant, help="When: a time with its zone, for example 2026-12-24T18:00+01:00.")
-@click.option("--delay", type=float, help="Or in how many seconds [default: at once].")
+@click.option("--at", type=instant, help="Due time with its zone, for example 2026-12-24T18:00+01:00.")
+@click.option("--delay", type=float, help="Or a delay in seconds [default: none].")
 @_JSON
 @with_target
 def reschedule(target: Target, job_id: str, at: datetime | None, delay: float | None, as_json: bool) -> None:
@@ -76,7 +76,7 @@ def reschedule(target: Target, job_id: str, at: datetime | None, delay: float | 
 @_JSON
 @with_target
 def priority(target: Target, job_id: str, priority: int, as_json: bool) -> None:
-    """Change the priority of a job that waits; -- before a negative one."""
+    """Change the priority of a waiting job; write -- before a negative one."""
     _say(_find(target, job_id).set_priority(priority), as_json)
 
 

@@ -1,4 +1,4 @@
-"""`fastjobs jobs` and `fastjobs failed`: look at many jobs, and act on them."""
+"""`fastjobs jobs` and `fastjobs failed` list and count jobs, and act on many of them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _YES = click.option("--yes", is_flag=True, help="Do not ask.")
 
 @click.group()
 def jobs() -> None:
-    """Look at jobs by status, and act on many of them."""
+    """List and count jobs by status, and act on many of them."""
 
 
 def _filters(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command `--queue --type --error`."""
+    """Adds `--queue --type --error` to a command."""
     for option in (
         click.option("--error", help="Only jobs whose last error has this type."),
         click.option("--type", "type_name", help="Only jobs of this type."),
@@ -40,15 +40,17 @@ def _filters(command: Callable[..., None]) -> Callable[..., None]:
 @jobs.command("ls")
 @click.argument("status", type=_STATUS)
 @click.option("--queue", help="Only jobs of this queue.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Most jobs to show.")
-@click.option("--cursor", help="Go on where the last page ended.")
-@click.option("--reverse", is_flag=True, help="The other way round: the latest first.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Number of jobs to show at most."
+)
+@click.option("--cursor", help="Continue where the last page ended.")
+@click.option("--reverse", is_flag=True, help="Reverse the order: latest first.")
 @_JSON
 @with_target
 def ls(
     target: Target, status: str, queue: str | None, limit: int, cursor: str | None, reverse: bool, as_json: bool
 ) -> None:
-    """List jobs with a status: queued ones in the order they run."""
+    """List jobs with a status; queued jobs in the order they run."""
     page = target.jobs.list(Status(status), queue=queue, limit=limit, cursor=cursor, reverse=reverse)
     if as_json:
         click.echo(json.dumps({"jobs": [job_as_json(job) for job in page.jobs], "cursor": page.cursor}))
@@ -61,11 +63,11 @@ def ls(
 @jobs.command()
 @click.argument("status", type=_STATUS, required=False)
 @click.option("--queue", help="Only jobs of this queue.")
-@click.option("--type", "type_name", help="Only jobs of this type (failed and cancelled ones).")
+@click.option("--type", "type_name", help="Only jobs of this type (for failed and cancelled jobs).")
 @_JSON
 @with_target
 def count(target: Target, status: str | None, queue: str | None, type_name: str | None, as_json: bool) -> None:
-    """Count jobs, with one status or each."""
+    """Count jobs of one status, or of each."""
     statuses = list(Status) if status is None else [Status(status)]
     counts = {one.value: target.jobs.count(one, queue=queue, type=type_name) for one in statuses}
     if as_json:
@@ -82,7 +84,7 @@ def count(target: Target, status: str | None, queue: str | None, type_name: str 
 def cancel(
     target: Target, status: str | None, queue: str | None, type_name: str | None, error: str | None, yes: bool
 ) -> None:
-    """Cancel jobs that wait, and ask those that are being run to end."""
+    """Cancel waiting jobs, and ask running ones to end."""
     selection = target.jobs.where(
         status=None if status is None else Status(status), queue=queue, type=type_name, error=error
     )
@@ -106,7 +108,7 @@ def destroy(
 
 @click.group()
 def failed() -> None:
-    """Look at failed jobs by their errors; retry or purge them."""
+    """Show failed jobs by their errors; retry or purge them."""
 
 
 @failed.command("ls")
@@ -140,7 +142,7 @@ def failed_ls(target: Target, queue: str | None, type_name: str | None, as_json:
 @_YES
 @with_target
 def failed_retry(target: Target, queue: str | None, type_name: str | None, error: str | None, yes: bool) -> None:
-    """Let failed jobs run again."""
+    """Run failed jobs again."""
     selection = target.jobs.where(status=Status.FAILED, queue=queue, type=type_name, error=error)
     _act(selection, "Retry", selection.retry_all, yes)
 
@@ -156,15 +158,15 @@ def failed_purge(target: Target, queue: str | None, type_name: str | None, error
 
 
 def _act(selection: Selection, verb: str, operation: Callable[[Callable[[int], None] | None], int], yes: bool) -> None:
-    """Says how many jobs are meant, asks, and acts."""
+    """Shows how many jobs are selected, asks, and acts."""
     number = selection.count()
     if number == 0:
         click.echo("no jobs")
         return
     if not confirmed(f"{verb} {number:,} jobs{_named(selection)}?", yes):
         return
-    with step_counter(verb) as told:
-        changed = operation(told)
+    with step_counter(verb) as progress:
+        changed = operation(progress)
     click.echo(f"{changed:,} jobs")
 
 

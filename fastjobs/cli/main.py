@@ -1,4 +1,4 @@
-"""The command `fastjobs`: one module per group of subcommands, gathered here."""
+"""The command `fastjobs` and its groups of subcommands, one module each."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from fastjobs.cli.workers import workers
 
 _EPILOG = """\b
 Examples:
-  fastjobs info                look at queues and workers once
-  fastjobs info --watch        and go on looking
-  fastjobs job show ID         all about one job
-  fastjobs failed ls           failed jobs, grouped by their errors
+  fastjobs info                show queues and workers
+  fastjobs info --watch        keep showing them
+  fastjobs job show ID         show everything about one job
+  fastjobs failed ls           list failed jobs, grouped by their errors
   fastjobs failed retry --type welcome
-  fastjobs doctor              is the server fit for jobs?
-  fastjobs fsck --fix          compare all that is stored, and repair it
-  fastjobs server status       is this project's embedded server running?
+  fastjobs doctor              check whether the server is fit for jobs
+  fastjobs fsck --fix          check everything that is stored, and repair it
+  fastjobs server status       show whether this project's embedded server is running
 
 \b
-Exit codes: 0 done, 1 doctor or fsck found something, 2 not usable, 3 no server, 4 fsck found no rest,
-  70 a bug in fastjobs.
-Jobs are run by fastjobs-worker.
+Exit codes: 0 done, 1 no (a problem found, no such worker, not drained), 2 wrong usage or no such job, 3 no server,
+  4 a queue too busy for fsck, 70 a bug in fastjobs.
+Run jobs with fastjobs-worker.
 """
 
 
 @click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="fastjobs")
 def command() -> None:
-    """Look at, and look after, persistent background jobs."""
+    """Show and operate persistent background jobs."""
 
 
 for group in (info, job, jobs, failed, queue, recurring, workers, server, doctor, fsck):

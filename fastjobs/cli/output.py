@@ -1,4 +1,4 @@
-"""How commands show things: tables for people, JSON for programs, a question before destruction."""
+"""Output of the commands: tables for people, JSON for programs, a question before destruction."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from fastjobs.job import Job
 from fastjobs.logs import escape
 from fastjobs.model.secret import masked
 
-#: Columns of a page that is not shown on a terminal: enough for every table.
+#: Width of output that does not go to a terminal, in columns: enough for every table.
 _PAGE_WIDTH = 160
 
 
 def console() -> Console:
-    """Returns the console to print to: as wide as the terminal, or wide enough."""
+    """Returns the console to print to: as wide as the terminal, or wide enough for every table."""
     found = Console(highlight=False)
     return found if found.is_terminal else Console(highlight=False, width=_PAGE_WIDTH)
 
 
 def instant(text: str) -> datetime:
-    """Reads a point in time with its zone, for click.
+    """Parses a point in time with its zone, for click.
 
     Raises:
-        BadParameter: it is none, or has no zone.
+        BadParameter: the text is not a time, or has no zone.
     """
     try:
         value = datetime.fromisoformat(text)
@@ -44,21 +44,21 @@ def instant(text: str) -> datetime:
 
 
 def confirmed(question: str, yes: bool) -> bool:
-    """Whether to go on: `--yes` was given, or the person at the terminal says so.
+    """Whether to go on: `--yes` was given, or the user confirms.
 
     Raises:
-        UsageError: nobody is there to be asked.
+        UsageError: standard input is not a terminal, so nobody can confirm.
     """
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise click.UsageError(f"{question} Nobody is here to be asked: give --yes")
+        raise click.UsageError(f"{question} not a terminal: pass --yes")
     return click.confirm(question)
 
 
 @contextmanager
 def step_counter(verb: str) -> Iterator[Callable[[int], None] | None]:
-    """Shows how many jobs have been acted on so far, on terminals."""
+    """Shows on a terminal how many jobs have been changed so far."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -67,7 +67,7 @@ def step_counter(verb: str) -> Iterator[Callable[[int], None] | None]:
 
 
 def plain_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Returns a table of texts from the store, with control characters made visible."""
+    """Returns a table of texts from the store, with control characters escaped."""
     table = Table()
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -77,7 +77,7 @@ def plain_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
 
 
 def job_table(jobs: Iterable[Job]) -> Table:
-    """Returns a table of jobs, a line each."""
+    """Returns a table with one row per job."""
     rows = [
         (
             job.id,
@@ -97,7 +97,7 @@ def job_table(jobs: Iterable[Job]) -> Table:
 
 
 def show_job(job: Job) -> None:
-    """Prints all that is known about a job."""
+    """Prints everything about a job."""
     for name, value in job_as_json(job).items():
         if name != "errors" and value is not None:
             click.echo(f"{name:13} {escape(str(value))}")
@@ -110,7 +110,7 @@ def show_job(job: Job) -> None:
 
 
 def job_as_json(job: Job) -> dict[str, Any]:
-    """Returns all that is known about a job, ready for JSON."""
+    """Returns everything about a job, ready for JSON."""
     names = (
         *("id", "queue", "type", "status", "args", "kwargs", "priority", "attempts", "retries_left", "worker"),
         *("created_at", "due_at", "started_at", "finished_at", "duration"),

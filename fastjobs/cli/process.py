@@ -1,4 +1,4 @@
-"""Entry point of a worker's process: imports the app, then works until told to stop."""
+"""Entry point of a worker's process: imports the app, then works until it is told to stop."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from fastjobs.worker.supervisor.signals import GROUP_SIGNALS
 
 log = logging.getLogger("fastjobs.worker")
 
-#: How long a thread that wants the interpreter waits until the one that has it lets go: the main loop's share
-#: of a fetch is far shorter than Python's default of 5 ms.
+#: How long a thread waits for the interpreter before the thread that has it must let go. The main loop needs it for far
+#: less per fetch than Python's default of 5 ms.
 _SWITCH_INTERVAL_S = 0.0005
 
 
@@ -38,7 +38,7 @@ def main() -> None:
     except errors.ConfigError as error:
         event(log, logging.CRITICAL, "cannot load the app", reason=error)
         os._exit(EXIT_UNUSABLE)
-    # What was made so far lives as long as the process: collections need not look at it again.
+    # All objects made so far live as long as the process: collections need not look at them again.
     gc.collect()
     gc.freeze()
     code = process.run()
@@ -50,10 +50,10 @@ def main() -> None:
 
 
 def _leave_signals_to_supervisor() -> None:
-    """The terminal's signals go to the whole group; what a process does is decided by its supervisor.
+    """Ignores the terminal's signals, which go to the whole group: the supervisor decides what a process does.
 
-    Handlers that do nothing, not SIG_IGN: what a job starts would inherit that, and could not be ended. Until
-    they are in place the supervisor's signal mask, which is inherited, holds the signals back.
+    This installs handlers that do nothing, not SIG_IGN: programs that a job starts would inherit SIG_IGN, and could not
+    be ended. Until the handlers are in place, the signal mask inherited from the supervisor holds the signals back.
     """
     for number in GROUP_SIGNALS:
         signal.signal(number, lambda *_: None)

@@ -1,4 +1,4 @@
-"""`fastjobs queue`: look at queues, pause, resume and clear them."""
+"""`fastjobs queue` lists, pauses, resumes, clears and drains queues."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, one ob
 
 @click.group()
 def queue() -> None:
-    """Look at queues, pause, resume and clear them."""
+    """List, pause, resume, clear and drain queues."""
 
 
 @queue.command("ls")
 @_JSON
 @with_target
 def ls(target: Target, as_json: bool) -> None:
-    """List queues: how long each line is, how old its oldest job, whether it is paused."""
+    """List queues: length, latency, whether paused."""
     rows = []
     for name, counts in target.jobs.counts().items():
         one = Queue(target.store, name)
@@ -42,7 +42,7 @@ def ls(target: Target, as_json: bool) -> None:
 @click.argument("name")
 @with_target
 def pause(target: Target, name: str) -> None:
-    """Let no job of a queue start any more."""
+    """Pause a queue: none of its jobs start any more."""
     Queue(target.store, name).pause()
     click.echo(f"{name} is paused")
 
@@ -51,9 +51,9 @@ def pause(target: Target, name: str) -> None:
 @click.argument("name")
 @with_target
 def resume(target: Target, name: str) -> None:
-    """End a pause."""
+    """Resume a paused queue."""
     Queue(target.store, name).resume()
-    click.echo(f"{name} goes on")
+    click.echo(f"{name} is resumed")
 
 
 @queue.command()
@@ -61,13 +61,13 @@ def resume(target: Target, name: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @with_target
 def clear(target: Target, name: str, yes: bool) -> None:
-    """Drop all jobs of a queue that wait."""
+    """Drop all waiting jobs of a queue."""
     one = Queue(target.store, name)
     counts = target.jobs.counts([name])[name]
     number = counts[Status.QUEUED] + counts[Status.SCHEDULED] + counts[Status.RETRYING]
-    if number and confirmed(f"Drop {number:,} jobs that wait in {name}?", yes):
-        with step_counter("Drop") as told:
-            number = one.clear(told)
+    if number and confirmed(f"Drop {number:,} waiting jobs of {name}?", yes):
+        with step_counter("Drop") as progress:
+            number = one.clear(progress)
         click.echo(f"{number:,} jobs")
     elif not number:
         click.echo("no jobs")
@@ -75,7 +75,7 @@ def clear(target: Target, name: str, yes: bool) -> None:
 
 @queue.command()
 @click.argument("name")
-@click.option("--timeout", type=click.FloatRange(min=0), help="Give up after so many seconds [default: never].")
+@click.option("--timeout", type=click.FloatRange(min=0), help="Give up after this many seconds [default: never].")
 @with_target
 def drain(target: Target, name: str, timeout: float | None) -> None:
     """Wait until nothing is queued, executing or retrying in a queue."""

@@ -1,4 +1,4 @@
-"""`fastjobs recurring`: look at recurring jobs; pause, resume, run and cancel them."""
+"""`fastjobs recurring` lists, pauses, resumes, runs and cancels recurring jobs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastjobs.operating.recurring import Recurring, RecurringJobs
 
 @click.group()
 def recurring() -> None:
-    """Look at recurring jobs; pause, resume, run and cancel them."""
+    """List, pause, resume, run and cancel recurring jobs."""
 
 
 def _find(target: Target, recurring_id: str) -> Recurring:
@@ -26,13 +26,13 @@ def _find(target: Target, recurring_id: str) -> Recurring:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
 @with_target
 def ls(target: Target, as_json: bool) -> None:
-    """List recurring jobs: what runs when, and when next."""
+    """List recurring jobs with their schedules and next runs."""
     found = RecurringJobs(target.store, target.jobs).list()
     if as_json:
         for one in found:
             click.echo(json.dumps(_as_json(one)))
         return
-    columns = ("id", "queue", "type", "schedule", "state", "next due", "last due", "last run")
+    columns = ("id", "queue", "type", "schedule", "status", "next due", "last due", "last run")
     rows = [
         (
             one.id,
@@ -61,7 +61,7 @@ def run(target: Target, recurring_id: str) -> None:
 @click.argument("recurring_id")
 @with_target
 def pause(target: Target, recurring_id: str) -> None:
-    """Let no further run begin until resume."""
+    """Pause a recurring job: no further run is enqueued until you resume it."""
     _find(target, recurring_id).pause()
     click.echo(f"{recurring_id} is paused")
 
@@ -70,7 +70,7 @@ def pause(target: Target, recurring_id: str) -> None:
 @click.argument("recurring_id")
 @with_target
 def resume(target: Target, recurring_id: str) -> None:
-    """End a pause."""
+    """Resume a paused recurring job."""
     found = _find(target, recurring_id)
     found.resume()
     click.echo(f"{recurring_id} is next due {_time(found.next_due)}")
@@ -81,7 +81,7 @@ def resume(target: Target, recurring_id: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @with_target
 def cancel(target: Target, recurring_id: str, yes: bool) -> None:
-    """Remove a recurring job for good; runs that are enqueued already stay."""
+    """Remove a recurring job for good; runs that are already enqueued stay."""
     found = _find(target, recurring_id)
     if confirmed(f"Cancel recurring job {found.id} of type {found.type}?", yes):
         found.cancel()

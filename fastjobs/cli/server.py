@@ -1,4 +1,4 @@
-"""`fastjobs server`: start, stop and show the embedded server of this project."""
+"""`fastjobs server` starts, stops and shows the embedded server of this project."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 from fastjobs.server import embedded
 
-#: Exit code of `status` when no server runs, as in the Linux Standard Base.
+#: Exit code of `status` when no server is running, as in the Linux Standard Base.
 NOT_RUNNING = 3
 
 
@@ -19,7 +19,7 @@ def server() -> None:
 
 @server.command()
 def start() -> None:
-    """Start the server, or show the one that already runs."""
+    """Start the server, or show the one that is already running."""
     info = embedded.start()
     click.echo(_line(info, "started" if info.started else "already running"))
 
@@ -34,7 +34,7 @@ def stop() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def status(context: click.Context, as_json: bool) -> None:
-    """Show the server; exits with 3 when none runs."""
+    """Show the server; the exit code is 3 when none is running."""
     info = embedded.status()
     if as_json:
         click.echo(json.dumps(_fields(info)))
@@ -44,8 +44,8 @@ def status(context: click.Context, as_json: bool) -> None:
         context.exit(NOT_RUNNING)
 
 
-def _line(info: embedded.ServerInfo, state: str) -> str:
-    return f"{state}: {info.version}, pid {info.pid}, {info.url}, data in {info.directory}"
+def _line(info: embedded.ServerInfo, status: str) -> str:
+    return f"{status}: {info.version}, pid {info.pid}, {info.url}, data in {info.directory}"
 
 
 def _fields(info: embedded.ServerInfo | None) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Which server and namespace a `fastjobs` command looks at; the app's code is imported only when it is named."""
+"""The server and namespace that a `fastjobs` command works on; the app's code is imported only when it is named."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Target:
     """A namespace on a server, over one connection.
 
     Args:
-        config: names both.
+        config: names the server and the namespace.
         registry: the app's job types; empty when the app was not named.
     """
 
@@ -43,25 +43,27 @@ class Target:
 
     @property
     def shown_url(self) -> str:
-        """The same without its password."""
+        """The URL without its password."""
         return mask_url(self.url)
 
     def store(self) -> Store:
-        """Returns the store; its connection is opened by the first call."""
+        """Returns the store; the first call opens its connection."""
         if self._store is None:
             self._store = Store(self._endpoint.connect(), self.config, self._endpoint.patience_s)
         return self._store
 
 
 def with_target(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command `[APP] --url --namespace`, and calls it with the `Target` they name as first argument."""
+    """Adds `[APP] --url --namespace` to a command, and passes it the `Target` they name as its first argument."""
 
     @click.argument("app", required=False)
-    @click.option("--url", help="The server [default: as for the app: FASTJOBS_URL, pyproject.toml, embedded].")
+    @click.option(
+        "--url", help="URL of the server [default: FASTJOBS_URL, then pyproject.toml, then the embedded server]."
+    )
     @click.option("--namespace", help="Prefix of all keys [default: default].")
     @wraps(command)
     def with_options(app: str | None, url: str | None, namespace: str | None, **options: Any) -> None:
-        # An embedded server that has to be started is announced, as everywhere.
+        # So that the start of an embedded server is logged, as everywhere.
         configure("info", "text")
         command(_target(app, url, namespace), **options)
 

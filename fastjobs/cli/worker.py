@@ -1,4 +1,4 @@
-"""The command `fastjobs-worker`: arguments and settings in, a supervisor out."""
+"""The command `fastjobs-worker` makes a supervisor from arguments and settings, and runs it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from fastjobs.worker.supervisor.supervisor import Supervisor
 
 _HELP = """Run the jobs of an app.
 
-APP is "module:variable", "module" or "path/to/file.py"; without it FASTJOBS_APP, then `app` in
+APP is "module:variable", "module" or "path/to/file.py". Without it the worker takes FASTJOBS_APP, then `app` in
 [tool.fastjobs] of pyproject.toml, then jobs.py or app.py in this directory.
 
-Every option can also be set by environment (FASTJOBS_PROCESSES=8) or in [tool.fastjobs].
+You can also set every option in the environment (FASTJOBS_PROCESSES=8) or in [tool.fastjobs].
 """
 
 _EPILOG = """\b
@@ -34,8 +34,8 @@ Examples:
   fastjobs-worker -Q urgent:3,bulk:1 --burst
 
 \b
-Signals: TERM or INT stop gracefully, a second one at once; HUP restarts the processes.
-Exit codes: 0 stopped, 1 forced, 2 not usable, 3 no server, 5 processes keep dying.
+Signals: TERM or INT stop the worker gracefully, a second one immediately; HUP restarts the processes.
+Exit codes: 0 stopped, 1 stopped by force, 2 unusable app or setting, 3 no server, 5 processes keep exiting.
 """
 
 
@@ -44,11 +44,11 @@ Exit codes: 0 stopped, 1 forced, 2 not usable, 3 no server, 5 processes keep dyi
 @click.option("-p", "--processes", type=int, help="Processes [default: number of CPUs].")
 @click.option("-c", "--concurrency", type=int, help="Threads per process that run jobs [default: 1].")
 @click.option("-Q", "--queues", help="Queues in strict order (a,b) or by weight (a:3,b:1) [default: all].")
-@click.option("--batch-size", type=int, help="Most jobs a process holds unstarted; 1 = strict priority.")
-@click.option("--burst/--no-burst", default=None, help="End when all queues are drained.")
-@click.option("--shutdown-timeout", type=float, help="Seconds running jobs have to end [default: 25].")
-@click.option("--max-jobs-per-child", type=int, help="Replace a process after so many jobs [default: never].")
-@click.option("--max-memory-per-child", type=int, help="Replace a process above so many MiB [default: never].")
+@click.option("--batch-size", type=int, help="Unstarted jobs a process may hold; 1 = strict priority.")
+@click.option("--burst/--no-burst", default=None, help="Stop when all queues are drained.")
+@click.option("--shutdown-timeout", type=float, help="Seconds that running jobs have to end [default: 25].")
+@click.option("--max-jobs-per-child", type=int, help="Replace a process after this many jobs [default: never].")
+@click.option("--max-memory-per-child", type=int, help="Replace a process that uses more MiB [default: never].")
 @click.option("--reload/--no-reload", default=None, help="Restart the processes when Python files change.")
 @click.option("--log-level", help="debug, info, warning or error [default: info].")
 @click.option("--log-format", help="text or json [default: text].")

@@ -1,4 +1,4 @@
-"""`fastjobs workers`: look at workers, and tell them to be quiet or to stop."""
+"""`fastjobs workers` lists workers, and tells them to be quiet or to stop."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from fastjobs.operating.workers import Worker, Workers
 
 @click.group()
 def workers() -> None:
-    """Look at workers, and tell them to be quiet or to stop."""
+    """List workers, and tell them to be quiet or to stop."""
 
 
 @workers.command("ls")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
 @with_target
 def ls(target: Target, as_json: bool) -> None:
-    """List workers, and what they were running at their last heartbeat."""
+    """List workers with the jobs they were running at their last heartbeat."""
     found = Workers(target.store).list()
     if as_json:
         for worker in found:
@@ -39,7 +39,7 @@ def ls(target: Target, as_json: bool) -> None:
         )
         for worker in found
     ]
-    columns = ("worker", "processes x threads", "queues", "executed", "state", "last beat", "running")
+    columns = ("worker", "processes x threads", "queues", "executed", "status", "last beat", "running")
     console().print(plain_table(columns, rows))
 
 

@@ -1,1 +1,1 @@
-"""How to reach a server: URLs, connections, clusters, and sending again what was not answered."""
+"""How to reach a server: URLs, connections, clusters, and sending calls again that were not answered."""

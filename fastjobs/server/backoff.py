@@ -1,4 +1,4 @@
-"""Waiting times between tries to reach the server: exponential, with jitter so that clients spread."""
+"""Waiting times between tries to reach the server: exponential, with jitter so that clients spread out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 
 
 class Backoff:
-    """Grows from try to try until it is reset.
+    """Waiting times that grow with each try until they are reset.
 
     Args:
         first_s: upper bound of the first wait, in seconds.
@@ -19,7 +19,7 @@ class Backoff:
         self.reset()
 
     def reset(self) -> None:
-        """Begins again with the first wait."""
+        """Starts again with the first wait."""
         self._bound_s = self._first_s
 
     def next_s(self) -> float:

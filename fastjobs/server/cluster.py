@@ -1,6 +1,6 @@
 """The masters of a cluster: which one owns which slot, and a connection to each.
 
-The servers tell where slots are (CLUSTER SLOTS, MOVED); nothing about the distribution is decided here.
+The servers decide where slots are and report it (CLUSTER SLOTS, MOVED); this module only keeps the map.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from fastjobs.server.script import Script
 from fastjobs.server.urls import Node, Servers
 
 _CLUSTER_SLOTS = b"*2\r\n$7\r\nCLUSTER\r\n$5\r\nSLOTS\r\n"
-#: The map is asked for no more often than this: many calls fail together.
+#: Slots of a cluster.
+_SLOTS = 16384
+#: Least time between two requests for the map: many calls fail together.
 _REFRESH_S = 0.05
 
 
@@ -35,41 +37,41 @@ def slot_of(key: bytes | str) -> int:
 class Cluster:
     """Connections to the nodes of a cluster, opened at their first use.
 
-    Not for use by several threads at once, as `Client`.
+    Not thread-safe, like `Client`.
 
     Args:
         servers: names some of the nodes.
-        url: the same, as text.
+        url: the URL that names them.
         timeout_s: seconds until a connect or a reply is given up.
     """
 
     def __init__(self, servers: Servers, url: str, timeout_s: float) -> None:
         self._servers = servers
         self._timeout_s = timeout_s
-        #: Asked when no node that is known answers.
+        #: Asked when no known node answers.
         self._entrance = Client(locate(url), timeout_s)
-        #: Returns the scripts that every new connection makes sure its node has; the store sets it first.
+        #: Returns the scripts that every new connection loads if its node lacks them; the store sets it first.
         self.scripts: Callable[[], Sequence[Script]] = tuple
         self._clients: dict[Node, Client] = {}
         self._owners: dict[int, Node] = {}
         self._asked_at = float("-inf")
-        #: Counts how often the map was asked for.
+        #: How often the map was requested.
         self._asked = 0
-        #: Whether the map has to be asked for again before it is used.
+        #: Whether the map must be requested again before it is used.
         self.stale = True
         #: Counts the changes of the map.
         self._changes = 0
 
     @property
     def generation(self) -> int:
-        """Changes with each connection and each owner: what was written before may be elsewhere now."""
+        """Changes with each connection and each owner: data written before may be on another server now."""
         return self._changes + sum(client.generation for client in self._clients.values())
 
     def owner(self, slot: int) -> Client:
         """Returns the connection to the master of a slot; for a negative slot, to any master.
 
         Raises:
-            Unavailable: no node tells who that is.
+            Unavailable: no node knows the owner.
         """
         if self.stale:
             self._refresh()
@@ -80,7 +82,7 @@ class Cluster:
         return self.client(node)
 
     def owner_of(self, slot: int) -> Node | None:
-        """Returns which node owns a slot, if that is known."""
+        """Returns the node that owns a slot, or None if that is unknown."""
         if self.stale:
             self._refresh()
         return self._owners.get(slot)
@@ -93,19 +95,19 @@ class Cluster:
             found.scripts = self.scripts
         return found
 
-    def client_told(self, address: str, told_by: Client) -> Client:
-        """Returns the connection to a node that a redirection names; without a host it is the one that told."""
-        return self.client(self._told(address, told_by))
+    def client_at(self, address: str, sender: Client) -> Client:
+        """Returns the connection to the node that a redirection names; without a host it is the node that sent it."""
+        return self.client(self._node_at(address, sender))
 
-    def moved(self, slot: int, address: str, told_by: Client) -> None:
+    def moved(self, slot: int, address: str, sender: Client) -> None:
         """Notes a new owner of a slot."""
-        self._own(slot, self._told(address, told_by))
+        self._own(slot, self._node_at(address, sender))
 
     def load_scripts(self) -> None:
         """Makes sure that every master knows every script.
 
         Raises:
-            StoreError: one of them refuses them, or is not there.
+            StoreError: a master refuses the scripts, or cannot be reached.
         """
         if self.stale:
             self._refresh()
@@ -118,10 +120,10 @@ class Cluster:
         for client in self._clients.values():
             client.close()
 
-    def _told(self, address: str, told_by: Client) -> Node:
+    def _node_at(self, address: str, sender: Client) -> Node:
         host, _, port = address.rpartition(":")
         if not host:
-            host = next((node[0] for node, client in self._clients.items() if client is told_by), "")
+            host = next((node[0] for node, client in self._clients.items() if client is sender), "")
         return host, int(port)
 
     def _own(self, slot: int, node: Node) -> None:
@@ -130,17 +132,17 @@ class Cluster:
             self._changes += 1
 
     def _refresh(self) -> None:
-        """Asks for the map: the known nodes, and then the ones that the URL names.
+        """Requests the map from the known nodes, and then from those that the URL names.
 
         Raises:
-            Unavailable: none of them tells.
+            Unavailable: none of them answers with a map.
         """
         if self._owners and time.monotonic() - self._asked_at < _REFRESH_S:
             return
         self._asked_at = time.monotonic()
         failure: errors.StoreError = errors.Unavailable("no node of the cluster answers")
         known = deque(client for client in self._clients.values() if client.fileno() >= 0)
-        # Another one first each time: a node that is cut off from the others answers with a map that is out of date.
+        # Each time another node is asked first: a node that is cut off from the others answers with an outdated map.
         known.rotate(self._asked)
         self._asked += 1
         for client in [*known, *[self._entrance] * len(self._servers.nodes)]:
@@ -153,7 +155,7 @@ class Cluster:
         else:
             if isinstance(failure, errors.AccessDenied):
                 raise failure
-            raise errors.Unavailable(f"no node of the cluster tells where its slots are: {failure}") from failure
+            raise errors.Unavailable(f"no node of the cluster reports where its slots are: {failure}") from failure
         self._entrance.close()
         self.stale = False
 
@@ -172,12 +174,8 @@ class Cluster:
                 self._changes += 1
         in_use = set(owners.values())
         for node in [node for node in self._clients if node not in in_use]:
-            # Not forgotten, only closed: who waits for its replies must learn that none come.
+            # Closed, but not forgotten: whoever waits for its replies must learn that none will come.
             self._clients[node].close()
-
-
-#: Slots of a cluster.
-_SLOTS = 16384
 
 
 def _text(host: Any) -> str:
@@ -186,12 +184,12 @@ def _text(host: Any) -> str:
 
 
 class SlotOwner:
-    """Finds the master of one slot, for a connection of its own.
+    """Finds the master of one slot, for a connection besides those of the cluster.
 
     Args:
-        cluster: of the same thread.
-        servers: what the cluster's URL says.
-        slot: which slot.
+        cluster: the cluster, of the same thread.
+        servers: the cluster's URL, read.
+        slot: the slot.
     """
 
     wants_master = False
@@ -202,12 +200,12 @@ class SlotOwner:
         self._slot = slot
 
     def connection(self, timeout_s: float) -> AbstractConnection:
-        """Returns a connection to make.
+        """Returns a connection that is not open yet.
 
         Raises:
-            redis.exceptions.RedisError: it is not known at present where the slot is.
+            redis.exceptions.RedisError: the owner of the slot is unknown at the moment.
         """
-        # What led here may be that it has moved.
+        # The slot may have moved: that may be why a new connection is needed.
         self._cluster.stale = True
         try:
             node = self._cluster.owner_of(self._slot)

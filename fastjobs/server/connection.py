@@ -1,7 +1,7 @@
 """One connection to the server: made by redis-py (TCP, unix socket, TLS, AUTH), used by our own packer and reader.
 
-redis-py's retries are off: it would resend a write up to ten times behind our back. What an error
-means is told here (`classify`); what to do about it is decided by the callers in `store`.
+redis-py's retries are off: it would resend a write up to ten times by itself. `classify` says what an error means; the
+callers decide what to do about it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from fastjobs._core import NOT_READY, CommandBuffer, ReplyError, ReplyReader, pa
 from fastjobs.server.locators import Locator, locate
 from fastjobs.server.script import Script
 
-#: Bytes asked for per read; a reply of a thousand small jobs fits.
+#: Bytes requested per read; a reply with a thousand small jobs fits.
 _READ_SIZE = 1 << 18
 
-#: First word of an error reply -> what it means for the caller.
+#: First word of an error reply -> the exception for the caller.
 _ERROR_CLASSES: dict[str, type[errors.StoreError]] = {
     "LOADING": errors.Unavailable,
     "BUSY": errors.Unavailable,
@@ -49,8 +49,8 @@ _ERROR_CLASSES: dict[str, type[errors.StoreError]] = {
 def classify(message: str) -> errors.StoreError:
     """Returns the exception that an error reply stands for.
 
-    Servers before Redis 7 wrap the errors of scripts ("ERR Error running script ... -OOM ..."), so
-    the known words are also looked for inside the text.
+    Servers before Redis 7 wrap the errors of scripts ("ERR Error running script ... -OOM ..."), so the known words are
+    also searched for inside the text.
     """
     words = message.replace("@", " ").replace("-", " ").split()
     for word in words[:1] + words:
@@ -63,10 +63,10 @@ def classify(message: str) -> errors.StoreError:
 
 
 def _let_kernel_time_out(connected: socket.socket, timeout_s: float) -> bool:
-    """Lets reads and writes of a plain socket fail after a time without a poll before each of them.
+    """Makes the kernel end reads and writes of a plain socket after a time, without a poll before each of them.
 
     Returns:
-        False for a socket with TLS, which only knows Python's own timeouts.
+        False for a socket with TLS, which supports only Python's own timeouts.
     """
     if type(connected) is not socket.socket:
         return False
@@ -79,7 +79,7 @@ def _let_kernel_time_out(connected: socket.socket, timeout_s: float) -> bool:
 
 
 def server_version(url: str, timeout_s: float = 5.0) -> str:
-    """Asks a server what it is, for example `valkey 9.1.2` or `redis 7.0.15`; `unknown` when it does not tell.
+    """Asks a server for its product and version, for example `valkey 9.1.2`; `unknown` when it does not answer that.
 
     Raises:
         Unavailable: no server answers.
@@ -101,29 +101,28 @@ def server_version(url: str, timeout_s: float = 5.0) -> str:
 
 @dataclass(slots=True, eq=False)
 class Expected:
-    """The replies to one write: they come in its connection, after those to the writes before it."""
+    """The replies to one write: they arrive on its connection, after the replies to the writes before it."""
 
     number: int
     replies: list[Any] = field(default_factory=list)
-    #: The connection is gone, and with it what had not been read.
+    #: The connection is gone, and with it the replies that had not been read.
     lost: bool = False
 
     @property
     def complete(self) -> bool:
-        """Whether all of them were read."""
+        """Whether all replies have been read."""
         return len(self.replies) == self.number
 
 
 class Client:
-    """One connection to the server, opened at the first use and again after it was lost.
+    """One connection to the server, opened at its first use and again after it was lost.
 
-    Not for use by several threads at once. Safe after fork: a child never writes to the socket of
-    its parent, it makes its own.
+    Not thread-safe. Safe after fork: a child never writes to the socket of its parent, but opens its own.
 
     Args:
-        server: its URL, or what finds it; of a cluster's URL any node.
+        server: its URL, or the locator that finds it; a cluster's URL means any of its nodes.
         timeout_s: seconds until a connect or a reply is given up.
-        revive: called before connecting again when the server does not answer; None = nothing can be done.
+        revive: called when the server does not answer, before connecting again; None = nothing can be done.
     """
 
     def __init__(
@@ -132,19 +131,19 @@ class Client:
         self._locator = locate(server) if isinstance(server, str) else server
         self._timeout_s = timeout_s
         self._revive = revive
-        #: Returns the scripts that every new connection makes sure the server has; the store sets it.
+        #: Returns the scripts that every new connection loads if the server lacks them; the store sets it.
         self.scripts: Callable[[], Sequence[Script]] = tuple
         self._connection: AbstractConnection | None = None
-        #: Counts the connections: what was written over one and what over the next may be in different servers.
+        #: Counts the connections: data written over one and over the next may be on different servers.
         self.generation = 0
         self._socket: socket.socket | None = None
         self._reader = ReplyReader()
         self._pid = 0
-        #: Whether the kernel ends reads and writes that take too long, at no cost; with TLS it is up to Python.
+        #: Whether the kernel ends reads and writes that take too long, at no cost; with TLS Python has to.
         self._kernel_timeouts = False
-        #: What each read is read into: a new buffer of this size for each would cost more than the read.
+        #: The buffer of all reads: a new one of this size would cost more than a read.
         self._received = memoryview(bytearray(_READ_SIZE))
-        #: What was sent and not read yet, oldest first: replies are told apart by their order only.
+        #: Writes whose replies have not been read yet, oldest first: only their order tells replies apart.
         self._expected: deque[Expected] = deque()
 
     @property
@@ -153,10 +152,10 @@ class Client:
         return self._timeout_s
 
     def connect(self) -> None:
-        """Connects, authenticates and loads the scripts the server does not have, unless that is done.
+        """Connects, authenticates and loads the scripts that the server lacks, unless that is already done.
 
         Raises:
-            Unavailable: no server answers, or it cannot serve yet.
+            Unavailable: no server answers, or it is not ready yet.
             AccessDenied: it refuses the credentials.
         """
         if self._socket is not None and self._pid == os.getpid():
@@ -187,12 +186,12 @@ class Client:
             self._open()
 
     def _open(self) -> None:
-        # Made anew each time: another server may have become the one that is meant.
+        # Located anew each time: the URL may mean another server by now.
         self._connection = self._locator.connection(self._timeout_s)
         self._connection.connect()
 
     def _check_role(self) -> None:
-        """Refuses a server that has just become a replica: it would answer, and out of date."""
+        """Refuses a server that has just become a replica: it would answer with outdated data."""
         if not self._locator.wants_master:
             return
         (reply,) = self._ask([("ROLE",)])
@@ -201,10 +200,10 @@ class Client:
             raise errors.Unavailable(f"the server that should be the master is a {reply[0].decode()}")
 
     def load_scripts(self, scripts: Iterable[Script] | None = None) -> None:
-        """Has the server keep scripts; a pipelined EVALSHA has no fallback of its own.
+        """Loads scripts into the server: a pipelined EVALSHA has no fallback of its own.
 
         Args:
-            scripts: which; None = all.
+            scripts: the scripts; None = all.
 
         Raises:
             StoreError: the server refuses them, or the connection broke.
@@ -212,7 +211,7 @@ class Client:
         self._ask([("SCRIPT", "LOAD", script.source) for script in scripts or self.scripts()])
 
     def _load_missing_scripts(self) -> None:
-        # All of them are a few hundred kilobytes: each connection of many sending them would be work for the server.
+        # All scripts are a few hundred kilobytes: sending them over each of many connections would burden the server.
         scripts = self.scripts()
         if not scripts:
             return
@@ -222,7 +221,7 @@ class Client:
             self.load_scripts(missing)
 
     def _ask(self, commands: list[tuple[str, ...]]) -> list[Any]:
-        """Replies to commands that have to succeed."""
+        """Returns the replies to commands that must succeed."""
         buffer = CommandBuffer()
         for words in commands:
             buffer.extend(pack_head(words[0]), words[1:])
@@ -234,18 +233,18 @@ class Client:
         return replies
 
     def send(self, data: bytes, number: int) -> Expected:
-        """Writes commands; connects first if needed.
+        """Writes commands, and connects first if needed.
 
         Args:
-            data: the commands.
-            number: how many they are.
+            data: the commands, packed.
+            number: the number of commands.
 
         Returns:
-            What `receive` or `ready` takes to return their replies.
+            A handle for `receive` and `ready`, which return the replies.
 
         Raises:
-            ConnectionLost: part or all of it may have arrived.
-            Unavailable: not connected, nothing was sent.
+            ConnectionLost: some or all commands may have arrived.
+            Unavailable: there is no connection; nothing was sent.
         """
         self.connect()
         assert self._socket is not None
@@ -260,19 +259,19 @@ class Client:
             self.close()
             raise
         expected = Expected(number)
-        # Who waits for nothing must not stand in line: it would take the replies of the next one.
+        # A write without replies must not stand in line: it would take the replies of the next one.
         if number:
             self._expected.append(expected)
         return expected
 
     def receive(self, expected: Expected) -> list[Any]:
-        """Reads the replies to a write; those to the writes before it are taken in on the way, for their receivers.
+        """Reads the replies to a write; replies to earlier writes are read on the way, and kept for their receivers.
 
         Returns:
-            bytes, int, list or None each; `ReplyError` for what the server refused.
+            For each command bytes, int, list or None; `ReplyError` if the server refused it.
 
         Raises:
-            ConnectionLost: not all of them came in time; the connection is closed.
+            ConnectionLost: not all replies arrived in time; the connection is closed.
         """
         deadline = time.monotonic() + self._timeout_s
         while not expected.complete:
@@ -282,10 +281,10 @@ class Client:
         return expected.replies
 
     def ready(self, expected: Expected) -> bool:
-        """Whether the replies to a write are there, without waiting for more than has come.
+        """Whether the replies to a write have arrived; does not wait.
 
         Raises:
-            ConnectionLost: they will not come any more.
+            ConnectionLost: they will not arrive any more.
         """
         while not expected.complete:
             self._check(expected)
@@ -295,7 +294,7 @@ class Client:
 
     @property
     def peer(self) -> tuple[str, int]:
-        """Host and port of the server, as they were connected to; ("", 0) for a unix socket."""
+        """Host and port of the connection; ("", 0) for a unix socket."""
         return getattr(self._connection, "host", ""), getattr(self._connection, "port", 0)
 
     def fileno(self) -> int:
@@ -314,7 +313,7 @@ class Client:
             raise errors.ConnectionLost("the connection was closed before the reply came")
 
     def _forget(self) -> None:
-        # Only dropped, not shut down: after a fork, the parent goes on using it.
+        # The socket is dropped, not shut down: after a fork, the parent goes on using it.
         self._connection = None
         self._socket = None
         self.generation += 1
@@ -324,7 +323,7 @@ class Client:
         self._expected.clear()
 
     def _take_in(self) -> bool:
-        """Gives the next reply to the oldest write that waits for one; False when none is complete."""
+        """Assigns the next reply to the oldest waiting write; returns False when no reply is complete."""
         try:
             reply = self._reader.get()
             if reply is NOT_READY:
@@ -336,13 +335,13 @@ class Client:
         except ValueError as error:
             raise self._broken(str(error)) from error
         except BaseException:
-            # Interrupted between two steps: whose the next reply is would be a guess.
+            # Interrupted between two steps: it would be a guess which write the next reply belongs to.
             self.close()
             raise
         return True
 
     def _read(self, deadline: float) -> None:
-        """Reads what comes next, waiting for it."""
+        """Waits for more bytes and reads them."""
         left = deadline - time.monotonic()
         if left <= 0:
             raise self._broken("no reply in time")
@@ -352,16 +351,16 @@ class Client:
             raise self._broken("no reply in time")
 
     def _read_what_came(self) -> bool:
-        """Reads what has come already; False when nothing has."""
+        """Reads bytes that have already arrived; returns False when there are none."""
         if self._kernel_timeouts:
             return self._receive(socket.MSG_DONTWAIT)
-        # TLS: flags are not for it, and what it has decrypted no poll knows of.
+        # TLS takes no flags, and a poll does not see the bytes that it has already decrypted.
         if self._socket is not None:
             self._socket.settimeout(0)
         return self._receive(0)
 
     def _receive(self, flags: int) -> bool:
-        """Reads once; False when nothing came in the time that was given."""
+        """Reads once; returns False when nothing arrived in time."""
         if self._socket is None:
             raise errors.ConnectionLost("the connection is closed")
         try:

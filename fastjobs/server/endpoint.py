@@ -1,4 +1,4 @@
-"""Where the server is: the configured URL, or else the project's embedded server, started when first needed."""
+"""The server of an app: the configured URL, or the project's embedded server, which is started when first needed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Endpoint:
     """The server of an app.
 
     Args:
-        config: names the URL, or None for an embedded server.
+        config: has the URL, or None for an embedded server.
     """
 
     def __init__(self, config: Config) -> None:
@@ -31,7 +31,7 @@ class Endpoint:
         """The server's URL.
 
         Raises:
-            ConfigError: no URL is configured, and there is no server program to embed.
+            ConfigError: no URL is configured, and there is no server program to start.
             StoreError: the embedded server does not start.
         """
         with self._lock:
@@ -41,30 +41,30 @@ class Endpoint:
 
     @property
     def patience_s(self) -> float:
-        """How long a look-up waits, in seconds, until other servers have taken over; 0 where there are none."""
+        """Seconds that a look-up waits until another server has taken over; 0 where there is none."""
         return 0.0 if self._servers().kind == "single" else _PATIENCE_S
 
     def connect(self, timeout_s: float | None = None) -> Client | Cluster:
-        """Returns a new connection, or those to a cluster, opened at their first use.
+        """Returns a new connection, or the connections to a cluster; they are opened at their first use.
 
         Args:
-            timeout_s: seconds until a connect or a reply is given up; None = as the URL says, or `socket_timeout_s`.
+            timeout_s: seconds until a connect or a reply is given up; None = the URL's, or `socket_timeout_s`.
         """
         servers = self._servers()
         if timeout_s is None:
             timeout_s = self._config.socket_timeout_s if servers.timeout_s is None else servers.timeout_s
         if servers.kind == "cluster":
             return Cluster(servers, self.url, timeout_s)
-        # An embedded server that died is started again by whoever needs it next.
+        # If an embedded server died, the next connection starts it again.
         revive = embedded.start if self._config.url is None else None
         return Client(self.url, timeout_s, revive)
 
     def connect_beside(self, known: Client | Cluster, key: bytes, timeout_s: float) -> Client:
-        """Returns a connection of its own to the server of a key.
+        """Returns another connection, to the server of a key.
 
         Args:
-            known: what the thread uses otherwise: it knows where keys are.
-            key: which key.
+            known: the other connections of the thread: they know where keys are.
+            key: the key.
             timeout_s: seconds until a connect or a reply is given up.
         """
         if isinstance(known, Cluster):

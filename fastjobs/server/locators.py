@@ -1,4 +1,4 @@
-"""Finds what to connect to, anew for each connection: the server a URL names, or the master of the moment.
+"""Finds the server for each new connection: the one that a URL names, or the current master.
 
 redis-py asks the Sentinels; it also makes the connections.
 """
@@ -18,14 +18,14 @@ from fastjobs.server.urls import Node, Servers, read_url
 class Locator(Protocol):
     """Finds one server."""
 
-    #: Whether the server has to say of itself that it is a master.
+    #: Whether the server itself must report that it is a master.
     wants_master: bool
 
     def connection(self, timeout_s: float) -> AbstractConnection:
-        """Returns a connection to make.
+        """Returns a connection that is not open yet.
 
         Raises:
-            redis.exceptions.RedisError, OSError: it is not known at present where the server is.
+            redis.exceptions.RedisError, OSError: the server cannot be found at the moment.
         """
 
 
@@ -39,7 +39,7 @@ class OneServer:
         self._node = node
 
     def connection(self, timeout_s: float) -> AbstractConnection:
-        """Returns a connection to make."""
+        """Returns a connection that is not open yet."""
         return self._servers.connection(timeout_s, self._node)
 
 
@@ -53,7 +53,7 @@ class AnyNode:
         self._turn = 0
 
     def connection(self, timeout_s: float) -> AbstractConnection:
-        """Returns a connection to make: to another node each time."""
+        """Returns a connection that is not open yet, to another node each time."""
         nodes = self._servers.nodes
         self._turn += 1
         return self._servers.connection(timeout_s, nodes[self._turn % len(nodes)])
@@ -68,10 +68,10 @@ class Master:
         self._servers = servers
 
     def connection(self, timeout_s: float) -> AbstractConnection:
-        """Asks the Sentinels and returns a connection to make.
+        """Asks the Sentinels, and returns a connection that is not open yet.
 
         Raises:
-            redis.exceptions.RedisError: none of them knows a master that is up.
+            redis.exceptions.RedisError: no Sentinel knows a master that is up.
         """
         sentinel = Sentinel(self._servers.nodes, sentinel_kwargs=self._servers.sentinel_options(timeout_s))
         try:
@@ -85,7 +85,7 @@ class Master:
 
 
 def locate(url: str) -> Locator:
-    """Returns what finds the server of a URL; of a cluster any node of it.
+    """Returns the locator of a URL; for a cluster it finds any of the nodes.
 
     Raises:
         ConfigError: the URL is not usable.

@@ -12,5 +12,5 @@ class Script:
     name: str
     source: str
     sha: str
-    #: The names of the keys it gets, in the order of KEYS.
+    #: The names of its keys, in the order of KEYS.
     keys: tuple[str, ...]

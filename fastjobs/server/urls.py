@@ -1,4 +1,4 @@
-"""Reads server URLs: one server, a master that Sentinels watch, or a cluster; over TCP, TLS or a unix socket."""
+"""Reads server URLs: one server, a master watched by Sentinels, or a cluster; over TCP, TLS or a unix socket."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fastjobs.errors import ConfigError
 #: A server's host and port.
 Node = tuple[str, int]
 
-#: What a URL may say behind its question mark.
+#: The options that a URL may have after its question mark.
 _OPTIONS = frozenset(
     {
         *(
@@ -39,15 +39,15 @@ _YES = frozenset({"1", "true", "yes"})
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """What a URL names.
+    """The servers that a URL names, and how to connect to them.
 
     Attributes:
         kind: single, sentinel or cluster.
-        nodes: the servers named: of a cluster some of its nodes, or the Sentinels; none for a unix socket.
-        service: the name that Sentinels know the master by; else "".
-        sentinel: how to log in to Sentinels.
-        password_file: where the password is, read again for each connection; None = it is in the URL, or there is none.
-        timeout_s: how long to wait for a connection or a reply, in seconds; None = not said.
+        nodes: the server, some nodes of a cluster, or the Sentinels; none for a unix socket.
+        service: the name by which Sentinels know the master; else "".
+        sentinel: credentials for the Sentinels.
+        password_file: file with the password, read again for each connection; None = the URL has it, or there is none.
+        timeout_s: seconds to wait for a connection or a reply; None = the URL does not say.
     """
 
     kind: str
@@ -60,11 +60,11 @@ class Servers:
     _options: dict[str, Any] = field(repr=False)
 
     def connection(self, timeout_s: float, node: Node | None = None) -> AbstractConnection:
-        """Returns a connection to make, of redis-py: with its own retries off.
+        """Returns a connection of redis-py that is not open yet, with its retries off.
 
         Args:
             timeout_s: seconds until a connect or a reply is given up.
-            node: to which server; None = the one the URL names.
+            node: the server; None = the one that the URL names.
 
         Raises:
             OSError: the password cannot be read.
@@ -83,7 +83,7 @@ class Servers:
         )
 
     def sentinel_options(self, timeout_s: float) -> dict[str, Any]:
-        """Returns what redis-py's `Sentinel` needs to know to reach the Sentinels."""
+        """Returns the options with which redis-py's `Sentinel` reaches the Sentinels."""
         shared = {name: value for name, value in self._options.items() if name.startswith("ssl_")}
         return {
             **self.sentinel,
@@ -101,10 +101,10 @@ def read_url(url: str) -> Servers:
 
     Args:
         url: `redis://`, `rediss://` (TLS), `unix://`, `redis+sentinel://h1:p,h2:p/service/db`,
-            `redis+cluster://h1:p,h2:p`; `rediss+...` for TLS to those, and `valkey` in place of `redis`.
+            `redis+cluster://h1:p,h2:p`; `rediss+...` for TLS to these, and `valkey` in place of `redis`.
 
     Raises:
-        ConfigError: it is none, or asks for TLS without verification and does not say `insecure=true`.
+        ConfigError: it cannot be read, or asks for TLS without verification but not for `insecure=true`.
     """
     parts = urlsplit(url)
     base, kind = _scheme(parts.scheme)
@@ -117,7 +117,7 @@ def read_url(url: str) -> Servers:
         if not service:
             raise ConfigError("the server URL does not name the master: redis+sentinel://host:26379/service/database")
     if kind == "cluster" and (path.strip("/") not in {"", "0"} or options.get("db", "0") != "0"):
-        raise ConfigError("a cluster has the database 0 only")
+        raise ConfigError("a cluster has only database 0")
     nodes = () if base == "unix" else tuple(_node(host, kind) for host in hosts.split(","))
     sentinel = {
         name: options.pop(f"sentinel_{name}") for name in ("username", "password") if f"sentinel_{name}" in options
@@ -130,7 +130,7 @@ def read_url(url: str) -> Servers:
         timeout_s = None if timeout is None else float(timeout)
         pool = ConnectionPool.from_url(plain)
     except ValueError:
-        # What the library says may contain a piece of the password.
+        # The library's message may contain a part of the password.
         raise _unusable() from None
     known = {name: value for name, value in pool.connection_kwargs.items() if name not in {"retry", "protocol"}}
     file = None if password_file is None else Path(password_file)
@@ -145,7 +145,7 @@ def _unusable() -> ConfigError:
 
 
 def _scheme(scheme: str) -> tuple[str, str]:
-    """Returns the scheme that redis-py knows, and what kind of servers are meant."""
+    """Returns the scheme that redis-py knows, and the kind of servers."""
     base, plus, kind = scheme.partition("+")
     base = {"valkey": "redis", "valkeys": "rediss"}.get(base, base)
     usable = (
@@ -163,18 +163,20 @@ def _options(query: str, *, tls: bool) -> dict[str, str]:
     options = dict(parse_qsl(query, keep_blank_values=True))
     unknown = sorted(options.keys() - _OPTIONS)
     if unknown:
-        raise ConfigError(f"the server URL has an option {unknown[0]!r}; there are {', '.join(sorted(_OPTIONS))}")
+        raise ConfigError(
+            f"the server URL has an unknown option {unknown[0]!r}; the options are {', '.join(sorted(_OPTIONS))}"
+        )
     insecure = options.pop("insecure", "no").lower() in _YES
     if not tls:
         if insecure or any(name.startswith("ssl_") for name in options):
-            raise ConfigError("the server URL has options for TLS; its scheme has to be rediss:// then")
+            raise ConfigError("the server URL has options for TLS, so its scheme must be rediss://")
         return options
     unverified = options.get("ssl_cert_reqs", "required").lower() != "required"
     unverified |= options.get("ssl_check_hostname", "true").lower() not in _YES
     if unverified and not insecure:
         raise ConfigError(
             "the server URL asks for TLS without verification: anyone in between could read and change everything;"
-            " give ssl_ca_certs=/path/to/ca.pem, or say insecure=true"
+            " set ssl_ca_certs=/path/to/ca.pem, or insecure=true"
         )
     if insecure:
         return options | {"ssl_cert_reqs": "none", "ssl_check_hostname": "false"}
@@ -182,7 +184,7 @@ def _options(query: str, *, tls: bool) -> dict[str, str]:
 
 
 def _node(text: str, kind: str) -> Node:
-    """Takes `host:port`, `host`, `[v6]:port` or `[v6]` apart."""
+    """Parses `host:port`, `host`, `[v6]:port` or `[v6]`."""
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
         host, port = text, ""

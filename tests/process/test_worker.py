@@ -307,11 +307,11 @@ def test_the_app_is_found(lab, file, argument, environment, project):
         (None, "nowhere:app", "there is no module 'nowhere'"),
         (None, "nowhere.py", "there is no file"),
         ("app = 5\n", "shop:app", "shop has no FastJobs named 'app'"),
-        ("", "shop", "shop should hold one FastJobs, it holds: none"),
+        ("", "shop", "shop must hold exactly one FastJobs, but holds: none"),
         ("import no_such_thing\n", "shop", "importing shop failed: No module named 'no_such_thing'"),
         ("1 / 0\n", "shop", "importing shop failed: ZeroDivisionError: division by zero"),
         ("from fastjobs import FastJobs\napp = FastJobs()\n", "shop:app", "the app has no job types"),
-        ("from fastjobs import FastJobs\na, b = FastJobs(), FastJobs()\n", "shop", "it holds: a, b"),
+        ("from fastjobs import FastJobs\na, b = FastJobs(), FastJobs()\n", "shop", "but holds: a, b"),
     ],
 )
 def test_an_app_that_cannot_be_used_ends_the_worker_with_one_line(lab, content, argument, message):

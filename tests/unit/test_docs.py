@@ -58,6 +58,22 @@ def test_links_lead_to_files_that_exist(page: Path) -> None:
             assert anchor in anchors_of(target), f"{page.name} links to {link}"
 
 
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/*.md")), ids=lambda page: page.stem)
+def test_a_page_is_titled_after_its_file(page: Path) -> None:
+    title = page.read_text(encoding="utf-8").partition("\n")[0]
+    assert title == f"# {page.stem.capitalize()}"
+
+
+def promise_in(name: str) -> str:
+    (quote,) = re.findall(r"(?m)^> A job whose enqueue returned(?:.*\n>)*.*$", read(name))
+    return str(quote)
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/architecture.md"])
+def test_the_promise_is_quoted_word_for_word(name: str) -> None:
+    assert promise_in(name) == promise_in("docs/reliability.md")
+
+
 def test_the_first_program_of_the_readme_is_the_quickstart() -> None:
     first = re.search(r"```python\n(.*?)```", read("README.md"), re.DOTALL)
     assert first is not None

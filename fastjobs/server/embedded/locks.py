@@ -1,4 +1,4 @@
-"""File locks between processes (`flock`): owned by an open file, shared with children."""
+"""File locks between processes (`flock`): an open file owns them, children share them."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from pathlib import Path
 
 @contextmanager
 def locked(path: Path, mode: int = fcntl.LOCK_EX) -> Iterator[None]:
-    """Hold a file lock.
+    """Holds a file lock.
 
     Args:
-        path: the file; created when missing.
-        mode: `fcntl.LOCK_EX` (default) or `LOCK_SH`, with `LOCK_NB` to not wait.
+        path: the file; created if it is missing.
+        mode: `fcntl.LOCK_EX` (default) or `LOCK_SH`; add `LOCK_NB` to not wait.
 
     Raises:
-        BlockingIOError: `mode` has `LOCK_NB` and somebody else holds the lock.
+        BlockingIOError: `mode` has `LOCK_NB`, and another process holds the lock.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, mode)
         yield
     finally:
-        # Not left to close: a child forked meanwhile shares the lock and would go on holding it.
+        # Unlocked explicitly, not by closing: a child forked meanwhile shares the lock and would go on holding it.
         fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
 
 def is_held(path: Path) -> bool:
-    """Tell whether anybody holds the lock exclusively."""
-    # Looked at with a shared lock, so that two processes that look do not see each other.
+    """Whether any process holds the lock exclusively."""
+    # A shared lock is used for the check, so that two processes that check do not see each other.
     try:
         with locked(path, fcntl.LOCK_SH | fcntl.LOCK_NB):
             return False
@@ -42,9 +42,9 @@ def is_held(path: Path) -> bool:
 
 @contextmanager
 def inheritable_lock(path: Path) -> Iterator[int]:
-    """Take a lock for the children that inherit the yielded file descriptor.
+    """Takes a lock for the children that inherit the yielded file descriptor.
 
-    It is closed but never unlocked: the lock lasts until the last of them is gone.
+    The descriptor is closed but never unlocked: the lock lasts until the last of these children is gone.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:

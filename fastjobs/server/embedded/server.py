@@ -27,7 +27,7 @@ logger = logging.getLogger("fastjobs.embedded")
 #: Seconds a server may take to answer its first PING.
 START_TIMEOUT = 10.0
 
-#: Seconds it may take instead once it says that it is replaying its data.
+#: Seconds it may take instead once it reports that it is loading its data.
 LOADING_TIMEOUT = 60.0
 
 #: Seconds one command may take; a server that is busy this long counts as not answering.
@@ -36,7 +36,7 @@ REPLY_TIMEOUT = 2.0
 #: Seconds between two looks at a server that is starting or stopping.
 POLL_INTERVAL = 0.01
 
-#: Lines of the server's log that an error about it quotes.
+#: Lines of the server's log that an error quotes.
 LOG_EXCERPT_LINES = 10
 
 
@@ -45,12 +45,12 @@ class ServerInfo:
     """A running embedded server.
 
     Attributes:
-        url: what to connect to: `unix://` and the percent-quoted socket path.
+        url: its URL: `unix://` and the percent-encoded socket path.
         socket: path of the unix socket; only the user who started the server may connect.
         pid: process id of the server.
         version: product and version, for example `valkey 9.1.2` or `redis 7.0.15`.
-        directory: where its data, log and locks are.
-        started: whether this very call started it; False when it was already running.
+        directory: holds its data, log and locks.
+        started: whether this call started it; False when it was already running.
     """
 
     url: str
@@ -62,13 +62,13 @@ class ServerInfo:
 
 
 def start(project_dir: Path | None = None) -> ServerInfo:
-    """Start the project's server, or find the one that runs; all processes share it.
+    """Starts the project's server, or finds the running one; all processes share it.
 
-    The server outlives the process that started it, and Ctrl-C in its terminal. After a crash or a
-    kill the next start finds the same data.
+    The server outlives the process that started it, and Ctrl-C in its terminal. After a crash or a kill the next start
+    finds the same data.
 
     Args:
-        project_dir: directory of the project; default `project_directory()`.
+        project_dir: directory of the project; default: `project_directory()`.
 
     Returns:
         The server, ready for commands.
@@ -76,7 +76,7 @@ def start(project_dir: Path | None = None) -> ServerInfo:
     Raises:
         ConfigError: FASTJOBS_EMBEDDED=0, no server program, or no usable directory.
         StoreError: the server exited while starting; the message ends with the end of its log.
-        Unavailable: it runs but does not answer, or still replays its data.
+        Unavailable: the server runs but does not answer, or is still loading its data.
     """
     _refuse_if_disabled()
     files = ServerFiles.of(project_dir)
@@ -90,7 +90,7 @@ def start(project_dir: Path | None = None) -> ServerInfo:
         if started:
             excerpt = _excerpt(files.log, log_start)
             raise StoreError(f"the embedded server exited while starting; {files.log}:\n{excerpt}")
-        # The server that was there before us has just gone, so we start our own.
+        # The server that was there before has just gone, so this process starts one.
     server = _describe(files, info, started=started)
     if started:
         _announce(server)
@@ -98,17 +98,17 @@ def start(project_dir: Path | None = None) -> ServerInfo:
 
 
 def stop(project_dir: Path | None = None, timeout: float = 10.0) -> bool:
-    """Stop the project's server cleanly: its data is fsynced before it exits.
+    """Stops the project's server cleanly: its data is fsynced before it exits.
 
     Args:
-        project_dir: directory of the project; default `project_directory()`.
-        timeout: seconds to wait for its exit; default 10.
+        project_dir: directory of the project; default: `project_directory()`.
+        timeout: seconds to wait for its exit; default: 10.
 
     Returns:
         True when the server has exited, False when none was running.
 
     Raises:
-        ConfigError: the directory belongs to somebody else.
+        ConfigError: the directory belongs to another user.
         StoreError: the server refused to stop or was still running after `timeout`.
     """
     files = ServerFiles.of(project_dir)
@@ -122,17 +122,17 @@ def stop(project_dir: Path | None = None, timeout: float = 10.0) -> bool:
 
 
 def status(project_dir: Path | None = None) -> ServerInfo | None:
-    """Look for the project's server without starting one.
+    """Looks for the project's server without starting one.
 
     Args:
-        project_dir: directory of the project; default `project_directory()`.
+        project_dir: directory of the project; default: `project_directory()`.
 
     Returns:
         The running server, or None when there is none.
 
     Raises:
-        ConfigError: the directory belongs to somebody else.
-        Unavailable: a server runs but does not answer, or still replays its data.
+        ConfigError: the directory belongs to another user.
+        Unavailable: a server runs but does not answer, or is still loading its data.
     """
     files = ServerFiles.of(project_dir)
     if not files.exist() or not is_held(files.alive):
@@ -162,13 +162,13 @@ def _launch_unless_alive(files: ServerFiles) -> bool:
 
 
 def _await_ready(files: ServerFiles) -> Mapping[str, Any] | None:
-    """Wait until the server is ready for commands.
+    """Waits until the server is ready for commands.
 
     Returns:
-        What it says of itself (INFO), or None when it is gone.
+        Its reply to INFO, or None when it is gone.
 
     Raises:
-        Unavailable: it lives on but is not ready in time.
+        Unavailable: the server runs but is not ready in time.
     """
     began = time.monotonic()
     patience = START_TIMEOUT
@@ -199,11 +199,11 @@ def _shut_down(files: ServerFiles, timeout: float) -> None:
 def _request_shutdown(socket: Path) -> None:
     try:
         with _client(socket) as client:
-            # NOSAVE is about snapshots, which we do not use: the append-only file is fsynced all
-            # the same, and even a server that is busy with a script obeys.
+            # NOSAVE is about snapshots, which are not used: the append-only file is fsynced all the same, and even a
+            # server that is busy with a script obeys.
             client.shutdown(nosave=True)
     except redis.TimeoutError:
-        return  # busy or suspended; it finds the command when it goes on
+        return  # The server is busy or suspended; it finds the command when it goes on.
     except redis.RedisError as error:
         raise StoreError(f"the embedded server at {socket} refused to stop: {error}") from error
 
@@ -256,7 +256,7 @@ def _size(log: Path) -> int:
 
 
 def _excerpt(log: Path, start: int) -> str:
-    """Quote the last lines that were written after byte `start`."""
+    """Returns the last lines that were written after byte `start`."""
     with log.open("rb") as lines:
         lines.seek(start)
         written = lines.read().decode(errors="replace")

@@ -1,1 +1,1 @@
-"""The tries of one batch of calls: on one server, or on the nodes of a cluster."""
+"""Sending one batch of calls until it is answered: to one server, or to the nodes of a cluster."""

@@ -1,4 +1,4 @@
-"""Takes the calls of one batch to the nodes that own their keys, and follows where the nodes send them on to."""
+"""Sends the calls of one batch to the nodes that own their keys, and follows redirections."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from fastjobs._core import CommandBuffer, ReplyError
 from fastjobs.server.cluster import Cluster
 from fastjobs.server.connection import Client, Expected, classify
 
-#: In place of a slot: any node will do, or the one that the call before goes to, in the same write.
+#: In place of a slot: any node, or the node of the call before, in the same write.
 ANYWHERE = -1
 WITH_PREVIOUS = -2
 
 _ASKING = b"*1\r\n$6\r\nASKING\r\n"
-#: Redirections and forgotten scripts that are followed at once; beyond that, nodes contradict each other for a while.
+#: Redirections and missing scripts that are handled at once; more of them mean that nodes contradict each other.
 _MAX_AT_ONCE = 16
-#: A node that answers so is asked again over a new connection: it is no master any more.
+#: A node that answers with these is no master any more: it is asked again over a new connection.
 _DEMOTED = (errors.ReadOnly,)
-#: The slot is being moved: its owner is known, only not all of its keys are there yet.
+#: The slot is being moved: its owner is known, but does not have all of its keys yet.
 _MOVING = "TRYAGAIN"
 
 
@@ -30,18 +30,18 @@ class _Group:
 
     client: Client
     calls: list[int]
-    #: For each call whether the word ASKING, with a reply of its own, went before it.
+    #: For each call, whether the command ASKING went before it, which has a reply of its own.
     asked: list[bool]
     expected: Expected
 
 
 class RoutedExchange:
-    """The tries of one batch on a cluster: which calls are open, where they are, whether one was applied unseen.
+    """The tries of one batch on a cluster: which calls are open, where they go, whether one may have been applied.
 
     Args:
-        cluster: where slots are.
+        cluster: knows where slots are.
         buffer: the calls.
-        slots: the slot of each, or where else it goes.
+        slots: the slot of each call, `ANYWHERE` or `WITH_PREVIOUS`.
     """
 
     def __init__(self, cluster: Cluster, buffer: CommandBuffer, slots: Sequence[int]) -> None:
@@ -49,39 +49,39 @@ class RoutedExchange:
         self._buffer = buffer
         self._slots = slots
         self._open = list(range(len(buffer)))
-        #: Calls that their node has sent to another one for this once.
+        #: Calls that their node has redirected to another one for this once.
         self._asking: dict[int, Client] = {}
         self._groups: list[_Group] = []
-        #: What went wrong when the open calls were sent.
+        #: The error of sending the open calls.
         self._failure: errors.StoreError | None = None
-        #: Whether a try was lost that may have been carried out.
+        #: Whether a try was lost that may have been applied.
         self.in_doubt = False
         self._at_once = 0
         self._without_scripts: set[Client] = set()
         self.replies: list[Any] = [None] * len(buffer)
-        #: Whether nothing is wrong but where calls were sent: they are to be sent again at once.
+        #: Whether calls only went to the wrong node, or lacked a script: they are sent again at once.
         self.again_at_once = False
 
     def begin(self) -> None:
-        """Sends the calls for the first time; a failure shows in `step`, which sends again."""
+        """Sends the calls for the first time; if that fails, `step` sends them again."""
         self._send_open()
 
     def ready(self) -> bool:
-        """Whether all replies are there, or will not come."""
+        """Whether all replies have arrived, or will not arrive."""
         try:
             return all(group.client.ready(group.expected) for group in self._groups)
         except errors.StoreError:
             return True
 
     def step(self) -> errors.StoreError | None:
-        """One try; returns what prevented an answer to all calls, or None when all are answered."""
+        """Makes one try; returns the error that left calls unanswered, or None when all are answered."""
         if not self._groups and self._failure is None:
             self._send_open()
         failure, self._failure = self._failure, None
         redirected = False
         answered: set[int] = set()
         for group in self._groups:
-            # Lost with an earlier connection, over which another batch failed: to be sent again, nothing is wrong.
+            # Lost with a connection over which another batch failed: sent again, nothing is wrong here.
             lost = group.expected.lost and not group.expected.complete
             try:
                 replies = group.client.receive(group.expected)
@@ -103,7 +103,7 @@ class RoutedExchange:
         self._groups = []
         self._keep_open(answered)
         if failure is None and redirected:
-            failure = errors.Unavailable("the cluster sends calls from one node to the other")
+            failure = errors.Unavailable("the nodes of the cluster redirect calls to each other")
             self._at_once += 1
             self.again_at_once = self._at_once <= _MAX_AT_ONCE
             return failure
@@ -117,13 +117,13 @@ class RoutedExchange:
         self._at_once = 0
 
     def verdict(self, failure: errors.StoreError) -> errors.StoreError:
-        """The error to raise: in doubt whenever an earlier try may have been applied."""
+        """Returns the error to raise: in doubt if an earlier try may have been applied."""
         if self.in_doubt and not isinstance(failure, errors.ConnectionLost):
             return errors.ConnectionLost(f"the outcome is unknown; last error: {failure}")
         return failure
 
     def _keep_open(self, answered: set[int]) -> None:
-        """Keeps calls open that were not answered, and with them what goes with them: it was about something else."""
+        """Keeps unanswered calls open, and answered ones that go with them: their replies were about something else."""
         still_open: list[int] = []
         for call in self._open:
             goes_with_open = self._slots[call] == WITH_PREVIOUS and still_open[-1:] == [call - 1]
@@ -132,13 +132,13 @@ class RoutedExchange:
         self._open = still_open
 
     def _follow(self, call: int, message: str, client: Client) -> bool:
-        """Notes where a call has to go instead; False when the error is another one."""
+        """Notes where a call must go instead; returns False for any other error."""
         word, _, rest = message.partition(" ")
         slot, _, address = rest.partition(" ")
         if word == "MOVED":
             self._cluster.moved(int(slot), address, client)
         elif word == "ASK":
-            self._asking[call] = self._cluster.client_told(address, client)
+            self._asking[call] = self._cluster.client_at(address, client)
         elif "NOSCRIPT" in message:
             self._without_scripts.add(client)
         else:
@@ -146,7 +146,7 @@ class RoutedExchange:
         return True
 
     def _send_open(self) -> None:
-        """Sends the open calls, to each node in one write; other nodes get theirs though one fails."""
+        """Sends the open calls, to each node in one write; if one node fails, the others still get theirs."""
         self._load_scripts()
         routes: dict[Client, tuple[list[int], list[bool]]] = {}
         client: Client | None = None
@@ -187,7 +187,7 @@ class RoutedExchange:
 
 
 def _without_asking(replies: list[Any], asked: list[bool]) -> list[Any]:
-    """Leaves the replies to ASKING out."""
+    """Returns the replies without those to ASKING."""
     found = iter(replies)
     kept = []
     for was_asked in asked:

@@ -1,4 +1,4 @@
-"""The tries of one batch on one server, and how long any batch is tried."""
+"""Sends one batch to one server, and decides how long any batch is tried."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from fastjobs.server.backoff import Backoff
 from fastjobs.server.connection import Client, Expected, classify
 from fastjobs.server.exchanges.clustered import RoutedExchange
 
-#: What a producer tries again until its budget ends: nothing was applied, or sending twice is harmless.
+#: Errors after which a producer tries again until its budget ends: sending twice is harmless.
 PRODUCER_RETRIES: tuple[type[errors.StoreError], ...] = (
     errors.ConnectionLost,
     errors.Unavailable,
     errors.ReadOnly,
 )
-#: What a worker waits out: everything. A full server drains, rights are given back, foreign keys removed.
+#: A worker tries again after any error: a full server drains, rights are restored, foreign keys are removed.
 WORKER_RETRIES: tuple[type[errors.StoreError], ...] = (errors.StoreError,)
 
 
 class Exchange:
-    """The tries of one batch: which calls are still open, and whether one may have been applied unseen."""
+    """The tries of one batch: which calls are still open, and whether one may have been applied."""
 
-    #: A server that forgets scripts faster than they can be called is not usable.
+    #: A server that forgets scripts faster than they can be called cannot be used.
     _MAX_SCRIPT_LOADS = 100
 
     def __init__(self, client: Client, buffer: CommandBuffer) -> None:
         self._client = client
         self._buffer = buffer
-        #: Replies that are on their way; None = the open calls have to be sent (again).
+        #: The replies that are awaited; None = the open calls must be sent (again).
         self._expected: Expected | None = None
-        #: Whether a try was lost that may have been carried out.
+        #: Whether a try was lost that may have been applied.
         self.in_doubt = False
         self._open = list(range(len(buffer)))
         self._script_loads = 0
@@ -41,21 +41,21 @@ class Exchange:
         self.scripts_are_missing = False
 
     def begin(self) -> None:
-        """Sends the calls for the first time; a failure shows in `step`, which sends again."""
+        """Sends the calls for the first time; if that fails, `step` sends them again."""
         try:
             self._expected = self._client.send(self._buffer.tobytes(), len(self._open))
         except errors.StoreError as error:
             self.in_doubt = isinstance(error, errors.ConnectionLost)
 
     def ready(self) -> bool:
-        """Whether the replies are there, or will not come."""
+        """Whether the replies have arrived, or will not arrive."""
         try:
             return self._expected is None or self._client.ready(self._expected)
         except errors.StoreError:
             return True
 
     def step(self) -> errors.StoreError | None:
-        """One try; returns what prevented an answer to all calls, or None when all are answered."""
+        """Makes one try; returns the error that left calls unanswered, or None when all are answered."""
         try:
             if self._expected is not None and self._expected.lost and not self._expected.complete:
                 self.in_doubt, self._expected = True, None
@@ -93,15 +93,15 @@ class Exchange:
 
     @property
     def again_at_once(self) -> bool:
-        """Whether there is nothing to wait for before the next try."""
+        """Whether the next try need not wait."""
         return self.scripts_are_missing
 
     def recover(self) -> None:
-        """Prepares for another try after a wait: over a new connection."""
+        """Prepares the next try after a wait, which uses a new connection."""
         self._client.close()
 
     def verdict(self, failure: errors.StoreError) -> errors.StoreError:
-        """The error to raise: in doubt whenever an earlier try may have been applied."""
+        """Returns the error to raise: in doubt if an earlier try may have been applied."""
         if self.in_doubt and not isinstance(failure, errors.ConnectionLost):
             return errors.ConnectionLost(f"the outcome is unknown; last error: {failure}")
         return failure
