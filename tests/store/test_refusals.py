@@ -40,8 +40,8 @@ def told(caplog: pytest.LogCaptureFixture, queue: QueueUnderTest, reports: list,
     refusals.add(queue.name, reports)
     caplog.clear()
     with caplog.at_level(logging.ERROR):
-        refusals.tell(in_doubt=in_doubt)
-        refusals.tell(in_doubt=in_doubt)
+        refusals.report(in_doubt=in_doubt)
+        refusals.report(in_doubt=in_doubt)
     return [record.fastjobs_fields["jobs"] for record in caplog.records]
 
 
@@ -53,13 +53,13 @@ def test_what_was_taken_before_is_no_duplicate(reported, caplog):
     assert told(caplog, queue, reports, in_doubt=False) == [10]
 
 
-def test_what_was_taken_in_part_is_told_in_part(reported, caplog):
+def test_what_was_taken_in_part_is_reported_in_part(reported, caplog):
     queue, held, reports = reported
     assert queue.ack(held, reports[:1], reports[1:2]) == 9
     assert told(caplog, queue, reports, in_doubt=True) == [1]
 
 
-def test_what_others_have_is_told(reported, caplog):
+def test_what_others_have_is_reported(reported, caplog):
     queue, held, reports = reported
     assert told(caplog, queue, reports, in_doubt=True) == [10]
     queue.close_session(held.session)
@@ -73,6 +73,6 @@ def test_what_others_have_is_told(reported, caplog):
         assert told(caplog, queue, [other_run, *reports[1:]], in_doubt=True) == [10]
 
 
-def test_nothing_refused_is_not_told(reported, caplog):
+def test_nothing_refused_is_not_reported(reported, caplog):
     queue, _, _ = reported
     assert told(caplog, queue, [], in_doubt=True) == []
