@@ -1,4 +1,4 @@
-"""Tells of a server that does not serve: each reason once, and when it serves again."""
+"""Logs outages of the server: each reason once, and the end."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from fastjobs.logs import event
 
 log = logging.getLogger("fastjobs.worker")
 
-#: Most reasons told of one outage: texts that differ each time must not fill the log.
-_MAX_TOLD = 10
+#: Most reasons logged of one outage: texts that differ each time must not fill the log.
+_MAX_LOGGED = 10
 
 
 class Outage:
-    """Whether the server serves, as far as is known. What ends a connection tells less than what prevents a new one."""
+    """Whether the server is available, as far as is known."""
 
     def __init__(self) -> None:
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
 
     def failed(self, reason: StoreError) -> None:
-        """Notes that a call failed, and tells a new reason."""
-        if str(reason) not in self._told and len(self._told) < _MAX_TOLD:
-            self._told.add(str(reason))
+        """Notes that a call failed, and logs a new reason."""
+        if str(reason) not in self._logged and len(self._logged) < _MAX_LOGGED:
+            self._logged.add(str(reason))
             event(log, logging.WARNING, "server unavailable, retrying", reason=reason)
 
     def ended(self) -> bool:
-        """Notes that a call was answered; returns, and tells, whether that ends an outage."""
-        if not self._told:
+        """Notes that a call was answered; logs and returns whether that ends an outage."""
+        if not self._logged:
             return False
-        self._told.clear()
+        self._logged.clear()
         event(log, logging.INFO, "server available again")
         return True

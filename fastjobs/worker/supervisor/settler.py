@@ -1,12 +1,11 @@
-"""What dead processes left: settled one after the other, again and again until the server takes it."""
+"""Settles the jobs of dead processes, one process after the other, again and again until the server takes it."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fastjobs.logs import event
 from fastjobs.model.retry import RetryPolicy
@@ -14,6 +13,7 @@ from fastjobs.server.backoff import Backoff
 from fastjobs.store.store import Store
 from fastjobs.worker.supervisor.child import Child
 from fastjobs.worker.supervisor.recovery import Recovery
+from fastjobs.worker.supervisor.server_calls import ServerCalls
 
 log = logging.getLogger("fastjobs.supervisor")
 
@@ -33,7 +33,7 @@ class Settler:
         store: of the app.
         worker: the worker's name, stored with errors.
         policies: retry policies by job type.
-        guarded: calls something that needs the server; returns None when that does not serve.
+        server: makes the calls.
     """
 
     def __init__(
@@ -41,12 +41,12 @@ class Settler:
         store: Store,
         worker: str,
         policies: dict[str, RetryPolicy],
-        guarded: Callable[[Callable[[], Any]], Any],
+        server: ServerCalls,
     ) -> None:
         self._store = store
         self._worker = worker
         self._policies = policies
-        self._guarded = guarded
+        self._server = server
         self._dead: list[_Dead] = []
         self._backoff = Backoff(first_s=0.05, cap_s=2.0)
         self._again_at = 0.0
@@ -86,7 +86,7 @@ class Settler:
                 overdue=child.overdue,
                 policies=self._policies,
             )
-            found = self._guarded(partial(recovery.run, child.board))
+            found = self._server.guarded(partial(recovery.run, child.board))
             if found is None:
                 self._again_at = time.monotonic() + self._backoff.next_s()
                 return

@@ -35,6 +35,12 @@ class Watchdog:
         """Notes that the server did not answer and does again: until now, nobody could fetch."""
         self._serving_since_ns = boot_time_ns()
 
+    def look(self, children: Iterable[Child], app: Config | None) -> None:
+        """Kills the processes whose time is over; arguments as for `next_look_at`."""
+        if app is not None:
+            self.kill_overdue(children, app)
+        self.kill_overstayed(children)
+
     def retire_used_up(self, children: Iterable[Child]) -> None:
         """Ends processes that have run their number of jobs or grown too large; new ones follow."""
         config = self._config
