@@ -28,7 +28,8 @@ from fastjobs.operating.recurring import Recurring, RecurringJobs
 from fastjobs.operating.workers import Workers
 from fastjobs.options import Options
 from fastjobs.producing.buffering import Buffer
-from fastjobs.producing.producer import Call, Producer
+from fastjobs.producing.call import Call
+from fastjobs.producing.producer import Producer
 from fastjobs.producing.progress import progress_bar
 from fastjobs.registry import JobHook, RegisteredType, Registry, WorkerHook
 from fastjobs.server.endpoint import Endpoint
@@ -258,12 +259,12 @@ class FastJobs:
         """Stores one call; see `JobType.enqueue`."""
         job_type, options, line, args, kwargs = call
         if self._buffer is not None and options.job_id is None:
-            buffered = self._buffer.add(line, job_type, options, args, kwargs)
+            buffered = self._buffer.add(call)
             return Job(self.jobs, buffered, buffered.partition)
         partition, job_id = self._producer.enqueue(call)
         job = Job(self.jobs, job_id, partition)
-        job.type, job.priority = call.job_type.name, line.priority
-        job.args, job.kwargs = list(call.args), dict(call.kwargs or {})
+        job.type, job.priority = job_type.name, line.priority
+        job.args, job.kwargs = list(args), dict(kwargs or {})
         if options.stored:
             job._options = options
         if options.delay_ms or options.due_at_ms:

@@ -18,7 +18,7 @@ from fastjobs.model.schedules import Schedule
 from fastjobs.model.secret import with_secrets
 from fastjobs.model.times import now_ms
 from fastjobs.operating.jobs import Jobs
-from fastjobs.producing.producer import Call
+from fastjobs.producing.call import Call
 from fastjobs.server.exchanges.single import PRODUCER_RETRIES
 from fastjobs.store.batch import Reply
 from fastjobs.store.store import Store
