@@ -18,7 +18,7 @@ from fastjobs.jobtypes import JobType
 from fastjobs.model.definition import MISSED_LIMIT
 from fastjobs.model.names import check_name
 from fastjobs.model.partitions import Partitioner
-from fastjobs.model.retry import RetryDelay, RetryPolicy
+from fastjobs.model.retry import RetryDelay
 from fastjobs.model.schedules import Schedule
 from fastjobs.model.status import Status
 from fastjobs.model.times import seconds
@@ -26,9 +26,10 @@ from fastjobs.operating.jobs import Jobs
 from fastjobs.operating.queues import Queue
 from fastjobs.operating.recurring import Recurring, RecurringJobs
 from fastjobs.operating.workers import Workers
-from fastjobs.options import Options, check_priority, read_limits
+from fastjobs.options import Options
 from fastjobs.producing.buffering import Buffer
-from fastjobs.producing.producer import Call, Producer
+from fastjobs.producing.call import Call
+from fastjobs.producing.producer import Producer
 from fastjobs.producing.progress import progress_bar
 from fastjobs.registry import JobHook, RegisteredType, Registry, WorkerHook
 from fastjobs.server.endpoint import Endpoint
@@ -155,11 +156,15 @@ class FastJobs:
             registered = RegisteredType(
                 name=check_name("job type", name or function.__name__),
                 handler=function,
-                queue=check_name("queue", queue),
-                priority=check_priority(priority),
-                retry=RetryPolicy(self.config.retries if retries is None else retries, retry_delay),
-                keep_ms=None if finished_keep_s is None else round(seconds("finished_keep_s", finished_keep_s) * 1000),
-                limits=read_limits(timeout, expires),
+                options=Options.of_type(
+                    queue=queue,
+                    priority=priority,
+                    retries=self.config.retries if retries is None else retries,
+                    retry_delay=retry_delay,
+                    finished_keep_s=finished_keep_s,
+                    timeout=timeout,
+                    expires=expires,
+                ),
                 takes_context=takes_context(function),
             )
             self.registry.add(registered)
@@ -254,13 +259,15 @@ class FastJobs:
         """Stores one call; see `JobType.enqueue`."""
         job_type, options, line, args, kwargs = call
         if self._buffer is not None and options.job_id is None:
-            buffered = self._buffer.add(line, job_type, options, args, kwargs)
+            buffered = self._buffer.add(call)
             return Job(self.jobs, buffered, buffered.partition)
         partition, job_id = self._producer.enqueue(call)
         job = Job(self.jobs, job_id, partition)
-        job.type, job.priority = call.job_type.name, line.priority
-        job.args, job.kwargs = list(call.args), dict(call.kwargs or {})
-        if call.options.delay_ms or call.options.due_at_ms:
+        job.type, job.priority = job_type.name, line.priority
+        job.args, job.kwargs = list(args), dict(kwargs or {})
+        if options.stored:
+            job._options = options
+        if options.delay_ms or options.due_at_ms:
             job.status = Status.SCHEDULED
         return job
 

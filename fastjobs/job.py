@@ -13,6 +13,7 @@ from fastjobs.model.refs import definition_of, job_id
 from fastjobs.model.secret import with_secrets
 from fastjobs.model.status import Status
 from fastjobs.model.times import instant
+from fastjobs.options import Options
 
 
 class JobIds(Sequence[str]):
@@ -119,6 +120,7 @@ class Job:
     duration: timedelta | None = None
     worker: str | None = None
     errors: Sequence[ErrorRecord] = ()
+    _options: Options = Options()
 
     def __init__(self, actions: JobActions, job_id: object, partition: str) -> None:
         self._actions = actions
@@ -135,6 +137,11 @@ class Job:
     def id(self) -> str:
         """The job's id."""
         return str(self._id)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that its call chose, of those that are stored with a job; spans and times as such."""
+        return self._options.shown()
 
     @property
     def error(self) -> ErrorRecord | None:
@@ -221,6 +228,7 @@ class Job:
         payload = with_secrets(record.payload)
         self.args, self.kwargs = (None, None) if payload is None else (payload[:-1], payload[-1])
         self.priority = record.priority
+        self._options = Options.read_stored(record.options)
         self.created_at = instant(record.created_at_ms) if record.created_at_ms else None
         self.attempts = record.attempts
         self.errors = record.errors

@@ -15,7 +15,7 @@ from fastjobs.model.schedules import Cron, Every, Schedule
 from fastjobs.model.times import seconds
 from fastjobs.operating.recurring import Recurring
 from fastjobs.options import Options
-from fastjobs.producing.producer import Call, line_of
+from fastjobs.producing.call import Call, line_of
 from fastjobs.registry import RegisteredType
 
 P = ParamSpec("P")

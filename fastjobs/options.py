@@ -1,37 +1,83 @@
-"""What one call may choose otherwise than its job type: validated where it is given, not where it is used."""
+"""The options of a job: each is declared once, in the table `OPTIONS`, which everything that handles options reads.
+
+To add an option: a row of the table and a field of `Options` here, an argument of `@app.job` or `.options()` or both
+in `jobtypes.py`, and the code that obeys it.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import Flag, auto
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from fastjobs.errors import ConfigError
 from fastjobs.model.names import check_name
 from fastjobs.model.refs import RUN_PREFIX
-from fastjobs.model.retry import RetryPolicy
+from fastjobs.model.retry import RetryDelay, RetryPolicy
 from fastjobs.model.time_limits import Limits
-from fastjobs.model.times import instant_ms, seconds
+from fastjobs.model.times import instant, instant_ms, seconds
 
+#: Queue of a job type that names none.
+DEFAULT_QUEUE = "default"
 #: The store orders by double-precision scores, which hold these exactly.
 PRIORITY_LIMIT = 2**31
 #: Longest delay that is accepted: 50 years.
 _LONGEST_DELAY_S = 50 * 365.25 * 86_400
 
 
+class Where(Flag):
+    """Where an option may be given."""
+
+    #: `@app.job(...)`.
+    JOB_TYPE = auto()
+    #: `.options(...)` before an enqueue.
+    CALL = auto()
+    #: `.options(...)` before `every` or `cron`.
+    RECURRING = auto()
+
+
+_ANYWHERE = Where.JOB_TYPE | Where.CALL | Where.RECURRING
+_CALLS = Where.CALL | Where.RECURRING
+
+
+class Option(NamedTuple):
+    """One option of a job.
+
+    An option that is stored is part of the job's identity, as the server compares chunks byte by byte: a job enqueued
+    again under its id has to have the same. `Job.options` and `fastjobs job show` show it.
+    """
+
+    #: How callers spell it.
+    name: str
+    #: Where it may be given.
+    where: Where
+    #: Checks what a caller gave, anything but None, and returns the fields of `Options` to set.
+    read: Callable[[Any], dict[str, Any]]
+    #: The fields of `Options` that hold it.
+    fields: tuple[str, ...]
+    #: Whether its fields are stored with the job, under their names: in the type table of its chunk, in its record, and
+    #: in the definition of a recurring job. A worker has to know it.
+    stored: bool = False
+    #: What `@app.job` takes when it is not given. `.options()` always takes None: the choice is the job type's.
+    default: object = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The options of a call.
+    """The options that a job type or a call chose, checked.
 
     Attributes:
         queue: queue to go to; None = the job type's.
         priority: higher runs first; None = the job type's.
         retries: further runs after one that raised; None = the job type's.
         retry_delay: seconds, or a list of seconds, before each further run; None = the job type's.
+        finished_keep_ms: how long a finished job is kept, in milliseconds; None = as the app's settings say.
         job_id: id to give the one job; None = a new one.
         delay_ms: wait this long, from the server's now, in milliseconds.
         due_at_ms: or until this time, in milliseconds since 1970.
@@ -44,7 +90,8 @@ class Options:
     queue: str | None = None
     priority: int | None = None
     retries: int | None = None
-    retry_delay: float | tuple[float, ...] | None = None
+    retry_delay: RetryDelay = None
+    finished_keep_ms: int | None = None
     job_id: str | None = None
     delay_ms: int = 0
     due_at_ms: int = 0
@@ -53,33 +100,75 @@ class Options:
     expires_at_ms: int | None = None
     partition_key: str | None = None
 
-    def with_(self, **given: Any) -> Options:
-        """Returns these options with some of them replaced.
-
-        Args:
-            given: queue, priority, retries, retry_delay, job_id, delay (seconds or timedelta), at (aware datetime),
-                timeout (seconds or timedelta), expires (seconds, timedelta or aware datetime), partition_key.
+    @staticmethod
+    def of_type(**given: Any) -> Options:
+        """Returns the options of a job type, from the arguments of `@app.job`; None = not given.
 
         Raises:
             ConfigError: an option that does not exist or a value that cannot be used.
         """
-        changes: dict[str, Any] = {}
-        for name, value in given.items():
-            reader = _READERS.get(name)
-            if reader is None:
-                raise ConfigError(f"there is no option {name!r}; there are {', '.join(_READERS)}")
-            if value is not None:
-                changes |= reader(value)
-        if "delay" in given and "at" in given and given["delay"] is not None and given["at"] is not None:
+        return Options(**_read(Where.JOB_TYPE, given))
+
+    @staticmethod
+    def read_stored(stored: Mapping[str, Any]) -> Options:
+        """Returns the options stored with a job; those of newer releases are left out."""
+        return Options(**{name: stored[name] for name in _STORED if name in stored}) if stored else _NONE
+
+    def with_(self, **given: Any) -> Options:
+        """Returns these options with some of them replaced, from the arguments of `.options`; None = not given.
+
+        Raises:
+            ConfigError: an option that does not exist or a value that cannot be used.
+        """
+        changes = _read(Where.CALL, given)
+        if given.get("delay") is not None and given.get("at") is not None:
             raise ConfigError("give delay or at, not both")
         return replace(self, **changes)
 
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The options that are stored with a job, by the names under which they are."""
+        values = {name: getattr(self, name) for name in _STORED}
+        return {name: value for name, value in values.items() if value is not None}
+
     @cached_property
     def stored(self) -> bytes:
-        """The options a worker has to know, as stored with the jobs; empty when there are none."""
-        values = {name: getattr(self, name) for name in _STORED}
-        chosen = {name: value for name, value in values.items() if value is not None}
-        return orjson.dumps(chosen) if chosen else b""
+        """The options that are stored with a job, as a chunk's type table holds them; empty when there are none."""
+        return orjson.dumps(self.chosen) if self.chosen else b""
+
+    def shown(self) -> dict[str, Any]:
+        """Returns the options that are stored with a job, by name, spans and points in time as such."""
+        chosen = self.chosen
+        return {
+            option.name: _shown(name, chosen[name]) for option in OPTIONS for name in option.fields if name in chosen
+        }
+
+    def check_recurring(self) -> None:
+        """Checks that a recurring job can have these options.
+
+        Raises:
+            ConfigError: one of them is for one job only.
+        """
+        for_one = [option for option in OPTIONS if Where.RECURRING not in option.where]
+        fields = [name for option in for_one for name in option.fields]
+        if any(getattr(self, name) != getattr(_NONE, name) for name in fields):
+            names = ", ".join(option.name for option in for_one if Where.CALL in option.where)
+            raise ConfigError(f"{names} are for one job; a recurring one has an id and a schedule")
+
+    def retry(self, default: RetryPolicy) -> RetryPolicy:
+        """Returns how often and when a job runs again: as chosen here, otherwise as a default says."""
+        return RetryPolicy(
+            default.retries if self.retries is None else self.retries,
+            default.delay if self.retry_delay is None else self.retry_delay,
+        )
+
+    def limits(self, default: Limits) -> Limits:
+        """Returns how long a job may run and wait: as chosen here, otherwise as a default says."""
+        expiry = (self.expires_ms, self.expires_at_ms)
+        if expiry == (None, None):
+            expiry = (default.expires_ms, default.expires_at_ms)
+        timeout_ms = default.timeout_ms if self.timeout_ms is None else self.timeout_ms
+        return Limits(timeout_ms, *(ms or 0 for ms in expiry))
 
 
 def check_priority(value: object) -> int:
@@ -93,87 +182,104 @@ def check_priority(value: object) -> int:
     return value
 
 
-def _read_delay(value: object) -> dict[str, int]:
-    delay_s = seconds("delay", value)
-    if delay_s > _LONGEST_DELAY_S:
-        raise ConfigError(f"delay={value!r} is too long; 50 years are the longest")
-    return {"delay_ms": math.ceil(delay_s * 1000), "due_at_ms": 0}
+def _read(where: Where, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields of `Options` for what a caller gave."""
+    changes: dict[str, Any] = {}
+    for name, value in given.items():
+        option = _BY_NAME.get(name)
+        if option is None or where not in option.where:
+            names = ", ".join(known.name for known in OPTIONS if where in known.where)
+            raise ConfigError(f"there is no option {name!r}; there are {names}")
+        if option.stored and callable(value) and where is not Where.JOB_TYPE:
+            raise ConfigError(f"{name} as a function is for @app.job(...): a call's options are stored")
+        if value is not None:
+            changes |= option.read(value)
+    return changes
 
 
-def _read_at(value: object) -> dict[str, int]:
-    return {"due_at_ms": instant_ms("at", value), "delay_ms": 0}
+def _read_queue(value: object) -> dict[str, Any]:
+    return {"queue": check_name("queue", value)}
 
 
-def _read_job_id(value: object) -> dict[str, str]:
+def _read_priority(value: object) -> dict[str, Any]:
+    return {"priority": check_priority(value)}
+
+
+def _read_retries(value: Any) -> dict[str, Any]:
+    return {"retries": RetryPolicy(value).retries}
+
+
+def _read_retry_delay(value: Any) -> dict[str, Any]:
+    delay = RetryPolicy(0, value).delay
+    return {"retry_delay": tuple(delay) if isinstance(delay, list | tuple) else delay}
+
+
+def _read_finished_keep(value: object) -> dict[str, Any]:
+    return {"finished_keep_ms": round(seconds("finished_keep_s", value) * 1000)}
+
+
+def _read_timeout(value: object) -> dict[str, Any]:
+    return {"timeout_ms": _limit_ms("timeout", value)}
+
+
+def _read_expires(value: object) -> dict[str, Any]:
+    if isinstance(value, datetime):
+        return {"expires_at_ms": instant_ms("expires", value), "expires_ms": None}
+    return {"expires_ms": _limit_ms("expires", value), "expires_at_ms": None}
+
+
+def _read_job_id(value: object) -> dict[str, Any]:
     name = check_name("job id", value)
     if name.startswith(RUN_PREFIX):
         raise ConfigError(f"job id {name!r}: ids that begin with {RUN_PREFIX!r} are those of recurring jobs' runs")
     return {"job_id": name}
 
 
-def _read_retries(value: Any) -> dict[str, int]:
-    return {"retries": RetryPolicy(value).retries}
+def _read_delay(value: object) -> dict[str, Any]:
+    delay_s = seconds("delay", value)
+    if delay_s > _LONGEST_DELAY_S:
+        raise ConfigError(f"delay={value!r} is too long; 50 years are the longest")
+    return {"delay_ms": math.ceil(delay_s * 1000), "due_at_ms": 0}
 
 
-def _read_retry_delay(value: Any) -> dict[str, Any]:
-    if callable(value):
-        raise ConfigError("retry_delay as a function is for @app.job(...): a call's options are stored")
-    delay = RetryPolicy(0, value).delay
-    return {"retry_delay": tuple(delay) if isinstance(delay, list | tuple) else delay}
+def _read_at(value: object) -> dict[str, Any]:
+    return {"due_at_ms": instant_ms("at", value), "delay_ms": 0}
 
 
-def _read_timeout(value: object) -> dict[str, int]:
-    return {"timeout_ms": _span_ms("timeout", value)}
-
-
-def _read_expires(value: object) -> dict[str, int | None]:
-    if isinstance(value, datetime):
-        return {"expires_at_ms": instant_ms("expires", value), "expires_ms": None}
-    return {"expires_ms": _span_ms("expires", value), "expires_at_ms": None}
-
-
-def _read_partition_key(value: object) -> dict[str, str]:
+def _read_partition_key(value: object) -> dict[str, Any]:
     if not isinstance(value, str):
         raise ConfigError(f"partition_key={value!r}: use text")
     return {"partition_key": value}
 
 
-def _span_ms(name: str, value: object) -> int:
-    span_ms = math.ceil(seconds(name, value) * 1000)
-    if span_ms == 0:
+def _limit_ms(name: str, value: object) -> int:
+    limit_ms = math.ceil(seconds(name, value) * 1000)
+    if limit_ms == 0:
         raise ConfigError(f"{name}={value!r}: use more than 0 seconds, or None for no limit")
-    return span_ms
+    return limit_ms
 
 
-def read_limits(timeout: object, expires: object) -> Limits:
-    """Returns the limits of a job type; None = no limit.
-
-    Args:
-        timeout: seconds or a timedelta.
-        expires: seconds, a timedelta, or an aware datetime.
-
-    Raises:
-        ConfigError: a value that cannot be used.
-    """
-    given: dict[str, int | None] = {}
-    if timeout is not None:
-        given |= _read_timeout(timeout)
-    if expires is not None:
-        given |= _read_expires(expires)
-    return Limits(**{name: value for name, value in given.items() if value is not None})
+def _shown(field: str, value: Any) -> Any:
+    """Returns the value of a field as callers give it; what a number is, the end of the field's name says."""
+    if field.endswith("_at_ms"):
+        return instant(value)
+    return timedelta(milliseconds=value) if field.endswith("_ms") else value
 
 
-_READERS: dict[str, Any] = {
-    "queue": lambda value: {"queue": check_name("queue", value)},
-    "priority": lambda value: {"priority": check_priority(value)},
-    "retries": _read_retries,
-    "retry_delay": _read_retry_delay,
-    "job_id": _read_job_id,
-    "delay": _read_delay,
-    "at": _read_at,
-    "timeout": _read_timeout,
-    "expires": _read_expires,
-    "partition_key": _read_partition_key,
-}
-#: What a worker has to know.
-_STORED = ("retries", "retry_delay", "timeout_ms", "expires_ms", "expires_at_ms")
+#: All options. Those that are stored are stored in this order, which may not change: equal jobs are equal bytes.
+OPTIONS: tuple[Option, ...] = (
+    Option("queue", _ANYWHERE, _read_queue, ("queue",), default=DEFAULT_QUEUE),
+    Option("priority", _ANYWHERE, _read_priority, ("priority",), default=0),
+    Option("retries", _ANYWHERE, _read_retries, ("retries",), stored=True),
+    Option("retry_delay", _ANYWHERE, _read_retry_delay, ("retry_delay",), stored=True),
+    Option("timeout", _ANYWHERE, _read_timeout, ("timeout_ms",), stored=True),
+    Option("expires", _ANYWHERE, _read_expires, ("expires_ms", "expires_at_ms"), stored=True),
+    Option("finished_keep_s", Where.JOB_TYPE, _read_finished_keep, ("finished_keep_ms",)),
+    Option("job_id", Where.CALL, _read_job_id, ("job_id",)),
+    Option("delay", Where.CALL, _read_delay, ("delay_ms",)),
+    Option("at", Where.CALL, _read_at, ("due_at_ms",)),
+    Option("partition_key", _CALLS, _read_partition_key, ("partition_key",)),
+)
+_BY_NAME = {option.name: option for option in OPTIONS}
+_STORED = tuple(name for option in OPTIONS if option.stored for name in option.fields)
+_NONE = Options()

@@ -5,37 +5,56 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from fastjobs.errors import ConfigError
 from fastjobs.job import Job
 from fastjobs.model.retry import RetryPolicy
 from fastjobs.model.time_limits import Limits
+from fastjobs.options import DEFAULT_QUEUE, Options
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class RegisteredType:
     """A registered handler with its defaults.
 
     Attributes:
         name: name under which jobs of the type are stored.
         handler: the function that runs a job.
-        queue: queue its jobs go to unless a call says otherwise.
-        priority: higher runs first.
-        retry: how often and when a job that raised runs again.
-        keep_ms: how long finished jobs are kept, in milliseconds; 0 = not at all, None = as the app's settings say.
-        limits: how long its jobs may run and wait.
+        options: what its jobs do unless a call says otherwise.
         takes_context: whether the handler is called with a `Context` before the job's arguments.
     """
 
     name: str
     handler: Callable[..., Any]
-    queue: str
-    priority: int
-    retry: RetryPolicy
-    keep_ms: int | None = None
-    limits: Limits = field(default_factory=Limits)
+    options: Options
     takes_context: bool = False
+
+    @property
+    def queue(self) -> str:
+        """The queue its jobs go to."""
+        return self.options.queue or DEFAULT_QUEUE
+
+    @property
+    def priority(self) -> int:
+        """The priority of its jobs: higher runs first."""
+        return self.options.priority or 0
+
+    @property
+    def keep_ms(self) -> int | None:
+        """How long finished jobs are kept, in milliseconds; 0 = not at all, None = as the app's settings say."""
+        return self.options.finished_keep_ms
+
+    @cached_property
+    def retry(self) -> RetryPolicy:
+        """How often and when a job that raised runs again."""
+        return self.options.retry(RetryPolicy(0))
+
+    @cached_property
+    def limits(self) -> Limits:
+        """How long its jobs may run and wait."""
+        return self.options.limits(Limits())
 
 
 #: Called with the job it is about.

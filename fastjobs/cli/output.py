@@ -98,7 +98,9 @@ def job_table(jobs: Iterable[Job]) -> Table:
 
 def show_job(job: Job) -> None:
     """Prints everything about a job."""
-    for name, value in job_as_json(job).items():
+    shown = job_as_json(job)
+    options = shown.pop("options")
+    for name, value in (shown | options).items():
         if name != "errors" and value is not None:
             click.echo(f"{name:13} {escape(str(value))}")
     for error in job.errors:
@@ -116,7 +118,8 @@ def job_as_json(job: Job) -> dict[str, Any]:
         *("created_at", "due_at", "started_at", "finished_at", "duration"),
     )
     values = {name: _plain(getattr(job, name)) for name in names}
-    return values | {"errors": [asdict(error) for error in job.errors]}
+    options = {name: _plain(value) for name, value in job.options.items()}
+    return values | {"options": options, "errors": [asdict(error) for error in job.errors]}
 
 
 def fields(job: Job) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from types import ModuleType
-from typing import Any
 
 from fastjobs.errors import ConfigError
 
@@ -46,14 +45,6 @@ class RetryPolicy:
             raise ConfigError(f"retry_delay={self.delay!r}: use seconds, a list of seconds or a function")
         for value in given:
             _check_seconds(value)
-
-    def chosen(self, options: Mapping[str, Any]) -> RetryPolicy:
-        """Returns this policy with what a call chose otherwise, as stored with it."""
-        delay = options.get("retry_delay", self.delay)
-        return RetryPolicy(
-            retries=options.get("retries", self.retries),
-            delay=tuple(delay) if isinstance(delay, list) else delay,
-        )
 
     def delay_ms(self, attempt: int, random: Random | ModuleType) -> int:
         """Returns milliseconds until the next run.

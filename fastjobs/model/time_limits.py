@@ -5,9 +5,7 @@ The worker turns these into instants of its own clock when it leases the job.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +24,6 @@ class Limits:
 
     def __bool__(self) -> bool:
         return bool(self.timeout_ms or self.expires_ms or self.expires_at_ms)
-
-    def chosen(self, options: Mapping[str, Any]) -> Limits:
-        """Returns these limits with what a call chose otherwise, as stored with it."""
-        expiry = options if "expires_ms" in options or "expires_at_ms" in options else None
-        return Limits(
-            timeout_ms=options.get("timeout_ms", self.timeout_ms),
-            expires_ms=self.expires_ms if expiry is None else expiry.get("expires_ms", 0),
-            expires_at_ms=self.expires_at_ms if expiry is None else expiry.get("expires_at_ms", 0),
-        )
 
     def last_start_ms(self, sequence_us: int) -> int:
         """Returns until when the job may be started, in milliseconds since 1970 by the server's clock; 0 = always.

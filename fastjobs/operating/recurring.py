@@ -18,7 +18,7 @@ from fastjobs.model.schedules import Schedule
 from fastjobs.model.secret import with_secrets
 from fastjobs.model.times import now_ms
 from fastjobs.operating.jobs import Jobs
-from fastjobs.producing.producer import Call
+from fastjobs.producing.call import Call
 from fastjobs.server.exchanges.single import PRODUCER_RETRIES
 from fastjobs.store.batch import Reply
 from fastjobs.store.store import Store
@@ -186,15 +186,13 @@ class RecurringJobs:
         A definition of the same id whose runs go to another queue is replaced by this one.
         """
         check_policy(version=version, missed=missed, missed_limit=missed_limit, overlap=overlap)
-        options = call.options
-        if options.job_id is not None or options.delay_ms or options.due_at_ms:
-            raise errors.ConfigError("job_id, delay and at are for one job; a recurring one has an id and a schedule")
+        call.options.check_recurring()
         definition = Definition(
             id=check_id(definition_id),
             schedule=schedule,
             type=call.job_type.name,
             payload=[*self._payload(call)],
-            options=orjson.loads(options.stored) if options.stored else {},
+            options=call.options.chosen,
             priority=call.line.priority,
             version=version,
             missed=missed,

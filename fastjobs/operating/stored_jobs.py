@@ -12,6 +12,7 @@ from fastjobs.model.refs import job_id
 from fastjobs.model.status import Status
 from fastjobs.model.stored import Times, record_body, split_chunk
 from fastjobs.model.times import instant
+from fastjobs.options import Options
 from fastjobs.registry import Registry
 from fastjobs.store.store import Store
 
@@ -73,7 +74,7 @@ def _unreadable(job_id: str, error: ChunkError) -> JobRecord:
 
 
 def _retries_left(record: JobRecord, registry: Registry) -> int | None:
-    retries = record.options.get("retries")
+    retries = Options.read_stored(record.options).retries
     if retries is None and record.type in registry:
         retries = registry[record.type].retry.retries
     return None if retries is None else max(0, retries - record.failures)

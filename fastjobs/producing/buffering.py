@@ -1,7 +1,7 @@
-"""Gathers single enqueues of all threads into chunks: `with app.buffered():`.
+"""Gathers the single enqueues of all threads into chunks: `with app.buffered():`.
 
-A job is stored a moment after its `enqueue` returned: what that costs in certainty, and where errors come
-out, is said at `Buffer`.
+A job is stored a moment after its `enqueue` returned. `Buffer` says what that costs in certainty, and where errors are
+raised.
 """
 
 from __future__ import annotations
@@ -10,17 +10,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from fastjobs import errors
-from fastjobs._core import ChunkWriter
 from fastjobs.config import Config
 from fastjobs.model.partitions import Partitioner
 from fastjobs.model.refs import job_ref
-from fastjobs.model.times import now_ms
-from fastjobs.options import Options
-from fastjobs.producing.sending import Line, ListedPartitions, Place, Sending, new_place
-from fastjobs.registry import RegisteredType
+from fastjobs.producing.call import Call
+from fastjobs.producing.listed_partitions import ListedPartitions
+from fastjobs.producing.open_chunks import OpenChunk, OpenChunks
+from fastjobs.producing.sending import Sending
 from fastjobs.store.store import Store
 
 #: Full chunks that may wait to be sent; beyond that, enqueuing waits.
@@ -28,45 +26,31 @@ _MAX_WAITING = 64
 
 
 class BufferedId:
-    """The id of a job that is, or was, in a buffer: its chunk's for a chunk of one, else with its place."""
+    """The id of a job that is, or was, in a buffer: its chunk's for a chunk of one, otherwise with its position."""
 
     __slots__ = ("_chunk", "_position")
 
-    def __init__(self, chunk: _OpenChunk, position: int) -> None:
+    def __init__(self, chunk: OpenChunk, position: int) -> None:
         self._chunk = chunk
         self._position = position
 
     def __str__(self) -> str:
         # Until the chunk is closed nobody knows whether it has one job; `<id>~0` finds that one, too.
-        chunk_id = self._chunk.place.chunk_id
-        return chunk_id if self._chunk.closed_with == 1 else job_ref(chunk_id, self._position)
+        chunk, chunk_id = self._chunk, self._chunk.destination.chunk_id
+        return chunk_id if chunk.closed and chunk.count == 1 else job_ref(chunk_id, self._position)
 
     @property
     def partition(self) -> str:
         """The partition its chunk goes to."""
-        return self._chunk.place.partition
-
-
-class _OpenChunk:
-    """A chunk that is being filled."""
-
-    __slots__ = ("closed_with", "line", "opened_at", "place", "writer")
-
-    def __init__(self, line: Line, place: Place, writer: ChunkWriter) -> None:
-        self.line = line
-        self.place = place
-        self.writer = writer
-        self.opened_at = time.monotonic()
-        #: Number of its jobs, once it is closed.
-        self.closed_with = 0
+        return self._chunk.destination.partition
 
 
 class Buffer:
     """Collects jobs; a thread of its own sends chunks when they are full or their first job has waited long enough.
 
-    A call whose arguments cannot be stored raises at once. What goes wrong later (`NotEnqueued`,
-    `EnqueueUnknown`, with the ids) raises from the next `enqueue`, from `flush`, or when the block ends. A job
-    is certainly stored once `flush` or the block has ended without an error.
+    A call whose arguments cannot be stored raises at once. Later errors (`NotEnqueued`, `EnqueueUnknown`, with the
+    ids) are raised by the next `enqueue`, by `flush`, or at the end of the block. A job is certainly stored once
+    `flush` or the block has ended without an error.
 
     Args:
         connect: makes a store over a connection of its own.
@@ -79,15 +63,17 @@ class Buffer:
         self, connect: Callable[[], Store], config: Config, partitioner: Partitioner, linger_ms: float
     ) -> None:
         self._store = connect()
-        self._partitioner = partitioner
-        self._config = config
         self._linger_s = linger_ms / 1000
         self._listed = ListedPartitions()
         self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
-        self._open: dict[Line, _OpenChunk] = {}
-        self._writers: list[ChunkWriter] = []
-        self._waiting: deque[tuple[_OpenChunk, bytes]] = deque()
+        self._changed = changed = threading.Condition(self._lock)
+        self._waiting = waiting = deque[tuple[OpenChunk, bytes]]()
+
+        def take(chunk: OpenChunk, packed: bytes) -> None:
+            waiting.append((chunk, packed))
+            changed.notify_all()
+
+        self._chunks = OpenChunks(config, partitioner, take)
         self._sending = False
         self._stopped = False
         self._failure: errors.FastJobsError | None = None
@@ -97,14 +83,7 @@ class Buffer:
         """Begins to send."""
         self._thread.start()
 
-    def add(
-        self,
-        line: Line,
-        job_type: RegisteredType,
-        options: Options,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any] | None,
-    ) -> BufferedId:
+    def add(self, call: Call) -> BufferedId:
         """Adds a job.
 
         Raises:
@@ -114,30 +93,21 @@ class Buffer:
         with self._lock:
             if self._failure is not None or len(self._waiting) >= _MAX_WAITING:
                 self._wait_for_room()
-            chunk = self._open.get(line)
-            if chunk is None:
-                chunk = self._begin(line)
-            writer = chunk.writer
-            entry = writer.entry(job_type.name, options.stored)
-            if entry < 0:
-                self._close(chunk)
-                chunk = self._begin(line)
-                writer = chunk.writer
-                entry = writer.entry(job_type.name, options.stored)
-            writer.add(entry, args, kwargs)
-            position = writer.count - 1
-            if writer.count >= self._config.chunk_jobs or writer.size >= self._config.chunk_bytes:
-                self._close(chunk)
-            return BufferedId(chunk, position)
+            chunk = self._chunks.add(call)
+            count = chunk.count
+            if count == 1 and len(self._chunks) == 1:
+                # From now on there is a chunk that lingers.
+                self._changed.notify_all()
+            return BufferedId(chunk, count - 1)
 
     def flush(self) -> None:
-        """Sends what is there and waits until it is stored.
+        """Sends all jobs that were added, and waits until they are stored.
 
         Raises:
-            NotEnqueued, EnqueueUnknown: some of it was not, or it is not known whether it was.
+            NotEnqueued, EnqueueUnknown: some were not, or it is not known whether they were.
         """
         with self._lock:
-            self._close_all()
+            self._chunks.close_all()
             self._changed.wait_for(lambda: not self._waiting and not self._sending)
             self._raise_failure()
 
@@ -162,29 +132,6 @@ class Buffer:
         if failure is not None:
             raise failure
 
-    def _begin(self, line: Line) -> _OpenChunk:
-        if self._writers:
-            writer = self._writers.pop()
-        else:
-            writer = ChunkWriter(self._config.max_payload_bytes, self._config.compress_min_bytes)
-        chunk = self._open[line] = _OpenChunk(line, new_place(self._partitioner, line), writer)
-        if len(self._open) == 1:
-            self._changed.notify_all()
-        return chunk
-
-    def _close(self, chunk: _OpenChunk) -> None:
-        """Packs a chunk and lets it wait to be sent; one to which nothing could be added goes."""
-        del self._open[chunk.line]
-        chunk.closed_with = chunk.writer.count
-        if chunk.closed_with:
-            self._waiting.append((chunk, chunk.writer.finish(now_ms())))
-            self._changed.notify_all()
-        self._writers.append(chunk.writer)
-
-    def _close_all(self) -> None:
-        for chunk in list(self._open.values()):
-            self._close(chunk)
-
     def _main(self) -> None:
         while True:
             batch = self._next_batch()
@@ -196,33 +143,34 @@ class Buffer:
                 self._failure = self._failure or failure
                 self._changed.notify_all()
 
-    def _next_batch(self) -> list[tuple[_OpenChunk, bytes]] | None:
+    def _next_batch(self) -> list[tuple[OpenChunk, bytes]] | None:
         """Waits for closed chunks, closing those that have lingered; None when all is done."""
         with self._lock:
             while not self._waiting:
                 if self._stopped:
                     return None
-                oldest = min((chunk.opened_at for chunk in self._open.values()), default=None)
-                if oldest is None:
-                    self._changed.wait()
-                    continue
-                left_s = oldest + self._linger_s - time.monotonic()
-                if left_s > 0:
-                    self._changed.wait(left_s)
-                else:
-                    self._close_all()
+                self._linger()
             batch = list(self._waiting)
             self._waiting.clear()
             self._sending = True
             self._changed.notify_all()
             return batch
 
-    def _send(self, batch: list[tuple[_OpenChunk, bytes]]) -> errors.FastJobsError | None:
+    def _linger(self) -> None:
+        """Waits for a change until the oldest open chunk has lingered, then closes all."""
+        oldest_at = self._chunks.oldest_at
+        left_s = None if oldest_at is None else oldest_at + self._linger_s - time.monotonic()
+        if left_s is None or left_s > 0:
+            self._changed.wait(left_s)
+        else:
+            self._chunks.close_all()
+
+    def _send(self, batch: list[tuple[OpenChunk, bytes]]) -> errors.FastJobsError | None:
         """Sends chunks; returns what went wrong."""
         sending = Sending(self._store, self._listed)
         try:
-            for chunk, blob in batch:
-                sending.send(chunk.line, chunk.place, chunk.closed_with, blob)
+            for chunk, packed in batch:
+                sending.send(chunk.line, chunk.destination, chunk.count, packed)
             sending.finish()
         except errors.FastJobsError as error:
             return error

@@ -7,17 +7,20 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import Any
 
+#: Called with the number of jobs that were stored.
+Progress = Callable[[int], None]
+
 
 @contextmanager
-def progress_bar(items: Iterable[Any], *, show: bool) -> Iterator[Callable[[int], None] | None]:
+def progress_bar(items: Iterable[Any], *, show: bool) -> Iterator[Progress | None]:
     """Shows a bar while its block runs.
 
     Args:
-        items: what is enqueued; if it has a length, the bar tells how much is left.
-        show: whether a bar is wanted; without a terminal on standard error there is none all the same.
+        items: the items that are enqueued; if they have a length, the bar shows how many are left.
+        show: whether a bar is wanted; there is none without a terminal on standard error.
 
     Yields:
-        What to tell the number of newly stored jobs; None without a bar.
+        The function to call with the number of newly stored jobs; None without a bar.
     """
     if not show or not sys.stderr.isatty():
         yield None

@@ -18,6 +18,7 @@ from fastjobs.logs import event
 from fastjobs.model.outcome import Outcome
 from fastjobs.model.record import ErrorRecord, JobRecord
 from fastjobs.model.retry import RetryPolicy
+from fastjobs.options import Options
 from fastjobs.registry import RegisteredType
 from fastjobs.worker.leases import HeldSpan
 
@@ -158,7 +159,7 @@ class Outcomes:
         """Milliseconds until the next run, or None when there is none."""
         if isinstance(raised, errors.Discard) or _does_not_fit(raised):
             return None
-        policy = self._job_types[record.type].retry.chosen(record.options)
+        policy = Options.read_stored(record.options).retry(self._job_types[record.type].retry)
         if record.failures > policy.retries:
             return None
         if isinstance(raised, errors.Retry) and raised.in_ is not None:

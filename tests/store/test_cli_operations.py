@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 from click.testing import CliRunner, Result
@@ -52,6 +53,13 @@ def test_a_job_is_shown_to_people_and_programs(invoke: Invoke, note: JobType) ->
     assert "note" in shown.output
     told = json.loads(invoke("job", "show", job.id, "--json").output)
     assert (told["id"], told["status"], told["priority"], told["args"]) == (job.id, "queued", 3, [1])
+
+
+def test_the_options_that_a_call_chose_are_shown(invoke: Invoke, note: JobType) -> None:
+    job = note.options(retries=2, timeout=90).enqueue(1)
+    assert job.options == job.refresh().options == {"retries": 2, "timeout": timedelta(seconds=90)}
+    assert "timeout       90.0" in invoke("job", "show", job.id).output
+    assert json.loads(invoke("job", "show", job.id, "--json").output)["options"] == {"retries": 2, "timeout": 90.0}
 
 
 def test_one_job_is_acted_on(invoke: Invoke, note: JobType) -> None:

@@ -13,7 +13,7 @@ from fastjobs import FastJobs, JobNotFound, Status
 from fastjobs.errors import ConfigError, JobIdConflict
 from fastjobs.jobtypes import JobType
 from fastjobs.model.partitions import earlier_places, jump_hash, number_of, partition_name, queue_of
-from fastjobs.producing.sending import ListedPartitions
+from fastjobs.producing.listed_partitions import ListedPartitions
 from fastjobs.store.keys import queues_key
 from tests.harness.queue import QueueUnderTest
 from tests.harness.server import ServerProcess

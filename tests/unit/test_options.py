@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
+from fastjobs import FastJobs, JobType
 from fastjobs.errors import ConfigError
-from fastjobs.options import Options
+from fastjobs.model.retry import RetryPolicy
+from fastjobs.model.time_limits import Limits
+from fastjobs.options import OPTIONS, Options, Where
 
 
 def test_options_are_kept_and_replaced() -> None:
@@ -88,3 +93,50 @@ def test_values_that_cannot_be_used_are_refused_with_a_reason(given: dict[str, A
 def test_only_what_a_worker_has_to_know_is_stored() -> None:
     assert Options(queue="q", priority=3, delay_ms=5).stored == b""
     assert json.loads(Options(retries=0, retry_delay=(1, 2.5)).stored) == {"retries": 0, "retry_delay": [1, 2.5]}
+
+
+def test_what_is_stored_does_not_change_from_release_to_release() -> None:
+    """Equal jobs are equal bytes: a job enqueued again by a newer release has to be the same job."""
+    at = datetime(2030, 1, 1, tzinfo=UTC)
+    chosen = Options().with_(timeout=5, retry_delay=[1, 2.5], retries=0, expires=timedelta(minutes=1))
+    assert chosen.stored == b'{"retries":0,"retry_delay":[1,2.5],"timeout_ms":5000,"expires_ms":60000}'
+    assert chosen.with_(expires=at).stored.endswith(b'"timeout_ms":5000,"expires_at_ms":1893456000000}')
+
+
+def test_stored_options_are_read_again_and_those_of_newer_releases_left_out() -> None:
+    chosen = Options().with_(retries=2, timeout=1.5)
+    assert Options.read_stored({**json.loads(chosen.stored), "newer": 1}) == chosen
+
+
+def test_what_a_call_chose_counts_before_what_its_type_says() -> None:
+    of_type = Options.of_type(retries=9, retry_delay=3, timeout=60, expires=60)
+    chosen = Options().with_(retries=2, expires=datetime(2030, 1, 1, tzinfo=UTC))
+    retry = chosen.retry(of_type.retry(RetryPolicy(3)))
+    assert (retry.retries, retry.delay) == (2, 3)
+    assert chosen.limits(of_type.limits(Limits())) == Limits(timeout_ms=60_000, expires_at_ms=1_893_456_000_000)
+
+
+def test_options_are_shown_as_they_were_given() -> None:
+    given = {"retries": 2, "retry_delay": (1, 2.5), "timeout": timedelta(seconds=5)}
+    assert Options().with_(queue="mail", priority=3, **given).shown() == given
+    at = datetime(2030, 1, 1, tzinfo=UTC)
+    assert Options().with_(expires=at).shown() == {"expires": at}
+
+
+# The table.
+
+
+@pytest.mark.parametrize(("where", "function"), [(Where.JOB_TYPE, FastJobs.job), (Where.CALL, JobType.options)])
+def test_signatures_take_the_options_of_the_table(where: Where, function: Any) -> None:
+    parameters = inspect.signature(function).parameters.values()
+    taken = {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY and one.name != "name"}
+    allowed = {one.name: one.default if where is Where.JOB_TYPE else None for one in OPTIONS if where in one.where}
+    assert taken == allowed
+
+
+def test_every_field_belongs_to_one_option_of_the_table() -> None:
+    assert sorted(item.name for item in fields(Options)) == sorted(name for one in OPTIONS for name in one.fields)
+
+
+def test_options_that_are_stored_may_be_given_to_calls() -> None:
+    assert all(Where.CALL in one.where and Where.RECURRING in one.where for one in OPTIONS if one.stored)

@@ -15,6 +15,7 @@ from fastjobs.context import Context
 from fastjobs.errors import InternalError, JobInterrupted
 from fastjobs.model.partitions import queue_of
 from fastjobs.model.time_limits import Limits
+from fastjobs.options import Options
 from fastjobs.registry import RegisteredType
 from fastjobs.worker.leases import HeldSpan
 from fastjobs.worker.process.hooks import AfterJob, BeforeJob, HookCaller
@@ -160,4 +161,4 @@ class _SeatSignals:
 
 
 def _chosen(limits: Limits, options: bytes) -> Limits:
-    return limits.chosen(orjson.loads(options)) if options else limits
+    return Options.read_stored(orjson.loads(options)).limits(limits) if options else limits

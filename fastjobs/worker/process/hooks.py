@@ -15,6 +15,7 @@ from fastjobs.logs import event
 from fastjobs.model.outcome import Outcome
 from fastjobs.model.record import JobRecord
 from fastjobs.model.status import Status
+from fastjobs.options import Options
 from fastjobs.registry import Hooks, RegisteredType
 from fastjobs.worker.leases import HeldSpan
 from fastjobs.worker.outcomes import chunk_record
@@ -113,7 +114,8 @@ class HookCaller:
         job.status = status
         job_type = self._job_types.get(record.type)
         if job_type is not None:
-            job.retries_left = max(0, job_type.retry.chosen(record.options).retries - record.failures)
+            retry = Options.read_stored(record.options).retry(job_type.retry)
+            job.retries_left = max(0, retry.retries - record.failures)
         return job
 
 

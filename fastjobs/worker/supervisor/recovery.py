@@ -16,6 +16,7 @@ from fastjobs.model.outcome import Outcome, Run
 from fastjobs.model.record import ErrorRecord, JobRecord
 from fastjobs.model.retry import RetryPolicy
 from fastjobs.model.stored import packed_chunk, record_body
+from fastjobs.options import Options
 from fastjobs.store.store import Store
 from fastjobs.worker.leases import HeldLease, HeldSpan
 from fastjobs.worker.outcomes import chunk_record
@@ -156,7 +157,7 @@ class Recovery:
             )
         )
         default = RetryPolicy(self._store.config.retries)
-        policy = self._policies.get(record.type, default).chosen(record.options)
+        policy = Options.read_stored(record.options).retry(self._policies.get(record.type, default))
         fields = {"job": record.id, "type": record.type, "attempt": record.attempts, "error": "JobTimeout"}
         if record.failures > policy.retries:
             event(log, logging.ERROR, "job failed", **fields)
