@@ -12,28 +12,24 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from fastjobs.config import Config, load_config, load_worker_config
 from fastjobs.context import Context, takes_context
+from fastjobs.enqueuing import Enqueuing
 from fastjobs.errors import ConfigError
-from fastjobs.job import Job, JobIds
 from fastjobs.jobtypes import JobType
-from fastjobs.model.definition import MISSED_LIMIT
 from fastjobs.model.names import check_name
 from fastjobs.model.partitions import Partitioner
 from fastjobs.model.retry import RetryDelay
-from fastjobs.model.schedules import Schedule
-from fastjobs.model.status import Status
 from fastjobs.model.times import seconds
+from fastjobs.operating.handles import Handles
 from fastjobs.operating.jobs import Jobs
 from fastjobs.operating.queues import Queue
-from fastjobs.operating.recurring import Recurring, RecurringJobs
+from fastjobs.operating.recurring import RecurringJobs
 from fastjobs.operating.workers import Workers
 from fastjobs.options import Options
 from fastjobs.producing.buffering import Buffer
 from fastjobs.producing.call import Call
 from fastjobs.producing.producer import Producer
-from fastjobs.producing.progress import progress_bar
 from fastjobs.registry import JobHook, RegisteredType, Registry, WorkerHook
 from fastjobs.server.endpoint import Endpoint
-from fastjobs.store.store import Store
 from fastjobs.worker.pool import Pool
 
 P = ParamSpec("P")
@@ -73,20 +69,19 @@ class FastJobs:
 
     def __init__(self, url: str | None = None, **settings: Any) -> None:
         self.config: Config = load_config(url=url, **settings)
-        #: The app's job types by name.
-        self.registry = Registry()
-        #: Where the server is.
-        self.endpoint = Endpoint(self.config)
-        #: Chooses the partitions of jobs.
-        self.partitioner = Partitioner(self.config.partitions_of)
-        self._producer = Producer(self.endpoint, self.config, self.partitioner)
-        self._buffer: Buffer | None = None
+        self._registry = Registry()
+        self._endpoint = Endpoint(self.config)
+        partitioner = Partitioner(self.config.partitions_of)
+        producer = Producer(self._endpoint, self.config, partitioner)
+        self._handles = Handles(producer.store, self._registry)
         #: Looks jobs up.
-        self.jobs = Jobs(self._producer.store, self.registry, self.partitioner)
+        self.jobs = Jobs(producer.store, self._handles, partitioner)
         #: Finds and lists recurring jobs.
-        self.recurring = RecurringJobs(self._producer.store, self.jobs)
+        self.recurring = RecurringJobs(producer.store, self.jobs.queues, self._handles)
         #: Looks workers up.
-        self.workers = Workers(self._producer.store)
+        self.workers = Workers(producer.store)
+        self._enqueuing = Enqueuing(self._endpoint, self.config, partitioner, producer, self._handles, self.recurring)
+        self._store = producer.store
 
     @property
     def url(self) -> str:
@@ -95,7 +90,7 @@ class FastJobs:
         Raises:
             ConfigError: no URL, and no server program to embed.
         """
-        return self.endpoint.url
+        return self._endpoint.url
 
     @overload
     def job(self, handler: Callable[Concatenate[Context, P], R], /) -> JobType[P, R]: ...
@@ -167,14 +162,14 @@ class FastJobs:
                 ),
                 takes_context=takes_context(function),
             )
-            self.registry.add(registered)
-            return JobType(self, registered)
+            self._registry.add(registered)
+            return JobType(self._enqueuing, registered)
 
         return register if handler is None else register(handler)
 
     def before_job(self, hook: JobHookT) -> JobHookT:
         """Has a function called before each run of a job, with the `Job`, in the thread that runs it."""
-        self.registry.hooks.before_job.append(hook)
+        self._registry.hooks.before_job.append(hook)
         return hook
 
     def after_job(self, hook: JobHookT) -> JobHookT:
@@ -188,22 +183,22 @@ class FastJobs:
             def count(job: Job) -> None:
                 metrics.count(job.type, job.status)
         """
-        self.registry.hooks.after_job.append(hook)
+        self._registry.hooks.after_job.append(hook)
         return hook
 
     def on_failed(self, hook: JobHookT) -> JobHookT:
         """Has a function called when a run has failed its job for good, with the `Job`, before `after_job` is."""
-        self.registry.hooks.on_failed.append(hook)
+        self._registry.hooks.on_failed.append(hook)
         return hook
 
     def on_worker_start(self, hook: WorkerHookT) -> WorkerHookT:
         """Has a function called in each process of a worker before its first job, with the worker's name `host:pid`."""
-        self.registry.hooks.on_worker_start.append(hook)
+        self._registry.hooks.on_worker_start.append(hook)
         return hook
 
     def on_worker_stop(self, hook: WorkerHookT) -> WorkerHookT:
         """Has a function called in each process of a worker after its last job; not in one that was killed."""
-        self.registry.hooks.on_worker_stop.append(hook)
+        self._registry.hooks.on_worker_stop.append(hook)
         return hook
 
     def enqueue_many(self, calls: Iterable[Call], *, progress: bool = False) -> Sequence[str]:
@@ -222,8 +217,7 @@ class FastJobs:
         Example:
             app.enqueue_many([welcome.call(1), report.options(queue="slow").call("2026-11")])
         """
-        with progress_bar(calls, show=progress) as told:
-            return self._producer.enqueue_calls(calls, told)
+        return self._enqueuing.enqueue_calls(calls, progress=progress)
 
     @contextmanager
     def buffered(self, *, linger_ms: float = 2.0) -> Iterator[Buffer]:
@@ -243,48 +237,8 @@ class FastJobs:
                 for user in users:
                     welcome.enqueue(user.id)
         """
-        if self._buffer is not None:
-            raise ConfigError("this app is buffered already")
-        seconds("linger_ms", linger_ms)
-        buffer = Buffer(lambda: Store(self.endpoint.connect(), self.config), self.config, self.partitioner, linger_ms)
-        buffer.start()
-        self._buffer = buffer
-        try:
+        with self._enqueuing.buffered(seconds("linger_ms", linger_ms)) as buffer:
             yield buffer
-        finally:
-            self._buffer = None
-            buffer.stop()
-
-    def enqueue_call(self, call: Call) -> Job:
-        """Stores one call; see `JobType.enqueue`."""
-        job_type, options, line, args, kwargs = call
-        if self._buffer is not None and options.job_id is None:
-            buffered = self._buffer.add(call)
-            return Job(self.jobs, buffered, buffered.partition)
-        partition, job_id = self._producer.enqueue(call)
-        job = Job(self.jobs, job_id, partition)
-        job.type, job.priority = job_type.name, line.priority
-        job.args, job.kwargs = list(args), dict(kwargs or {})
-        if options.stored:
-            job._options = options
-        if options.delay_ms or options.due_at_ms:
-            job.status = Status.SCHEDULED
-        return job
-
-    def enqueue_items(
-        self,
-        job_type: RegisteredType,
-        options: Options,
-        items: Iterable[Any],
-        *,
-        progress: bool,
-        spread_ms: int = 0,
-    ) -> JobIds:
-        """Stores one job per item; see `JobType.enqueue_many`."""
-        if options.job_id is not None:
-            raise ConfigError("job_id is for one job; enqueue_many makes its own ids")
-        with progress_bar(items, show=progress) as told:
-            return self._producer.enqueue_many(job_type, options, items, told, spread_ms)
 
     def queue(self, name: str) -> Queue:
         """Returns a queue, to pause, resume, clear, drain or measure it.
@@ -292,29 +246,7 @@ class FastJobs:
         Raises:
             ConfigError: no name for a queue.
         """
-        return Queue(self._producer.store, name)
-
-    def define_recurring(
-        self,
-        call: Call,
-        schedule: Schedule,
-        definition_id: str,
-        *,
-        version: int = 0,
-        missed: str = "latest",
-        missed_limit: int = MISSED_LIMIT,
-        overlap: str = "skip",
-    ) -> Recurring:
-        """Defines or changes a recurring job; see `JobType.every`."""
-        return self.recurring.define(
-            call,
-            schedule,
-            definition_id,
-            version=version,
-            missed=missed,
-            missed_limit=missed_limit,
-            overlap=overlap,
-        )
+        return Queue(self._store, name)
 
     def pool(self, *, app: str | None = None, **settings: Any) -> Pool:
         """Returns a worker for this app that runs in processes of its own.
@@ -335,7 +267,7 @@ class FastJobs:
 
     def close(self) -> None:
         """Closes this thread's connection; the next use opens it again."""
-        self._producer.close()
+        self._enqueuing.close()
 
     def _target(self) -> str:
         """Where a new process can import this app from: a module of this process that holds it."""

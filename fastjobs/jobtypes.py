@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import update_wrapper
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from fastjobs.context import Context
+from fastjobs.enqueuing import Enqueuing
 from fastjobs.job import Job, JobIds
-from fastjobs.model.definition import MISSED_LIMIT
-from fastjobs.model.partitions import Partitioner
-from fastjobs.model.schedules import Cron, Every, Schedule
+from fastjobs.model.definition import MISSED_LIMIT, RecurringPolicy
+from fastjobs.model.schedules import Cron, Every
 from fastjobs.model.times import seconds
 from fastjobs.operating.recurring import Recurring
 from fastjobs.options import Options
@@ -22,54 +22,20 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Enqueuer(Protocol):
-    """What a job type needs of its app."""
-
-    #: Chooses the partitions of jobs with a `partition_key`.
-    partitioner: Partitioner
-
-    def enqueue_call(self, call: Call) -> Job:
-        """Stores one job."""
-
-    def enqueue_items(
-        self,
-        job_type: RegisteredType,
-        options: Options,
-        items: Iterable[Any],
-        *,
-        progress: bool,
-        spread_ms: int = 0,
-    ) -> JobIds:
-        """Stores one job per item."""
-
-    def define_recurring(
-        self,
-        call: Call,
-        schedule: Schedule,
-        definition_id: str,
-        *,
-        version: int,
-        missed: str,
-        missed_limit: int,
-        overlap: str,
-    ) -> Recurring:
-        """Defines or changes a recurring job."""
-
-
 class JobType(Generic[P, R]):
     """A registered handler. Calling it runs the handler here and now; `enqueue` lets a worker run it.
 
     Args:
-        app: where jobs are enqueued.
+        enqueuing: where jobs are enqueued.
         registered: the handler and its defaults.
         options: what calls choose otherwise than the type.
     """
 
-    def __init__(self, app: Enqueuer, registered: RegisteredType, options: Options | None = None) -> None:
-        self._app = app
+    def __init__(self, enqueuing: Enqueuing, registered: RegisteredType, options: Options | None = None) -> None:
+        self._enqueuing = enqueuing
         self._registered = registered
         self._options = options or Options()
-        self._line = line_of(registered, self._options, app.partitioner)
+        self._line = line_of(registered, self._options, enqueuing.partitioner)
         update_wrapper(self, registered.handler)
 
     @property
@@ -138,7 +104,7 @@ class JobType(Generic[P, R]):
             expires=expires,
             partition_key=partition_key,
         )
-        return JobType(self._app, self._registered, options)
+        return JobType(self._enqueuing, self._registered, options)
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call:
         """Returns a call, to be enqueued together with others by `app.enqueue_many`."""
@@ -161,7 +127,7 @@ class JobType(Generic[P, R]):
             NotEnqueued: the server refused it; it is certainly not stored.
             EnqueueUnknown: no answer within `retry_budget_s`; enqueue again with the same id to be sure.
         """
-        return self._app.enqueue_call(self.call(*args, **kwargs))
+        return self._enqueuing.enqueue(self.call(*args, **kwargs))
 
     def enqueue_many(
         self, items: Iterable[Any], *, progress: bool = False, spread: float | timedelta | None = None
@@ -187,7 +153,9 @@ class JobType(Generic[P, R]):
             ids = welcome.enqueue_many((user.id,) for user in users)
         """
         spread_ms = 0 if spread is None else round(seconds("spread", spread) * 1000)
-        return self._app.enqueue_items(self._registered, self._options, items, progress=progress, spread_ms=spread_ms)
+        return self._enqueuing.enqueue_items(
+            self._registered, self._options, items, progress=progress, spread_ms=spread_ms
+        )
 
     def every(
         self,
@@ -231,14 +199,11 @@ class JobType(Generic[P, R]):
         Example:
             tick = welcome.every(30, 42, id="tick", kwargs={"lang": "sv"})
         """
-        return self._app.define_recurring(
+        return self._enqueuing.define_recurring(
             Call(self._registered, self._options, self._line, args, kwargs),
             Every.read(interval, start),
             id,
-            version=version,
-            missed=missed,
-            missed_limit=missed_limit,
-            overlap=overlap,
+            RecurringPolicy(version, missed, missed_limit, overlap),
         )
 
     def cron(
@@ -279,14 +244,11 @@ class JobType(Generic[P, R]):
         Example:
             welcome.cron("0 9 * * mon-fri", 42, tz="Europe/Stockholm", id="daily")
         """
-        return self._app.define_recurring(
+        return self._enqueuing.define_recurring(
             Call(self._registered, self._options, self._line, args, kwargs),
             Cron.read(expression, tz),
             id,
-            version=version,
-            missed=missed,
-            missed_limit=missed_limit,
-            overlap=overlap,
+            RecurringPolicy(version, missed, missed_limit, overlap),
         )
 
     def __repr__(self) -> str:

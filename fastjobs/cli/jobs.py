@@ -14,7 +14,7 @@ from fastjobs.cli.target import Target, with_target
 from fastjobs.logs import escape
 from fastjobs.model.partitions import queue_of
 from fastjobs.model.status import Status
-from fastjobs.operating.jobs import Selection
+from fastjobs.operating.selection import Selection
 
 _STATUS = click.Choice([status.value for status in Status])
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
@@ -120,7 +120,7 @@ def failed_ls(target: Target, queue: str | None, type_name: str | None, as_json:
     """Group failed jobs by queue, type and error."""
     groups: Counter[tuple[str, str, str]] = Counter()
     examples: dict[tuple[str, str, str], tuple[str, str]] = {}
-    for name, found in target.jobs.steps(Status.FAILED, queue):
+    for name, found in target.handles.steps(Status.FAILED, target.jobs.partitions(queue)):
         for job in found:
             last = job.record.errors[-1] if job.record.errors else None
             if type_name not in (None, job.record.type):

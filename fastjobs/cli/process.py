@@ -34,7 +34,7 @@ def main() -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     try:
         _, app = load_app(spec.target, FastJobs)
-        process = WorkerProcess(app.registry, app.config, app.endpoint, app.jobs, spec)
+        process = WorkerProcess(app._registry, app.config, app._endpoint, app._handles, spec)
     except errors.ConfigError as error:
         event(log, logging.CRITICAL, "cannot load the app", reason=error)
         os._exit(EXIT_UNUSABLE)

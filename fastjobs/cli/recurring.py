@@ -10,7 +10,7 @@ import click
 from fastjobs.cli.output import confirmed, console, plain_table
 from fastjobs.cli.target import Target, with_target
 from fastjobs.model.secret import masked
-from fastjobs.operating.recurring import Recurring, RecurringJobs
+from fastjobs.operating.recurring import Recurring
 
 
 @click.group()
@@ -19,7 +19,7 @@ def recurring() -> None:
 
 
 def _find(target: Target, recurring_id: str) -> Recurring:
-    return RecurringJobs(target.store, target.jobs).find(recurring_id)
+    return target.recurring.find(recurring_id)
 
 
 @recurring.command("ls")
@@ -27,7 +27,7 @@ def _find(target: Target, recurring_id: str) -> Recurring:
 @with_target
 def ls(target: Target, as_json: bool) -> None:
     """List recurring jobs with their schedules and next runs."""
-    found = RecurringJobs(target.store, target.jobs).list()
+    found = target.recurring.list()
     if as_json:
         for one in found:
             click.echo(json.dumps(_as_json(one)))

@@ -14,7 +14,9 @@ from fastjobs.config import Config, load_config, mask_url
 from fastjobs.loader import load_app
 from fastjobs.logs import configure
 from fastjobs.model.partitions import Partitioner
+from fastjobs.operating.handles import Handles
 from fastjobs.operating.jobs import Jobs
+from fastjobs.operating.recurring import RecurringJobs
 from fastjobs.registry import Registry
 from fastjobs.server.endpoint import Endpoint
 from fastjobs.store.store import Store
@@ -33,8 +35,11 @@ class Target:
         self.registry = registry
         self._endpoint = Endpoint(config)
         self._store: Store | None = None
-        #: Looks jobs up.
-        self.jobs = Jobs(self.store, registry, Partitioner(config.partitions_of))
+        #: Acts on jobs that were found, and looks them up.
+        self.handles = Handles(self.store, registry)
+        self.jobs = Jobs(self.store, self.handles, Partitioner(config.partitions_of))
+        #: Finds and lists recurring jobs.
+        self.recurring = RecurringJobs(self.store, self.jobs.queues, self.handles)
 
     @property
     def url(self) -> str:
@@ -76,4 +81,4 @@ def _target(app: str | None, url: str | None, namespace: str | None) -> Target:
     _, found = load_app(app, FastJobs)
     config = found.config
     config = replace(config, url=url or config.url, namespace=namespace or config.namespace)
-    return Target(config, found.registry)
+    return Target(config, found._registry)

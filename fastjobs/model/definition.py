@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -22,6 +22,15 @@ MAX_MISSED_LIMIT = 1000
 MISSED_AFTER_MS = 5_000
 #: Longest id of a definition: its runs' ids, which contain it, are job ids of at most 128 characters.
 MAX_ID_LENGTH = 90
+
+
+class RecurringPolicy(NamedTuple):
+    """How a definition treats older versions, missed runs and overlaps; see `JobType.every`."""
+
+    version: int = 0
+    missed: str = "latest"
+    missed_limit: int = MISSED_LIMIT
+    overlap: str = "skip"
 
 
 class Packer(Protocol):

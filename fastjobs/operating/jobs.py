@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
 
 from fastjobs.errors import ConfigError, JobNotFound
 from fastjobs.job import Job
@@ -13,18 +11,14 @@ from fastjobs.model.names import check_name
 from fastjobs.model.partitions import Partitioner, partition_name, partition_order, queue_of
 from fastjobs.model.refs import address
 from fastjobs.model.status import Status
-from fastjobs.model.times import instant
+from fastjobs.operating.handles import Handles
 from fastjobs.operating.listing import ListedJob, Listing
-from fastjobs.operating.operations import Add, Operations, listed
-from fastjobs.operating.stored_jobs import fill
-from fastjobs.options import Options, check_priority
-from fastjobs.registry import Registry
+from fastjobs.operating.operations import listed
+from fastjobs.operating.selection import Selection
 from fastjobs.store.store import Store
 
 #: Statuses that are counted by type as well.
 _COUNTED_BY_TYPE = (Status.FAILED, Status.CANCELLED)
-#: Jobs acted on in one round trip.
-_STEP = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +35,13 @@ class Jobs:
 
     Args:
         store: gives the calling thread's store.
-        registry: the app's job types; a job is found without its type, it only says less then.
+        handles: makes handles of jobs.
         partitioner: knows in which partition a job probably is.
     """
 
-    def __init__(self, store: Callable[[], Store], registry: Registry, partitioner: Partitioner) -> None:
+    def __init__(self, store: Callable[[], Store], handles: Handles, partitioner: Partitioner) -> None:
         self._store = store
-        self._registry = registry
+        self._handles = handles
         self._partitioner = partitioner
 
     def queues(self) -> list[str]:
@@ -133,7 +127,7 @@ class Jobs:
         batch.run()
         for name, reply in zip(partitions, replies, strict=True):
             if reply.value is not None:
-                return self._handle(name, listed(self._store(), name, job_id, reply.value))
+                return self._handles.handle(name, listed(self._store(), name, job_id, reply.value))
         return None
 
     def list(
@@ -158,7 +152,7 @@ class Jobs:
             ConfigError: a limit or cursor that cannot be used.
         """
         jobs, cursor = self._page(Status(status), queue, limit, cursor, reverse=reverse)
-        return JobPage([self._handle(name, job) for name, job in jobs], cursor)
+        return JobPage([self._handles.handle(name, job) for name, job in jobs], cursor)
 
     def ids(self, status: Status, *, queue: str | None = None, reverse: bool = False) -> Iterator[str]:
         """Yields the ids of all jobs with a status, page by page, in the order of `list`."""
@@ -185,66 +179,7 @@ class Jobs:
         """
         if queue is not None:
             check_name("queue", queue)
-        return Selection(self, None if status is None else Status(status), queue, type, error)
-
-    # What handles call.
-
-    def load(self, job: Job) -> None:
-        """Fills a handle with what is stored; see `Job.refresh`."""
-        found = self.operations(job.partition).find(job.id)
-        fill(job, found.status, found.due_at_ms, found.record, self._registry)
-
-    def cancel(self, job: Job) -> None:
-        """See `Job.cancel`."""
-        job.status = self.operations(job.partition).cancel(job.id)
-
-    def reschedule(self, job: Job, at: datetime | None, delay: float | timedelta | None) -> None:
-        """See `Job.reschedule`."""
-        options = Options().with_(at=at, delay=delay)
-        job.status = self.operations(job.partition).reschedule(
-            job.id, delay_ms=options.delay_ms, due_at_ms=options.due_at_ms
-        )
-
-    def retry(self, job: Job) -> None:
-        """See `Job.retry`."""
-        job.status = self.operations(job.partition).retry(job.id)
-
-    def set_priority(self, job: Job, priority: int) -> None:
-        """See `Job.set_priority`."""
-        job.status = self.operations(job.partition).prioritize(job.id, check_priority(priority))
-        job.priority = priority
-
-    def destroy(self, job: Job) -> None:
-        """See `Job.destroy`."""
-        self.operations(job.partition).destroy(job.id)
-
-    def next_time(self, job: Job) -> datetime | None:
-        """See `Job.next_time`."""
-        store = self._store()
-        if job.recurring is None:
-            return None
-        stored = store.batch().stored_definition(job.queue, job.recurring).run()
-        if stored is None:
-            return None
-        definition = store.definition(job.queue, job.recurring, stored)
-        return None if definition.paused else instant(definition.due_ms)
-
-    # What selections call.
-
-    def operations(self, partition: str) -> Operations:
-        """Returns what acts on the jobs of a partition."""
-        return Operations(self._store(), partition)
-
-    def steps(self, status: Status, queue: str | None) -> Iterator[tuple[str, Sequence[ListedJob]]]:
-        """Yields the jobs with a status in steps of a bounded size, each of one partition."""
-        for name in self.partitions(queue):
-            listing = Listing(self._store(), name, status)
-            cursor: str | None = None
-            while True:
-                jobs, cursor = listing.page(cursor, _STEP)
-                yield name, jobs
-                if cursor is None:
-                    break
+        return Selection(self.partitions, self._handles, None if status is None else Status(status), queue, type, error)
 
     def _all(self, status: Status, queue: str | None, *, reverse: bool) -> Iterator[tuple[str, ListedJob]]:
         cursor: str | None = None
@@ -273,71 +208,3 @@ class Jobs:
             if len(jobs) == limit and place + 1 < len(names):
                 return jobs, names[place + 1]
         return jobs, None
-
-    def _handle(self, partition: str, found: ListedJob) -> Job:
-        job = Job(self, found.record.id, partition)
-        fill(job, found.status, found.due_at_ms, found.record, self._registry)
-        return job
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Jobs selected by `app.jobs.where(...)`. Each operation works in bounded steps and returns how many it changed."""
-
-    _jobs: Jobs
-    _status: Status | None
-    _queue: str | None
-    _type: str | None
-    _error: str | None
-
-    def retry_all(self, progress: Callable[[int], None] | None = None) -> int:
-        """Lets failed jobs run again.
-
-        Args:
-            progress: told, after each step, how many have been changed so far.
-
-        Raises:
-            ConfigError: the selection is of another status.
-        """
-        return self._run((Status.FAILED,), lambda operations: operations.add_retry, progress)
-
-    def cancel_all(self, progress: Callable[[int], None] | None = None) -> int:
-        """Cancels jobs that wait, and asks those that are being executed to end; otherwise as `retry_all`."""
-        statuses = (Status.SCHEDULED, Status.RETRYING, Status.QUEUED, Status.EXECUTING)
-        return self._run(statuses, lambda operations: operations.add_cancel, progress)
-
-    def destroy_all(self, progress: Callable[[int], None] | None = None) -> int:
-        """Removes jobs without a trace; otherwise as `retry_all`."""
-        return self._run(tuple(Status), lambda operations: operations.add_destroy, progress)
-
-    def count(self) -> int:
-        """Returns how many jobs are selected now; reads all of those with the status."""
-        statuses = tuple(Status) if self._status is None else (self._status,)
-        return sum(
-            sum(map(self._fits, jobs)) for status in statuses for _, jobs in self._jobs.steps(status, self._queue)
-        )
-
-    def _run(
-        self,
-        applicable: tuple[Status, ...],
-        choose: Callable[[Operations], Add[Any]],
-        progress: Callable[[int], None] | None,
-    ) -> int:
-        if self._status is not None and self._status not in applicable:
-            raise ConfigError(f"this operation is not for {self._status} jobs, but for {', '.join(applicable)}")
-        changed = 0
-        for status in applicable if self._status is None else (self._status,):
-            for partition, jobs in self._jobs.steps(status, self._queue):
-                operations = self._jobs.operations(partition)
-                changed += operations.run_many(filter(self._fits, jobs), choose(operations))
-                if progress is not None:
-                    progress(changed)
-        return changed
-
-    def __str__(self) -> str:
-        given = {"status": self._status, "queue": self._queue, "type": self._type, "error": self._error}
-        return ", ".join(f"{name} {value}" for name, value in given.items() if value is not None)
-
-    def _fits(self, job: ListedJob) -> bool:
-        last_error = job.record.errors[-1].type if job.record.errors else None
-        return self._type in (None, job.record.type) and self._error in (None, last_error)

@@ -10,14 +10,13 @@ import orjson
 
 from fastjobs import errors
 from fastjobs._core import Chunk, ChunkWriter, new_id
-from fastjobs.job import Job
-from fastjobs.model.definition import MISSED_LIMIT, Definition, check_id, check_policy
+from fastjobs.job import Job, JobActions
+from fastjobs.model.definition import Definition, RecurringPolicy, check_id, check_policy
 from fastjobs.model.names import check_name
 from fastjobs.model.refs import run_id
 from fastjobs.model.schedules import Schedule
 from fastjobs.model.secret import with_secrets
 from fastjobs.model.times import now_ms
-from fastjobs.operating.jobs import Jobs
 from fastjobs.producing.call import Call
 from fastjobs.server.exchanges.single import PRODUCER_RETRIES
 from fastjobs.store.batch import Reply
@@ -133,12 +132,14 @@ class RecurringJobs:
 
     Args:
         store: gives the calling thread's store.
-        jobs: for handles of runs.
+        queues: returns the names of all queues that were ever used.
+        actions: what handles of runs act through.
     """
 
-    def __init__(self, store: Callable[[], Store], jobs: Jobs) -> None:
+    def __init__(self, store: Callable[[], Store], queues: Callable[[], list[str]], actions: JobActions) -> None:
         self._store = store
-        self._jobs = jobs
+        self._queues = queues
+        self._actions = actions
 
     def list(self, *, queue: str | None = None) -> list[Recurring]:
         """Returns the recurring jobs of one queue or (None) of all, by id.
@@ -146,7 +147,7 @@ class RecurringJobs:
         Raises:
             NewerFormat: one was written by a newer fastjobs in a format this one does not know.
         """
-        queues = self._jobs.queues() if queue is None else [check_name("queue", queue)]
+        queues = self._queues() if queue is None else [check_name("queue", queue)]
         found = [
             Recurring(self, name, self._store().definition(name, field.decode(), stored))
             for name in queues
@@ -165,7 +166,7 @@ class RecurringJobs:
             RecurringNotFound: there is none.
         """
         check_id(definition_id)
-        queues = self._jobs.queues() if queue is None else [check_name("queue", queue)]
+        queues = self._queues() if queue is None else [check_name("queue", queue)]
         for name, definition in self._read_from(queues, definition_id).items():
             return Recurring(self, name, definition)
         raise errors.RecurringNotFound(definition_id)
@@ -175,17 +176,13 @@ class RecurringJobs:
         call: Call,
         schedule: Schedule,
         definition_id: str,
-        *,
-        version: int = 0,
-        missed: str = "latest",
-        missed_limit: int = MISSED_LIMIT,
-        overlap: str = "skip",
+        policy: RecurringPolicy,
     ) -> Recurring:
         """Defines or changes a recurring job; see `JobType.every`.
 
         A definition of the same id whose runs go to another queue is replaced by this one.
         """
-        check_policy(version=version, missed=missed, missed_limit=missed_limit, overlap=overlap)
+        check_policy(**policy._asdict())
         call.options.check_recurring()
         definition = Definition(
             id=check_id(definition_id),
@@ -194,17 +191,14 @@ class RecurringJobs:
             payload=[*self._payload(call)],
             options=call.options.chosen,
             priority=call.line.priority,
-            version=version,
-            missed=missed,
-            missed_limit=missed_limit,
-            overlap=overlap,
+            **policy._asdict(),
         )
         return self._define(call.line.queue, definition)
 
     def _define(self, queue: str, definition: Definition) -> Recurring:
         store = self._store()
         self._run(store.batch().list_partition(queue))
-        elsewhere = [name for name in self._jobs.queues() if name != queue]
+        elsewhere = [name for name in self._queues() if name != queue]
         moved = self._read_from(elsewhere, definition.id)
         for name, other in moved.items():
             if other.version > definition.version:
@@ -270,7 +264,7 @@ class RecurringJobs:
         raise errors.StoreError(f"recurring job {definition_id!r} is changed all the time: it was not run")
 
     def _job(self, queue: str, definition: Definition, job_id: str) -> Job:
-        job = Job(self._jobs, job_id, queue)
+        job = Job(self._actions, job_id, queue)
         job.type, job.priority = definition.type, definition.priority
         *job.args, job.kwargs = with_secrets(definition.payload)
         return job

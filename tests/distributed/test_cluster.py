@@ -35,7 +35,7 @@ def lab(shared_cluster: LocalCluster, make_lab: MakeLab) -> Lab:
 
 
 def keys_of(lab: Lab, partition: str = "default") -> Any:
-    return lab.app._producer.store().keys(partition)
+    return lab.app._store().keys(partition)
 
 
 def slots_of(lab: Lab) -> dict[str, int]:
@@ -135,7 +135,7 @@ def test_while_the_keys_of_a_slot_are_apart_calls_wait_and_nothing_is_half_done(
         source.call("MIGRATE", "127.0.0.1", target.port, keys.ready, 0, 5000)
         with pytest.raises(StoreError, match="TRYAGAIN"):
             # As a worker's supervisor has it: without patience.
-            Store(impatient.endpoint.connect(), impatient.config).batch().clear(job.partition).run()
+            Store(impatient._endpoint.connect(), impatient.config).batch().clear(job.partition).run()
         shared_cluster.move_keys(slot, source, target)
     finally:
         shared_cluster.end_moving(slot, target)

@@ -42,7 +42,7 @@ def lost(lab: Lab, load: Load) -> set[int]:
 
 def check(lab: Lab, sentinels: Sentinels) -> None:
     with sentinels.client() as client:
-        check_invariants(take_snapshot(client, lab.app._producer.store().keys("default")))
+        check_invariants(take_snapshot(client, lab.app._store().keys("default")))
 
 
 def test_jobs_survive_the_death_of_the_master(make_lab: MakeLab, sentinels: Sentinels) -> None:

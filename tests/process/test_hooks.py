@@ -107,7 +107,7 @@ def test_worker_hooks_are_called_in_each_process(hooked: AppFile) -> None:
 
 def test_the_execute_loop_is_given_no_hook_when_none_is_set() -> None:
     app = FastJobs("unix:///nowhere")
-    caller = HookCaller(app.registry.hooks, app.registry, app.jobs, "worker")
+    caller = HookCaller(app._registry.hooks, app._registry, app._handles, "worker")
 
     assert caller.before is None
     assert caller.after is None
@@ -120,4 +120,4 @@ def test_hook_decorators_leave_the_function_as_it_is() -> None:
     app = FastJobs("unix:///nowhere")
     for name in Hooks.__dataclass_fields__:
         assert getattr(app, name)(print) is print
-        assert getattr(app.registry.hooks, name) == [print]
+        assert getattr(app._registry.hooks, name) == [print]

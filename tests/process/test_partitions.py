@@ -83,8 +83,8 @@ def test_one_full_partition_does_not_hold_up_the_others(lab: Lab) -> None:
     partitioned(lab)
     slow = lab.jobs.take.options(partition_key="big customer")
     slow.enqueue_many((f"slow-{number}", 0.02) for number in range(200))
-    full = lab.app.partitioner.of_key("default", "big customer")
-    keys = [key for key in map(str, range(80)) if lab.app.partitioner.of_key("default", key) != full]
+    full = lab.app._enqueuing.partitioner.of_key("default", "big customer")
+    keys = [key for key in map(str, range(80)) if lab.app._enqueuing.partitioner.of_key("default", key) != full]
     for key in keys:
         lab.jobs.note.options(partition_key=key).enqueue(key)
     lab.worker(env=PARTITIONS)

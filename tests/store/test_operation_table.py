@@ -44,7 +44,7 @@ class Jobs:
         self.work: JobType[[int], None] = self.app.job(name="work")(_work)
 
     def handle(self, job_id: str) -> Job:
-        return Job(self.app.jobs, job_id, self.queue.name)
+        return Job(self.app._handles, job_id, self.queue.name)
 
     def status(self, job_id: str) -> str:
         try:

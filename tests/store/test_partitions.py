@@ -47,12 +47,12 @@ def work(number: int) -> None:
 
 
 def work_type(app: FastJobs) -> JobType[..., None]:
-    return JobType(app, app.registry["work"])
+    return JobType(app._enqueuing, app._registry["work"])
 
 
 def used(app: FastJobs, queue: str = "mail") -> dict[str, int]:
     """Queued jobs by partition."""
-    store = app._producer.store()
+    store = app._store()
     counts = {}
     for name in app.jobs.partitions(queue):
         number = store.batch().command("HGET", store.keys(name).stats, "queued").run()
@@ -107,7 +107,7 @@ def test_every_id_is_found_in_its_partition(make_app: MakeApp) -> None:
         job = app.jobs.find(job_id)
         assert job.id == job_id
         assert job.queue == "mail"
-        likely = app.partitioner.of_id("mail", job_id.partition("~")[0])
+        likely = app._enqueuing.partitioner.of_id("mail", job_id.partition("~")[0])
         assert job.partition == partition_name("mail", likely)
     with pytest.raises(JobNotFound):
         app.jobs.find("nobody")
@@ -144,7 +144,7 @@ def test_a_queue_is_paused_measured_and_cleared_in_all_partitions(make_app: Make
     work_type(app).enqueue_many(range(90))
     queue = app.queue("mail")
     queue.pause()
-    store = app._producer.store()
+    store = app._store()
     for name in app.jobs.partitions("mail"):
         assert store.batch().command("HGET", store.keys(name).stats, "paused").run() == b"1"
     queue.resume()
@@ -243,7 +243,7 @@ def test_the_hash_is_even_and_moves_keys_only_to_new_partitions() -> None:
 
 def test_a_partition_whose_listing_a_failover_lost_is_listed_again(make_app, monkeypatch):
     app = make_app(partitions=1)
-    store = app._producer.store()
+    store = app._store()
     listing = queues_key(app.config.namespace)
     work_type(app).enqueue(1)
     store.batch().command("SREM", listing, "mail").run()

@@ -341,7 +341,7 @@ def test_a_job_that_left_its_chunk_is_compared_with_its_record(
     ]
     for other in others:
         with pytest.raises(JobIdConflict):
-            app.enqueue_call(other)
+            app._enqueuing.enqueue(other)
         with pytest.raises(JobIdConflict):
             app.enqueue_many([other])
     assert queue.counts() == {state: 1, "queued": 1}

@@ -41,17 +41,17 @@ def keys(namespace: str) -> QueueKeys:
 
 
 def enqueue(app: FastJobs, *args: object, **options: object):
-    return app.enqueue_call(note(app, **options).call(*args))
+    return app._enqueuing.enqueue(note(app, **options).call(*args))
 
 
 def note(app: FastJobs, **options: object):
     from fastjobs.jobtypes import JobType
 
-    return JobType(app, app.registry["note"]).options(**options)
+    return JobType(app._enqueuing, app._registry["note"]).options(**options)
 
 
 def store_of(app: FastJobs) -> Store:
-    return Store(app.endpoint.connect(), app.config)
+    return Store(app._endpoint.connect(), app.config)
 
 
 @USES

@@ -34,8 +34,8 @@ def bench() -> Iterator[Bench]:
 
 
 def composer_of(app: FastJobs, bench: Bench) -> Composer:
-    hooks = HookCaller(app.registry.hooks, app.registry, None, "w")
-    return Composer(app.registry, hooks, 5_000, bench.backlog)
+    hooks = HookCaller(app._registry.hooks, app._registry, None, "w")
+    return Composer(app._registry, hooks, 5_000, bench.backlog)
 
 
 def test_a_handler_without_context_is_called_as_it_is(app: FastJobs, bench: Bench) -> None:
@@ -89,6 +89,6 @@ def test_options_of_a_call_take_the_place_of_the_limits_of_its_type(app: FastJob
 )
 def test_hooks_surround_the_types_they_are_for(app: FastJobs, bench: Bench, hook: str, expected: Any) -> None:
     """A job of an unknown type does not run, but it may fail."""
-    getattr(app.registry.hooks, hook).append(print)
+    getattr(app._registry.hooks, hook).append(print)
     table = composer_of(app, bench).table([("plain", b""), ("unknown", b"")])
     assert tuple(each and [found is not None for found in each] for each in (table.before, table.after)) == expected

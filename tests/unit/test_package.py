@@ -28,6 +28,7 @@ LAYERS = [
     ["producing"],
     ["operating"],
     ["worker"],
+    ["enqueuing"],
     ["jobtypes", "loader"],
     ["app"],
     ["__init__"],
