@@ -108,4 +108,4 @@ def test_threads_may_register_side_by_side(app: FastJobs) -> None:
 
 def test_apps_have_registries_of_their_own(app: FastJobs) -> None:
     app.job(work)
-    assert len(FastJobs("redis://localhost:1").registry) == 0
+    assert len(FastJobs("redis://localhost:1")._registry) == 0
