@@ -38,7 +38,7 @@ def main() -> None:
     except JobIdConflict as error:
         print(error)
 
-    with app.buffered(linger_ms=5) as buffer:
+    with app.buffered(linger_s=0.005) as buffer:
         for number in range(100):
             add.enqueue(number, 0)
         buffer.flush()  # from here on they are certainly stored

@@ -53,7 +53,7 @@ class FastJobs:
     Args:
         url: `redis://`, `rediss://`, `valkey://` or `unix://`; None = FASTJOBS_URL, REDIS_URL, VALKEY_URL,
             `url` in [tool.fastjobs] of pyproject.toml, or else an embedded server for this project.
-        settings: fields of `Config`, for example namespace, lease_ms or durability.
+        settings: fields of `Config`, for example namespace, lease_s or durability.
 
     Raises:
         ConfigError: a setting that does not exist or a value that cannot be used.
@@ -220,11 +220,11 @@ class FastJobs:
         return self._enqueuing.enqueue_calls(calls, progress=progress)
 
     @contextmanager
-    def buffered(self, *, linger_ms: float = 2.0) -> Iterator[Buffer]:
+    def buffered(self, *, linger_s: float | timedelta = 0.002) -> Iterator[Buffer]:
         """Gathers the single enqueues of all threads into chunks while its block runs.
 
         Args:
-            linger_ms: how long a job waits for others, in milliseconds.
+            linger_s: how long a job waits for others, in seconds or as a timedelta.
 
         Yields:
             The buffer; its `flush()` waits until all is stored. Where errors come out is said at `Buffer`.
@@ -237,7 +237,7 @@ class FastJobs:
                 for user in users:
                     welcome.enqueue(user.id)
         """
-        with self._enqueuing.buffered(seconds("linger_ms", linger_ms)) as buffer:
+        with self._enqueuing.buffered(seconds("linger_s", linger_s)) as buffer:
             yield buffer
 
     def queue(self, name: str) -> Queue:

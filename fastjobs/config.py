@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import importlib.util
-import math
 import os
 import tomllib
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 
 from fastjobs.errors import ConfigError
 from fastjobs.model.names import check_name
+from fastjobs.model.settings import read_flag, read_integer, read_keys, read_number, read_partition_numbers, read_text
 
 DURABILITIES = ("fire", "fsync", "replicated")
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -81,8 +81,8 @@ class Config:
     url: str | None = field(default=None, repr=False)
     #: Prefix of all keys; apps in different namespaces do not see each other.
     namespace: str = "default"
-    #: How long a process's jobs stay its own without a heartbeat, in milliseconds.
-    lease_ms: int = 30_000
+    #: How long a process's jobs stay its own without a heartbeat, in seconds.
+    lease_s: float = 30.0
     #: Limit of one job's encoded arguments.
     max_payload_bytes: int = 1 << 20
     #: Jobs, and bytes of payload, that make a chunk full.
@@ -151,6 +151,11 @@ class Config:
         return int(self.finished_keep_s * 1000) if self.finished_keep else 0
 
     @property
+    def lease_ms(self) -> int:
+        """The lease in milliseconds."""
+        return round(self.lease_s * 1000)
+
+    @property
     def beat_ms(self) -> float:
         """How often leases are renewed: five heartbeats may get lost."""
         return self.lease_ms / 6
@@ -199,7 +204,7 @@ class WorkerConfig:
 
 _BIG = 2**53
 _CONFIG_RANGES: dict[str, tuple[float, float]] = {
-    "lease_ms": (100, 86_400_000),
+    "lease_s": (0.1, 86_400),
     "max_payload_bytes": (16, 32 << 20),
     "chunk_jobs": (1, 1000),
     "chunk_bytes": (1, 16 << 20),
@@ -254,36 +259,6 @@ def _check_keys(setting: str, keys: Mapping[str, str] | None) -> None:
             raise ConfigError(f"{setting}: key {name!r} is not the base64 of at least {_MIN_KEY_BYTES} random bytes")
 
 
-def _integer(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError
-    return int(value)
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError
-    return number
-
-
-def _flag(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    known = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-    if str(value).lower() not in known:
-        raise ValueError
-    return known[str(value).lower()]
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError
-    return value
-
-
 def _queues(value: Any) -> tuple[QueueChoice, ...]:
     if isinstance(value, str):
         return parse_queues(value)
@@ -291,29 +266,15 @@ def _queues(value: Any) -> tuple[QueueChoice, ...]:
     return parse_queues(",".join(names)) if names else ()
 
 
-def _partition_numbers(value: Any) -> dict[str, int]:
-    """Reads `a:4,b:2`, or a table of that."""
-    if isinstance(value, str):
-        value = dict(item.strip().rsplit(":", 1) for item in value.split(",") if item.strip())
-    return {str(queue): _integer(number) for queue, number in value.items()}
-
-
-def _keys(value: Any) -> dict[str, str]:
-    """Reads `new:BASE64,old:BASE64`, or a table of that; the order counts."""
-    if isinstance(value, str):
-        value = dict(item.strip().split(":", 1) for item in value.split(",") if item.strip())
-    return {str(name): _text(text) for name, text in value.items()}
-
-
 #: Annotation of a field -> how to read it, and what to call that in an error.
 _READERS: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "int": (_integer, "an integer"),
-    "float": (_number, "a number"),
-    "bool": (_flag, "true or false"),
-    "str": (_text, "text"),
-    "str | None": (_text, "text"),
-    "dict[str, int] | None": (_partition_numbers, "numbers such as a:4,b:2"),
-    "dict[str, str] | None": (_keys, "keys such as new:BASE64,old:BASE64"),
+    "int": (read_integer, "an integer"),
+    "float": (read_number, "a number"),
+    "bool": (read_flag, "true or false"),
+    "str": (read_text, "text"),
+    "str | None": (read_text, "text"),
+    "dict[str, int] | None": (read_partition_numbers, "numbers such as a:4,b:2"),
+    "dict[str, str] | None": (read_keys, "keys such as new:BASE64,old:BASE64"),
     "tuple[QueueChoice, ...]": (_queues, "queues such as a,b or a:3,b:1"),
 }
 

@@ -90,11 +90,11 @@ class Enqueuing:
         return self._recurring.define(call, schedule, definition_id, policy)
 
     @contextmanager
-    def buffered(self, linger_ms: float) -> Iterator[Buffer]:
+    def buffered(self, linger_s: float) -> Iterator[Buffer]:
         """Gathers single enqueues while its block runs; see `FastJobs.buffered`."""
         if self._buffer is not None:
             raise ConfigError("this app is buffered already")
-        buffer = Buffer(self._new_store, self._config, self.partitioner, linger_ms)
+        buffer = Buffer(self._new_store, self._config, self.partitioner, linger_s)
         buffer.start()
         self._buffer = buffer
         try:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from fastjobs.model.names import check_name
 from fastjobs.model.refs import split_member
 from fastjobs.model.status import Status
+from fastjobs.model.times import seconds
 from fastjobs.store.store import Store
 
 #: The oldest job is looked for in so many priorities, the highest ones first.
@@ -65,16 +66,16 @@ class Queue:
                     progress(dropped)
         return dropped
 
-    def drain(self, timeout_s: float | None = None) -> None:
+    def drain(self, timeout_s: float | timedelta | None = None) -> None:
         """Waits until nothing is queued, executing or retrying.
 
         Args:
-            timeout_s: seconds to wait; None = for ever.
+            timeout_s: how long to wait, in seconds or as a timedelta; None = for ever.
 
         Raises:
             TimeoutError: the queue has not drained in time.
         """
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        deadline = None if timeout_s is None else time.monotonic() + seconds("timeout_s", timeout_s)
         while any(self._undone()):
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(f"queue {self.name!r} is not drained after {timeout_s} s")

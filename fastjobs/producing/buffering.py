@@ -56,14 +56,12 @@ class Buffer:
         connect: makes a store over a connection of its own.
         config: the app's settings.
         partitioner: chooses the partitions of chunks.
-        linger_ms: how long a job waits for others, in milliseconds.
+        linger_s: how long a job waits for others, in seconds.
     """
 
-    def __init__(
-        self, connect: Callable[[], Store], config: Config, partitioner: Partitioner, linger_ms: float
-    ) -> None:
+    def __init__(self, connect: Callable[[], Store], config: Config, partitioner: Partitioner, linger_s: float) -> None:
         self._store = connect()
-        self._linger_s = linger_ms / 1000
+        self._linger_s = linger_s
         self._listed = ListedPartitions()
         self._lock = threading.Lock()
         self._changed = changed = threading.Condition(self._lock)

@@ -112,7 +112,7 @@ class World:
         self.producers_line = self.topology.producers_line()
         settings = {
             "namespace": NAMESPACE,
-            "lease_ms": lease_ms,
+            "lease_s": lease_ms / 1000,
             "retry_budget_s": budget_s,
             "socket_timeout_s": timeout_s,
             "partitions": self.topology.partitions,
@@ -123,7 +123,7 @@ class World:
             copies = {"durability": "replicated", "replicas": self.topology.replicas}
             self.apps = {**self.apps, "replicated": FastJobs(self.producers_line.url, **settings, **copies)}
         self.looking_app = FastJobs(
-            self.topology.url, namespace=NAMESPACE, lease_ms=lease_ms, partitions=self.topology.partitions
+            self.topology.url, namespace=NAMESPACE, lease_s=lease_ms / 1000, partitions=self.topology.partitions
         )
 
     def start_worker(self) -> ChaosWorker:
@@ -131,7 +131,7 @@ class World:
         environment = clean_environment(
             FASTJOBS_URL=line.url,
             FASTJOBS_NAMESPACE=NAMESPACE,
-            FASTJOBS_LEASE_MS=str(self.lease_ms),
+            FASTJOBS_LEASE_S=str(self.lease_ms / 1000),
             FASTJOBS_SOCKET_TIMEOUT_S=str(self._timeout_s),
             FASTJOBS_PARTITIONS=str(self.topology.partitions),
             **{JOURNAL_VARIABLE: str(self.journal.path)},

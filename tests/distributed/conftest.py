@@ -41,7 +41,7 @@ def make_lab(namespace: str, tmp_path: Path) -> Iterator[MakeLab]:
             lab = Lab(servers, namespace, tmp_path)
             lab.app.close()
             settings = {"partitions": PARTITIONS, "socket_timeout_s": 1.0, "retry_budget_s": 30.0, **settings}
-            lab.app = FastJobs(url or servers.url, namespace=namespace, lease_ms=lab.lease_ms, **settings)
+            lab.app = FastJobs(url or servers.url, namespace=namespace, lease_s=lab.lease_ms / 1000, **settings)
             lab.jobs = register(lab.app)
             worker = {name: value for name, value in settings.items() if name in {"partitions", "socket_timeout_s"}}
             lab.settings = {f"FASTJOBS_{name.upper()}": str(value) for name, value in worker.items()}

@@ -41,7 +41,7 @@ class AppFile:
         environment = {
             "FASTJOBS_URL": server.url,
             "FASTJOBS_NAMESPACE": namespace,
-            "FASTJOBS_LEASE_MS": "800",
+            "FASTJOBS_LEASE_S": "0.8",
             "FASTJOBS_TIMEOUT_GRACE_S": "0.3",
             "PYTHONPATH": str(APPS.parents[1]),
             "TEST_NOTES": str(self._notes),

@@ -128,7 +128,7 @@ class Lab:
         self.directory = directory
         self.lease_ms = lease_ms
         self.ledger = Ledger(directory / "ledger")
-        self.app = FastJobs(server.url, namespace=namespace, lease_ms=lease_ms, retry_budget_s=20)
+        self.app = FastJobs(server.url, namespace=namespace, lease_s=lease_ms / 1000, retry_budget_s=20)
         self.jobs: SimpleNamespace = register(self.app)
         self.redis = server.client()
         #: Further settings of workers, as variables of their environment.
@@ -139,7 +139,7 @@ class Lab:
         ours = {
             "FASTJOBS_URL": self.server.url,
             "FASTJOBS_NAMESPACE": self.namespace,
-            "FASTJOBS_LEASE_MS": str(self.lease_ms),
+            "FASTJOBS_LEASE_S": str(self.lease_ms / 1000),
             LEDGER_VARIABLE: str(self.ledger.path),
         }
         return clean_environment(**{**ours, **self.settings, **further})

@@ -105,7 +105,7 @@ class QueueMachine(RuleBasedStateMachine):
         super().__init__()
         self.config = Config(
             namespace=new_id(),
-            lease_ms=LEASE_MS,
+            lease_s=LEASE_MS / 1000,
             finished_keep=FINISHED_KEEP,
             failed_keep=ENDED_KEEP,
             failed_keep_s=ENDED_KEEP_MS / 1000,

@@ -43,7 +43,7 @@ class RecurringMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        config = Config(namespace=new_id(), lease_ms=60_000, finished_keep=1000, finished_keep_s=60)
+        config = Config(namespace=new_id(), lease_s=60, finished_keep=1000, finished_keep_s=60)
         self.redis = self.server.client()
         self.store = Store(Client(self.server.url), config)
         self.keys = self.store.keys(QUEUE)

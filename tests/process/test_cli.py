@@ -148,7 +148,7 @@ def table_rows(text: str) -> list[list[str]]:
 def test_info_tells_what_a_real_worker_is_doing_and_that_it_left(app: FastJobs, tmp_path: Path) -> None:
     (tmp_path / "gate.py").write_text(APP)
     environment = clean_environment(
-        FASTJOBS_URL=app.url, FASTJOBS_NAMESPACE=app.config.namespace, FASTJOBS_LEASE_MS="600"
+        FASTJOBS_URL=app.url, FASTJOBS_NAMESPACE=app.config.namespace, FASTJOBS_LEASE_S="0.6"
     )
     app.job(name="pass_gate", queue="gate", retries=0)(_noop).enqueue_many(range(20))
     with (tmp_path / "log").open("wb") as log:

@@ -15,7 +15,8 @@ PARTITIONS = {"FASTJOBS_PARTITIONS": "4"}
 def partitioned(lab: Lab, number: int = 4) -> FastJobs:
     """The lab's app with another number of partitions."""
     lab.app.close()
-    lab.app = FastJobs(lab.server.url, namespace=lab.namespace, lease_ms=lab.lease_ms, partitions=number, chunk_jobs=50)
+    lease_s = lab.lease_ms / 1000
+    lab.app = FastJobs(lab.server.url, namespace=lab.namespace, lease_s=lease_s, partitions=number, chunk_jobs=50)
     lab.jobs = register(lab.app)
     return lab.app
 

@@ -27,14 +27,14 @@ class Workers:
     """An app and real workers for it, each a supervisor with one process."""
 
     def __init__(self, server: ServerProcess, namespace: str, directory: Path) -> None:
-        self.app = FastJobs(server.url, namespace=namespace, lease_ms=LEASE_MS)
+        self.app = FastJobs(server.url, namespace=namespace, lease_s=LEASE_MS / 1000)
         self.notes = directory / "notes"
         self._directory = directory
         self._environment = {
             **os.environ,
             "FASTJOBS_URL": server.url,
             "FASTJOBS_NAMESPACE": namespace,
-            "FASTJOBS_LEASE_MS": str(LEASE_MS),
+            "FASTJOBS_LEASE_S": str(LEASE_MS / 1000),
         }
         self.running: list[subprocess.Popen[bytes]] = []
 

@@ -95,7 +95,7 @@ def test_buffered_jobs_are_stored_when_the_block_ends(app: FastJobs, note: JobTy
 
 
 def test_buffered_jobs_share_chunks_and_keep_their_order(app: FastJobs, note: JobType, server: ServerProcess) -> None:
-    with app.buffered(linger_ms=1000):
+    with app.buffered(linger_s=1):
         for number in range(10):
             note.enqueue(number)
     assert [job.args for job in app.jobs.list(Status.QUEUED, queue="notes").jobs] == [[number] for number in range(10)]
@@ -104,14 +104,14 @@ def test_buffered_jobs_share_chunks_and_keep_their_order(app: FastJobs, note: Jo
 
 
 def test_a_buffered_job_is_sent_after_lingering(app: FastJobs, note: JobType) -> None:
-    with app.buffered(linger_ms=1):
+    with app.buffered(linger_s=0.001):
         job = note.enqueue(1)
         wait_until(lambda: app.jobs.count(Status.QUEUED, queue="notes") == 1, 10, "the job is sent by itself")
         assert app.jobs.find(job.id).args == [1]
 
 
 def test_flush_waits_until_all_is_stored(app: FastJobs, note: JobType) -> None:
-    with app.buffered(linger_ms=60_000) as buffer:
+    with app.buffered(linger_s=60) as buffer:
         note.enqueue(1)
         note.options(priority=5).enqueue(2)
         buffer.flush()
@@ -129,7 +129,7 @@ def test_many_threads_share_a_buffer(app: FastJobs, note: JobType) -> None:
 
 
 def test_what_cannot_be_stored_raises_at_once_and_hurts_nothing_else(app: FastJobs, note: JobType) -> None:
-    with app.buffered(linger_ms=60_000):
+    with app.buffered(linger_s=60):
         note.enqueue(1)
         with pytest.raises(PayloadError, match=r"args\[0\]"):
             note.enqueue(float("nan"))
@@ -143,7 +143,7 @@ def test_a_refusal_of_the_server_raises_when_the_block_ends(app: FastJobs, note:
         tell = broken.job(name="tell")(lambda number: None)
         with pytest.raises(NotEnqueued), broken.buffered():
             tell.enqueue(1)
-        with pytest.raises(NotEnqueued), broken.buffered(linger_ms=1) as buffer:
+        with pytest.raises(NotEnqueued), broken.buffered(linger_s=0.001) as buffer:
             tell.enqueue(1)
             wait_until(lambda: buffer._failure is not None, 10, "the chunk is refused")
             tell.enqueue(2)
@@ -153,7 +153,7 @@ def test_a_lost_reply_does_not_store_buffered_jobs_twice(server: ServerProcess, 
     with Proxy(server.socket) as proxy:
         app = FastJobs(proxy.url, namespace=namespace, socket_timeout_s=0.3)
         tell = app.job(name="tell")(lambda number: None)
-        with app.buffered(linger_ms=60_000) as buffer:
+        with app.buffered(linger_s=60) as buffer:
             tell.enqueue(0)
             buffer.flush()
             proxy.swallow_one_reply()
@@ -163,7 +163,7 @@ def test_a_lost_reply_does_not_store_buffered_jobs_twice(server: ServerProcess, 
 
 
 def test_jobs_with_ids_of_their_own_are_not_buffered(app: FastJobs, note: JobType) -> None:
-    with app.buffered(linger_ms=60_000):
+    with app.buffered(linger_s=60):
         note.options(job_id="mine").enqueue(1)
         assert app.jobs.find("mine").args == [1]
 

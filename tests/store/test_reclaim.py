@@ -118,7 +118,7 @@ def test_a_job_that_is_to_be_cancelled_ends_with_its_session(queue: QueueUnderTe
 
 
 def test_after_an_outage_nothing_is_reclaimed_for_one_lease(make_queue: MakeQueue) -> None:
-    queue = make_queue(lease_ms=60_000)
+    queue = make_queue(lease_s=60)
     held = queue.seed_executing(2)
     queue.seed_expired(held.session)
     # No call came through for more than half a lease.
@@ -135,7 +135,7 @@ def test_after_an_outage_nothing_is_reclaimed_for_one_lease(make_queue: MakeQueu
 
 
 def test_a_clock_that_went_back_counts_as_an_outage(make_queue: MakeQueue) -> None:
-    queue = make_queue(lease_ms=60_000)
+    queue = make_queue(lease_s=60)
     held = queue.seed_executing()
     queue.seed_expired(held.session)
     queue.raw.hset(queue.keys.stats, "tick", queue.server_ms() + 3_600_000)
@@ -144,7 +144,7 @@ def test_a_clock_that_went_back_counts_as_an_outage(make_queue: MakeQueue) -> No
 
 
 def test_a_pause_of_less_than_half_a_lease_is_no_outage(make_queue: MakeQueue) -> None:
-    queue = make_queue(lease_ms=60_000)
+    queue = make_queue(lease_s=60)
     held = queue.seed_executing()
     queue.seed_expired(held.session)
     queue.raw.hset(queue.keys.stats, "tick", queue.server_ms() - 25_000)
@@ -152,7 +152,7 @@ def test_a_pause_of_less_than_half_a_lease_is_no_outage(make_queue: MakeQueue) -
 
 
 def test_with_real_clocks_a_silent_session_loses_its_jobs_and_a_beating_one_does_not(make_queue: MakeQueue) -> None:
-    queue = make_queue(lease_ms=300)
+    queue = make_queue(lease_s=0.3)
     silent, beating = queue.seed_executing(), queue.seed_executing()
 
     def reclaimed() -> bool:

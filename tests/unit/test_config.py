@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -43,9 +44,9 @@ def test_without_settings_the_defaults_hold() -> None:
 def test_an_argument_beats_the_environment_which_beats_pyproject_which_beats_the_default(
     nowhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_pyproject(nowhere, 'namespace = "project"\nlease_ms = 1000\nchunk-jobs = 10')
+    write_pyproject(nowhere, 'namespace = "project"\nlease_s = 1\nchunk-jobs = 10')
     monkeypatch.setenv("FASTJOBS_NAMESPACE", "environment")
-    monkeypatch.setenv("FASTJOBS_LEASE_MS", "2000")
+    monkeypatch.setenv("FASTJOBS_LEASE_S", "2")
     config = load_config(namespace="argument")
     assert (config.namespace, config.lease_ms, config.chunk_jobs, config.replicas) == ("argument", 2000, 10, 1)
 
@@ -84,7 +85,7 @@ def test_the_nearest_pyproject_counts(nowhere: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_worker_and_an_app_share_one_section(nowhere: Path) -> None:
-    write_pyproject(nowhere, 'app = "shop:app"\nconcurrency = 4\nqueues = ["a", "b"]\nlease_ms = 1000\nburst = true')
+    write_pyproject(nowhere, 'app = "shop:app"\nconcurrency = 4\nqueues = ["a", "b"]\nlease_s = 1\nburst = true')
     worker = load_worker_config()
     assert (worker.threads, worker.burst) == (4, True)
     assert worker.queues == (QueueChoice("a", None), QueueChoice("b", None))
@@ -102,8 +103,8 @@ def test_a_setting_that_does_not_exist_is_named(nowhere: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("lease_ms", 99),
-        ("lease_ms", 86_400_001),
+        ("lease_s", 0.099),
+        ("lease_s", 86_401),
         ("chunk_jobs", 0),
         ("chunk_jobs", 1001),
         ("retry_budget_s", -1),
@@ -133,8 +134,8 @@ def test_worker_values_out_of_range_are_refused(name: str, value: object) -> Non
 @pytest.mark.parametrize(
     ("variable", "value", "expected"),
     [
-        ("FASTJOBS_LEASE_MS", "soon", "an integer"),
-        ("FASTJOBS_LEASE_MS", "1.5", "an integer"),
+        ("FASTJOBS_CHUNK_JOBS", "soon", "an integer"),
+        ("FASTJOBS_CHUNK_JOBS", "1.5", "an integer"),
         ("FASTJOBS_RETRY_BUDGET_S", "nan", "a number"),
         ("FASTJOBS_RETRY_BUDGET_S", "inf", "a number"),
     ],
@@ -221,8 +222,13 @@ def test_queues_that_make_no_sense_are_refused(text: str, reason: str) -> None:
         parse_queues(text)
 
 
+def test_every_duration_may_be_a_timedelta() -> None:
+    config = load_config(lease_s=timedelta(seconds=2), finished_keep_s=timedelta(days=2), retry_budget_s=1)
+    assert (config.lease_ms, config.finished_keep_s, config.retry_budget_s) == (2000, 172_800.0, 1.0)
+
+
 def test_derived_times_follow_the_lease() -> None:
-    config = Config(lease_ms=6000)
+    config = Config(lease_s=6)
     assert (config.beat_ms, config.reclaim_ms) == (1000, 1500)
     assert Config(finished_keep_s=1.5).finished_keep_ms == 1500
     assert Config(finished_keep=0, finished_keep_s=1.5).finished_keep_ms == 0
