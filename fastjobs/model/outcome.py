@@ -30,7 +30,7 @@ class Outcome(NamedTuple):
     n: int
     index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls
     #: finished | retrying | scheduled | failed | cancelled
-    state: str
+    status: str
     delay_ms: int
     priority: int
     #: How long it is kept if it finished, in milliseconds; 0 = not at all.

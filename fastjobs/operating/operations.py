@@ -38,16 +38,16 @@ Add = Callable[[Batch, ListedJob, str], Reply[T]]
 
 
 class Operations:
-    """Acts on the jobs of one queue.
+    """Acts on the jobs of one partition of a queue.
 
     Args:
         store: of the calling thread.
-        queue: which queue.
+        partition: which one.
     """
 
-    def __init__(self, store: Store, queue: str) -> None:
+    def __init__(self, store: Store, partition: str) -> None:
         self._store = store
-        self._queue = queue
+        self._partition = partition
 
     def cancel(self, job_id: str) -> Status:
         """Cancels a job and returns the status it has then; see `Job.cancel`."""
@@ -77,7 +77,7 @@ class Operations:
         def add(batch: Batch, job: ListedJob, operation: str) -> Reply[Answer | None]:
             record = replace(job.record, priority=priority)
             return batch.prioritize(
-                self._queue, job.address, operation, priority, job.stored, record.type, record.encode()
+                self._partition, job.address, operation, priority, job.stored, record.type, record.encode()
             )
 
         answer = self._act(job_id, add)
@@ -87,13 +87,13 @@ class Operations:
 
     def destroy(self, job_id: str) -> None:
         """Removes every trace of a job; see `Job.destroy`."""
-        self._store.batch().destroy(self._queue, address(job_id)).run()
+        self._store.batch().destroy(self._partition, address(job_id)).run()
 
     # Calls for jobs that were found already: what operations on many are made of.
 
     def add_cancel(self, batch: Batch, job: ListedJob, operation: str) -> Reply[str | None]:
         """Adds what cancels a job."""
-        return batch.cancel(self._queue, job.address, operation, job.record.type, job.record.encode())
+        return batch.cancel(self._partition, job.address, operation, job.record.type, job.record.encode())
 
     def add_retry(self, batch: Batch, job: ListedJob, operation: str) -> Reply[Answer | None]:
         """Adds what lets a failed job run again."""
@@ -102,7 +102,7 @@ class Operations:
     def add_destroy(self, batch: Batch, job: ListedJob, operation: str) -> Reply[str | None]:
         """Adds what removes a job."""
         del operation
-        return batch.destroy(self._queue, job.address)
+        return batch.destroy(self._partition, job.address)
 
     def run_many(self, jobs: Iterable[ListedJob], add: Add[Any]) -> int:
         """Acts on jobs in one round trip; returns for how many that did what was wanted.
@@ -121,10 +121,10 @@ class Operations:
             JobNotFound: there is none.
         """
         where = address(job_id)
-        found = self._store.batch().find(self._queue, where).run()
+        found = self._store.batch().find(self._partition, where).run()
         if found is None:
             raise JobNotFound(job_id)
-        return listed(self._store, self._queue, job_id, found)
+        return listed(self._store, self._partition, job_id, found)
 
     def _add_reschedule(
         self,
@@ -138,7 +138,7 @@ class Operations:
         # All its retries again; the errors so far stay.
         record = replace(job.record, attempts=0, crashes=0, unknown=0)
         return batch.reschedule(
-            self._queue,
+            self._partition,
             job.address,
             operation,
             allowed,
@@ -162,7 +162,7 @@ class Operations:
         raise InternalError(f"job {job_id!r} changed {_MAX_TRIES} times while it was to be changed")
 
 
-def listed(store: Store, queue: str, job_id: str, found: FoundJob) -> ListedJob:
+def listed(store: Store, partition: str, job_id: str, found: FoundJob) -> ListedJob:
     """Returns what the server told about a job as a listing would.
 
     Raises:
@@ -170,12 +170,12 @@ def listed(store: Store, queue: str, job_id: str, found: FoundJob) -> ListedJob:
     """
     where = address(job_id)
     if found.record:
-        record = decode_record(store, queue, job_id, where.ref, found.record)
+        record = decode_record(store, partition, job_id, where.ref, found.record)
         if record.id != job_id and where.alone:
             raise JobNotFound(job_id)
     else:
         times = times_of(found.head, found.first_times, found.times) if found.head else None
-        record = StoredChunk(store, queue, where.chunk_id, found.chunk).record(where.position, times)
+        record = StoredChunk(store, partition, where.chunk_id, found.chunk).record(where.position, times)
     return ListedJob(where, Status(found.status), found.due_at_ms, record, found.record)
 
 

@@ -73,16 +73,16 @@ class Keyring:
         """Whether there is a key to seal with; if not, sealing leaves everything as it is."""
         return self._first is not None
 
-    def seal_chunk(self, queue: str, chunk_id: str, packed: bytes) -> bytes:
+    def seal_chunk(self, partition: str, chunk_id: str, packed: bytes) -> bytes:
         """Returns a packed chunk as it is to be stored."""
         if self._first is None:
             return packed
         magic, version, flags, _, n, low, high, _ = CHUNK_HEADER.unpack_from(packed)
-        place = self._place(*_chunk_kind(chunk_id), queue, n)
+        place = self._place(*_chunk_kind(chunk_id), partition, n)
         envelope = _seal(self._first, place, bytes((flags,)) + packed[CONTENT_START:])
         return _with_header(magic, version, FLAG_SEALED, n, low, high, struct.pack("<I", len(envelope)) + envelope)
 
-    def open_chunk(self, queue: str, chunk_id: str, stored: bytes) -> bytes:
+    def open_chunk(self, partition: str, chunk_id: str, stored: bytes) -> bytes:
         """Returns the packed chunk in what is stored of it.
 
         Raises:
@@ -99,40 +99,40 @@ class Keyring:
             raise CorruptChunk("its checksum does not match")
         if size != len(stored) - CHUNK_HEADER.size:
             raise CorruptChunk("its envelope has another size than it claims")
-        content = self._open(self._place(*_chunk_kind(chunk_id), queue, n), stored[CHUNK_HEADER.size :])
+        content = self._open(self._place(*_chunk_kind(chunk_id), partition, n), stored[CHUNK_HEADER.size :])
         return _with_header(magic, version, content[0], n, low, high, content[1:])
 
-    def seal_record(self, queue: str, ref: str, body: bytes) -> bytes:
+    def seal_record(self, partition: str, ref: str, body: bytes) -> bytes:
         """Returns the record of a detached job, `<chunk id>~<index>`, as it is to be stored."""
-        return body if self._first is None else _seal(self._first, self._place(b"record", ref, queue), body)
+        return body if self._first is None else _seal(self._first, self._place(b"record", ref, partition), body)
 
-    def open_record(self, queue: str, ref: str, stored: bytes) -> bytes:
+    def open_record(self, partition: str, ref: str, stored: bytes) -> bytes:
         """Returns the record in what is stored of it; errors as for `open_chunk`."""
-        return self._open_if_sealed(b"record", ref, queue, stored)
+        return self._open_if_sealed(b"record", ref, partition, stored)
 
-    def seal_definition(self, queue: str, definition_id: str, body: bytes) -> bytes:
+    def seal_definition(self, partition: str, definition_id: str, body: bytes) -> bytes:
         """Returns the body of a recurring job's definition as it is to be stored."""
         if self._first is None:
             return body
-        return _seal(self._first, self._place(b"definition", definition_id, queue), body)
+        return _seal(self._first, self._place(b"definition", definition_id, partition), body)
 
-    def open_definition(self, queue: str, definition_id: str, stored: bytes) -> bytes:
+    def open_definition(self, partition: str, definition_id: str, stored: bytes) -> bytes:
         """Returns the body in what is stored of it; errors as for `open_chunk`."""
-        return self._open_if_sealed(b"definition", definition_id, queue, stored)
+        return self._open_if_sealed(b"definition", definition_id, partition, stored)
 
-    def _open_if_sealed(self, kind: bytes, name: str, queue: str, stored: bytes) -> bytes:
+    def _open_if_sealed(self, kind: bytes, name: str, partition: str, stored: bytes) -> bytes:
         if not is_sealed(stored):
             return self._unsealed(stored)
-        return self._open(self._place(kind, name, queue), stored)
+        return self._open(self._place(kind, name, partition), stored)
 
     def _unsealed(self, stored: bytes) -> bytes:
         if self._required:
             raise UntrustedChunk("it is not signed, and require_signed is on")
         return stored
 
-    def _place(self, kind: bytes, name: str, queue: str, n: int = 0) -> bytes:
+    def _place(self, kind: bytes, name: str, partition: str, n: int = 0) -> bytes:
         """What a seal is bound to. Sizes stand before the parts: no two places are the same bytes."""
-        parts = (kind, self._namespace.encode(), queue_of(queue).encode(), name.encode(), b"%d" % n)
+        parts = (kind, self._namespace.encode(), queue_of(partition).encode(), name.encode(), b"%d" % n)
         return b"".join(struct.pack("<I", len(part)) + part for part in parts)
 
     def _open(self, place: bytes, envelope: bytes) -> bytes:

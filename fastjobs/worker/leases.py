@@ -47,13 +47,13 @@ class HeldSpan:
         """Returns the ref of a part of the span, to give it back."""
         return self.ref if self.n <= 1 else span_ref(self.ref, first, count)
 
-    def outcome(self, index: int, state: str, record: JobRecord, delay_ms: int = 0) -> Outcome:
+    def outcome(self, index: int, status: str, record: JobRecord, delay_ms: int = 0) -> Outcome:
         """Returns what to report about the job at an index."""
         return Outcome(
             self.ref,
             self.n,
             index,
-            state,
+            status,
             delay_ms,
             self.priority,
             self.keep_ms,

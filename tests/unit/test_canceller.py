@@ -74,7 +74,7 @@ def held() -> Iterator[Held]:
 
 
 def cancelled(lease: HeldLease) -> list[tuple[str, int, str]]:
-    return [(outcome.ref, outcome.index, outcome.state) for outcome in lease.outcomes]
+    return [(outcome.ref, outcome.index, outcome.status) for outcome in lease.outcomes]
 
 
 def test_unstarted_jobs_of_a_chunk_are_left_out_one_by_one(held: Held) -> None:

@@ -58,5 +58,5 @@ def test_a_chunk_read_in_one_queue_is_not_taken_for_one_of_another(bench: Bench)
     intake.accept("other", lease_of(3, 0, sealed))
     intake.accept("other", lease_of(4, 2, b""))
     assert bench.backlog.unstarted == 4
-    failed = {lease.fence: [outcome.state for outcome in lease.outcomes] for lease in leases}
+    failed = {lease.fence: [outcome.status for outcome in lease.outcomes] for lease in leases}
     assert failed == {1: [], 2: [], 3: ["failed"] * 2, 4: ["failed"] * 2}

@@ -56,7 +56,7 @@ class Acker:
             runs = self._finished_runs(lease)
             outcomes, lease.outcomes = lease.outcomes, []
             outcomes += self._finished_records(lease)
-            delays_ms += [outcome.delay_ms for outcome in outcomes if outcome.state == "retrying"]
+            delays_ms += [outcome.delay_ms for outcome in outcomes if outcome.status == "retrying"]
             while runs or outcomes:
                 some, runs = runs[:_ACK_LIMIT], runs[_ACK_LIMIT:]
                 others, outcomes = outcomes[:_ACK_LIMIT], outcomes[_ACK_LIMIT:]

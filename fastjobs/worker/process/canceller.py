@@ -36,9 +36,9 @@ class Canceller:
         """Cancels those of the jobs that are here; asking twice does no more than asking once.
 
         Args:
-            refs: (the queue it was leased from, "<chunk id>~<index>", for a chunk of one as well) of each job.
+            refs: (the partition it was leased from, "<chunk id>~<index>", for a chunk of one as well) of each job.
         """
-        found = [job for job in (self._find(queue, ref) for queue, ref in refs) if job is not None]
+        found = [job for job in (self._find(partition, ref) for partition, ref in refs) if job is not None]
         # All that can be withdrawn is, before a thread is freed that would start it.
         for lease, span, index in [job for job in found if not self._withdraw(*job)]:
             running = self._backlog.seats.running(lease.slot, span.column + index - span.first)
@@ -51,10 +51,10 @@ class Canceller:
         lease.outcomes.append(cancelled(span, index))
         return True
 
-    def _find(self, queue: str, ref: str) -> tuple[HeldLease, HeldSpan, int] | None:
+    def _find(self, partition: str, ref: str) -> tuple[HeldLease, HeldSpan, int] | None:
         chunk_id, index, _, _ = split_ref(ref)
         for lease in self._leases:
-            for span in lease.spans if lease.partition == queue else ():
+            for span in lease.spans if lease.partition == partition else ():
                 name = chunk_id if span.n else ref
                 if span.ref == name and span.first <= index < span.first + span.count:
                     return lease, span, index

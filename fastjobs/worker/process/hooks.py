@@ -94,8 +94,8 @@ class HookCaller:
             _call(self._hooks.after_job, job, "after_job", {"job": job.id})
 
     def _unfinished_job(self, span: HeldSpan, outcome: Outcome) -> Job:
-        job = self._job(span, JobRecord.decode(outcome.record), Status(outcome.state))
-        if outcome.state == Status.RETRYING:
+        job = self._job(span, JobRecord.decode(outcome.record), Status(outcome.status))
+        if outcome.status == Status.RETRYING:
             job.due_at = datetime.now(UTC) + timedelta(milliseconds=outcome.delay_ms)
         return job
 

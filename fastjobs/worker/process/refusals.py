@@ -28,9 +28,9 @@ class Refusals:
         self._store = store
         self._reports: list[tuple[str, Run | Outcome]] = []
 
-    def add(self, queue: str, reports: Sequence[Run | Outcome]) -> None:
+    def add(self, partition: str, reports: Sequence[Run | Outcome]) -> None:
         """Notes reports that the server has refused."""
-        self._reports += [(queue, report) for report in reports]
+        self._reports += [(partition, report) for report in reports]
 
     def report(self, *, in_doubt: bool) -> None:
         """Tells how many jobs of the refused reports may be duplicates.
@@ -48,22 +48,22 @@ class Refusals:
 
     def _not_taken(self, reports: list[tuple[str, Run | Outcome]]) -> list[tuple[str, Run | Outcome]]:
         batch = self._store.batch()
-        found = [batch.find(queue, _address(report)) for queue, report in reports]
+        found = [batch.find(partition, _address(report)) for partition, report in reports]
         try:
             batch.run(WORKER_RETRIES, self._store.config.socket_timeout_s)
         except errors.StoreError:
             return reports
         return [
-            (queue, report)
-            for (queue, report), there in zip(reports, found, strict=True)
-            if there.value is None or not self._is_there(queue, report, there.value)
+            (partition, report)
+            for (partition, report), there in zip(reports, found, strict=True)
+            if there.value is None or not self._is_there(partition, report, there.value)
         ]
 
-    def _is_there(self, queue: str, report: Run | Outcome, found: FoundJob) -> bool:
+    def _is_there(self, partition: str, report: Run | Outcome, found: FoundJob) -> bool:
         """Whether what is stored is what was reported; another run has other times, or another record."""
         if isinstance(report, Run):
             return (found.head, found.times) == (report.head, report.columns[:8])
-        sealed = self._store.keyring.seal_record(queue, _address(report).ref, report.record)
+        sealed = self._store.keyring.seal_record(partition, _address(report).ref, report.record)
         return record_body(found.record) == sealed
 
 

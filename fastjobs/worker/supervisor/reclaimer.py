@@ -18,12 +18,12 @@ class Reclaimer:
 
     Args:
         store: the supervisor's.
-        queues: the partitions whose sessions to look after.
+        partitions: the partitions whose sessions to look after.
     """
 
-    def __init__(self, store: Store, queues: Sequence[str]) -> None:
+    def __init__(self, store: Store, partitions: Sequence[str]) -> None:
         self._store = store
-        self._queues = queues
+        self._partitions = partitions
         self.due_at = 0.0
         self._plan()
 
@@ -39,19 +39,19 @@ class Reclaimer:
         """
         self._plan()
         jobs = 0
-        for queue in self._queues:
-            while self._store.batch().trim(queue).run():
+        for partition in self._partitions:
+            while self._store.batch().trim(partition).run():
                 pass
             more = True
             while more:
-                step = self._store.batch().reclaim(queue).run()
+                step = self._store.batch().reclaim(partition).run()
                 jobs, more = jobs + step.jobs, step.more
                 if step.sessions:
                     event(
                         log,
                         logging.WARNING,
                         "reclaimed jobs of a dead process",
-                        queue=queue,
+                        queue=partition,
                         jobs=step.jobs,
                     )
         return jobs

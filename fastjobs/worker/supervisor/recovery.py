@@ -51,7 +51,7 @@ class Recovery:
 
     Args:
         store: the supervisor's.
-        queues: the partitions the process worked on, as the board numbers them.
+        partitions: the partitions the process worked on, as the board numbers them.
         session: the dead process's session.
         worker: the worker's name.
         cause: how the process died.
@@ -64,7 +64,7 @@ class Recovery:
     def __init__(
         self,
         store: Store,
-        queues: Sequence[str],
+        partitions: Sequence[str],
         session: str,
         worker: str,
         cause: str,
@@ -74,7 +74,7 @@ class Recovery:
         policies: Mapping[str, RetryPolicy] | None = None,
     ) -> None:
         self._store = store
-        self._queues = queues
+        self._partitions = partitions
         self._session = session
         self._worker = worker
         self._cause = cause
@@ -89,20 +89,20 @@ class Recovery:
             StoreError: the server does not serve; calling again later is safe, and so is never calling again.
         """
         finished = blamed = given_back = 0
-        for slot, fence, queue_index in board.held():
-            queue = self._queues[queue_index]
+        for slot, fence, number in board.held():
+            partition = self._partitions[number]
             keep_ms = self._store.config.finished_keep_ms
             finished_runs = board.finished_runs(slot, self._worker.encode(), True)
             runs = [Run(*run, keep_ms) for run in finished_runs]
-            outcomes = self._outcomes(board, HeldLease(queue, fence, slot, 0))
+            outcomes = self._outcomes(board, HeldLease(partition, fence, slot, 0))
             if runs or outcomes:
-                self._store.batch().ack(queue, self._session, fence, runs, outcomes).run()
+                self._store.batch().ack(partition, self._session, fence, runs, outcomes).run()
             finished += sum(run.count for run in runs)
             blamed += len(outcomes)
-        for queue in self._queues:
+        for partition in self._partitions:
             closed = False
             while not closed:
-                jobs, closed = self._store.batch().close(queue, self._session).run()
+                jobs, closed = self._store.batch().close(partition, self._session).run()
                 given_back += jobs
         return Recovered(finished, blamed, given_back)
 
@@ -131,15 +131,15 @@ class Recovery:
         return outcomes
 
     def _record(self, span: HeldSpan, index: int) -> JobRecord:
-        keyring, queue = self._store.keyring, span.lease.partition
+        keyring, partition = self._store.keyring, span.lease.partition
         batch = self._store.batch()
-        payload = (batch.stored_chunk if span.n else batch.stored_record)(queue, span.ref).run()
+        payload = (batch.stored_chunk if span.n else batch.stored_record)(partition, span.ref).run()
         try:
             if payload is None:
                 raise errors.CorruptChunk("its payload is missing")
             if span.n == 0:
-                return JobRecord.decode(keyring.open_record(queue, span.ref, record_body(payload)))
-            span.chunk = Chunk.decode(keyring.open_chunk(queue, span.ref, packed_chunk(payload)))
+                return JobRecord.decode(keyring.open_record(partition, span.ref, record_body(payload)))
+            span.chunk = Chunk.decode(keyring.open_chunk(partition, span.ref, packed_chunk(payload)))
             return chunk_record(span, index)
         except errors.ChunkError:
             return JobRecord(id=span.job_id(index), type="", payload=None)
