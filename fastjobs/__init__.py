@@ -1,7 +1,7 @@
 """fastjobs: persistent background jobs on Redis or Valkey, enqueued and executed in chunks."""
 
 try:
-    import fastjobs._core as _core  # noqa: F401, PLR0402 - `from` would not tell what is missing
+    import fastjobs._core as _core  # noqa: F401, PLR0402 - `from` would not name what is missing
 except ModuleNotFoundError as _error:
     if _error.name != "fastjobs._core":
         raise

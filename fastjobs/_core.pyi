@@ -85,7 +85,7 @@ class ReplyError:
 
 class _NotReady: ...
 
-#: What `ReplyReader.get` returns while a reply is not complete.
+#: `ReplyReader.get` returns this while a reply is not complete.
 NOT_READY: Final[_NotReady]
 
 @final

@@ -39,7 +39,7 @@ WorkerHookT = TypeVar("WorkerHookT", bound=WorkerHook)
 
 
 class Registrar(Protocol):
-    """What `@app.job(...)` with arguments is: a decorator that leaves the `Context` out of what callers pass."""
+    """The decorator `@app.job(...)` with arguments: callers of the job type do not pass the `Context`."""
 
     @overload
     def __call__(self, handler: Callable[Concatenate[Context, P], R], /) -> JobType[P, R]: ...
@@ -175,7 +175,7 @@ class FastJobs:
     def after_job(self, hook: JobHookT) -> JobHookT:
         """Has a function called after each run of a job, with the `Job` as the run left it.
 
-        Its status is finished, retrying, failed or cancelled; `error`, `duration` and `attempts` tell the rest. An
+        Its status is finished, retrying, failed or cancelled; `error`, `duration` and `attempts` say the rest. An
         exception in a hook is logged and changes nothing. Register hooks before the worker starts, where jobs are.
 
         Example:
@@ -256,7 +256,7 @@ class FastJobs:
             settings: fields of `WorkerConfig`: processes, threads, queues, batch_size, ...
 
         Raises:
-            ConfigError: it cannot be told where the app is, or a setting cannot be used.
+            ConfigError: no module holds the app, or a setting cannot be used.
 
         Example:
             with app.pool(processes=8, batch_size=500):

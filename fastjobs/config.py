@@ -139,7 +139,7 @@ class Config:
         if self.encryption_keys and importlib.util.find_spec("cryptography") is None:
             raise ConfigError("encryption_keys needs the extra: pip install 'fastjobs[crypto]'")
         if self.require_signed and not (self.signing_keys or self.encryption_keys):
-            raise ConfigError("require_signed needs signing_keys or encryption_keys to tell what is signed")
+            raise ConfigError("require_signed needs signing_keys or encryption_keys to check signatures with")
 
     def partitions_of(self, queue: str) -> int:
         """Returns how many partitions a queue has."""

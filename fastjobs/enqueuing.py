@@ -25,7 +25,7 @@ from fastjobs.store.store import Store
 
 
 class Enqueuing:
-    """What the job types of an app share. Safe for use by several threads at once.
+    """The way from an app's job types to the server. Safe for use by several threads at once.
 
     Args:
         endpoint: where the server is.

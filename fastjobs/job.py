@@ -168,7 +168,7 @@ class Job:
         return self
 
     def cancel(self) -> Job:
-        """Cancels the job; `status` then tells what became of it.
+        """Cancels the job; `status` is then its new status.
 
         One that waits is `cancelled` and never runs. One that is being executed is asked to end with the worker's
         next heartbeat: `JobCancelled` is raised in its handler; it ends `cancelled`, or `finished` if it was
@@ -223,7 +223,7 @@ class Job:
         self._actions.destroy(self)
 
     def describe(self, record: JobRecord) -> None:
-        """Fills the handle with what a record tells; status, due_at and retries_left it does not."""
+        """Fills the handle from a record, which has all but status, due_at and retries_left."""
         self.type = record.type
         payload = with_secrets(record.payload)
         self.args, self.kwargs = (None, None) if payload is None else (payload[:-1], payload[-1])

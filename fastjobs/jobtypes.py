@@ -1,4 +1,4 @@
-"""What `@app.job` returns: a function that can also be enqueued."""
+"""A job type, which `@app.job` returns: a function that you can also enqueue."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class JobType(Generic[P, R]):
 
     @property
     def name(self) -> str:
-        """What jobs of the type are stored under."""
+        """The name under which jobs of the type are stored."""
         return self._registered.name
 
     @property
@@ -145,8 +145,8 @@ class JobType(Generic[P, R]):
             The ids, in the order of the items; empty for no items.
 
         Raises:
-            PayloadError: an item cannot be stored; `index` tells which, `enqueued` the ids stored before it.
-            NotEnqueued: the server refused some; `enqueued` tells the ids stored before.
+            PayloadError: an item cannot be stored; `index` says which, `enqueued` has the ids stored before it.
+            NotEnqueued: the server refused some; `enqueued` has the ids stored before.
             EnqueueUnknown: no answer for `ids` within `retry_budget_s`; `enqueued` is certainly stored.
 
         Example:

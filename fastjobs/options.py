@@ -64,7 +64,7 @@ class Option(NamedTuple):
     #: Whether its fields are stored with the job, under their names: in the type table of its chunk, in its record, and
     #: in the definition of a recurring job. A worker has to know it.
     stored: bool = False
-    #: What `@app.job` takes when it is not given. `.options()` always takes None: the choice is the job type's.
+    #: The default of `@app.job`. `.options()` always has None: then the job type decides.
     default: object = None
 
 

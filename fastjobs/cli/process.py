@@ -1,4 +1,4 @@
-"""Entry point of a worker's process: imports the app, then works until it is told to stop."""
+"""Entry point of a worker's process: imports the app, then works until it is stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`fastjobs workers` lists workers, and tells them to be quiet or to stop."""
+"""`fastjobs workers` lists workers, and orders them to start nothing more or to stop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastjobs.operating.workers import Worker, Workers
 
 @click.group()
 def workers() -> None:
-    """List workers, and tell them to be quiet or to stop."""
+    """List workers, and order them to start nothing more or to stop."""
 
 
 @workers.command("ls")

@@ -132,7 +132,7 @@ cdef class _NotReady:
         return "NOT_READY"
 
 
-#: What `ReplyReader.get` returns while a reply is not complete.
+#: `ReplyReader.get` returns this while a reply is not complete.
 NOT_READY = _NotReady()
 
 

@@ -11,7 +11,7 @@ cdef extern from "Python.h":
     unsigned long PyThread_get_thread_ident()
     int PyThreadState_SetAsyncExc(unsigned long, PyObject*)
 
-#: What was asked of a running job.
+#: Requests to a running job.
 cdef enum Request:
     NOTHING = 0
     #: The job's time is over.
@@ -20,7 +20,7 @@ cdef enum Request:
     CANCEL = 2
 
 cdef struct Seat:
-    #: What other processes see of the seat, on the board.
+    #: The seat's part of the board, which other processes see.
     SeatState* shown
     #: The thread in which the seat's handler runs.
     unsigned long thread_id

@@ -1,4 +1,4 @@
-"""What is stored of a recurring job: what recurs, when and how, and how far it is."""
+"""The stored definition of a recurring job: its runs, its schedule, its policy, and how far it is."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RecurringPolicy(NamedTuple):
 
 
 class Packer(Protocol):
-    """What packs a run; implemented by `ChunkWriter`."""
+    """Packs a run; implemented by `ChunkWriter`."""
 
     def entry(self, name: str, options: bytes = b"") -> int:
         """Returns the index of a type."""
@@ -60,7 +60,7 @@ def check_id(value: object) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Definition:
-    """What recurs, when and how; and, as stored, how far it is.
+    """The runs of a recurring job, when they are due, and, as stored, how far it is.
 
     Attributes:
         id: its id, unique in the namespace.

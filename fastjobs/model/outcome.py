@@ -1,4 +1,4 @@
-"""What a worker process reports about jobs: runs of jobs that finished, and an outcome for each other job."""
+"""The reports of worker processes: runs of jobs that finished, and an outcome for each other job."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from fastjobs.model.refs import RUN_PREFIX
 
 #: Not allowed in names of queues.
 _SEPARATOR = "#"
-#: What `new_id` makes, and the number of a partition other than 0.
+#: An id that `new_id` made, and the number of a partition other than 0.
 _GENERATED = re.compile(r"[0-9A-Za-z]{22}(?:\.([1-9][0-9]{0,3}))?", re.ASCII)
 
 

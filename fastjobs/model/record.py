@@ -14,7 +14,7 @@ import orjson
 
 from fastjobs import errors
 
-#: Errors kept per job: the first tells how it began, the last ones how it goes on.
+#: Errors kept per job: the first shows how it began, the last ones how it goes on.
 MAX_ERRORS = 10
 #: Characters of an error's message and traceback that are kept.
 MAX_MESSAGE = 2_000
@@ -109,7 +109,7 @@ class JobRecord:
 
 
 def _shortened(text: str, limit: int) -> str:
-    """Text without its middle if it is too long: a traceback tells most at its ends, and a message can be longer."""
+    """Text without its middle if it is too long: the ends of a traceback matter most, and a message can be longer."""
     if len(text) <= limit:
         return text
     mark = "\n  ...\n"

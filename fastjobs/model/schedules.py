@@ -30,7 +30,7 @@ _ALIASES = {
 }
 _MAX_EXPRESSION = 256
 _ZONE_NAME = re.compile(r"[A-Za-z0-9_+\-/]{1,64}", re.ASCII)
-#: What cronsim raises for expressions it cannot read.
+#: The exceptions of cronsim for expressions it cannot read.
 _UNREADABLE = (CronSimError, ValueError, TypeError, AssertionError)
 _MINUTE = timedelta(minutes=1)
 #: First width of the window in which `last_dues` looks back, and how it grows.

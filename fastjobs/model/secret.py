@@ -7,7 +7,7 @@ from typing import Any
 
 #: A secret is stored as an object with this one key, which arguments may not have otherwise.
 SECRET_KEY = "$secret"  # noqa: S105 - the name of a secret, not one
-#: What is shown in its place.
+#: The text shown in its place.
 MASK = "***"
 
 

@@ -48,7 +48,7 @@ _DEFINITION = rb"\d{1,18} \d{1,18} (active|paused) \d{1,15} \d{1,18} \S+ \S+ [^\
 
 
 class ChunkHead(NamedTuple):
-    """What stands before a packed chunk."""
+    """The head of a stored chunk, which stands before the packed chunk."""
 
     place: Place
     n: int
@@ -91,7 +91,7 @@ def packed_chunk(stored: bytes) -> bytes:
 
 
 class StoredRecord(NamedTuple):
-    """What is stored of a detached job."""
+    """The stored form of a detached job."""
 
     status: str
     place: Place
@@ -279,7 +279,7 @@ def segments(stored: bytes) -> Iterator[Segment]:
 
 
 class DefinitionLine(NamedTuple):
-    """What scripts read of a recurring job."""
+    """The part of a recurring job that scripts read."""
 
     version: int
     revision: int

@@ -1,1 +1,1 @@
-"""What operators and programs ask and change: jobs, queues, workers, recurring jobs, repair."""
+"""Finds, lists and changes jobs, queues, workers and recurring jobs, for operators and programs; checks and repairs."""

@@ -30,7 +30,7 @@ _OLD_S = 300.0
 
 
 class Check(StrEnum):
-    """What is checked; docs/repair.md has the same list."""
+    """The checks; docs/repair.md has the same list."""
 
     FASTJOBS = "fastjobs"
     SERVER = "server"

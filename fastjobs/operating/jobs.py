@@ -26,7 +26,7 @@ class JobPage:
     """A page of jobs."""
 
     jobs: list[Job]
-    #: What gives the next page; None after the last.
+    #: Pass it to get the next page; None after the last.
     cursor: str | None
 
 

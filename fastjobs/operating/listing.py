@@ -51,7 +51,7 @@ class ListedJob:
     #: When it is due (ms since 1970) if it waits for its time, else 0.
     due_at_ms: int
     record: JobRecord
-    #: What is stored of a detached job; b"" for a job in its chunk.
+    #: The stored record of a detached job; b"" for a job in its chunk.
     stored: bytes = b""
 
 

@@ -163,7 +163,7 @@ class Operations:
 
 
 def listed(store: Store, partition: str, job_id: str, found: FoundJob) -> ListedJob:
-    """Returns what the server told about a job as a listing would.
+    """Returns a job that the server found, as a listing would.
 
     Raises:
         JobNotFound: what was found is another job: the first of a chunk with this id.

@@ -219,7 +219,7 @@ class RecurringJobs:
         recurring = Recurring(self, queue, store.definition(queue, definition.id, stored))
         return recurring.refresh() if moved else recurring
 
-    # What the handle needs.
+    # For handles.
 
     def load(self, queue: str, definition_id: str) -> Definition:
         """Returns what is stored; see `Recurring.refresh`."""

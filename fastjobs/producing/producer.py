@@ -29,7 +29,7 @@ from fastjobs.store.store import Store
 
 
 class _ThreadState(threading.local):
-    """What each thread has of its own: connections and buffers are not shared."""
+    """The state of one thread: connections and buffers are not shared."""
 
     store: Store | None = None
     writer: ChunkWriter | None = None

@@ -18,5 +18,5 @@ class Sent(NamedTuple):
     #: Its bytes.
     blob: bytes
     batch: Batch
-    #: What the server replies.
+    #: The reply of the server.
     stored: Reply[Stored]

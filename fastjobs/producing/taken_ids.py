@@ -1,6 +1,6 @@
 """Finds out whether the job that has an id already is the very job that was sent.
 
-The scripts compare bytes. They cannot tell for a chunk that was sealed with another key, nor for a job that left its
+The scripts compare bytes. They cannot decide for a chunk that was sealed with another key, nor for a job that left its
 chunk: then what is stored is read and compared here.
 """
 

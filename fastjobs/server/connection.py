@@ -143,7 +143,7 @@ class Client:
         self._kernel_timeouts = False
         #: The buffer of all reads: a new one of this size would cost more than a read.
         self._received = memoryview(bytearray(_READ_SIZE))
-        #: Writes whose replies have not been read yet, oldest first: only their order tells replies apart.
+        #: Writes whose replies have not been read yet, oldest first: only their order distinguishes replies.
         self._expected: deque[Expected] = deque()
 
     @property

@@ -46,7 +46,7 @@ class Reply(Generic[T]):
 
     @property
     def value(self) -> T:
-        """What the server replied, once the batch was answered; of a batch that was sent again the last reply."""
+        """The reply of the server, once the batch was answered; the last one if it was sent again."""
         replies = self._batch.replies
         if self._replies is not replies:
             self._replies = replies

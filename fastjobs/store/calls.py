@@ -261,7 +261,7 @@ class ScriptCalls(BaseBatch):
 
         Args:
             partition: which one.
-            stillness: as the survey told it.
+            stillness: as the survey returned it.
             expected: (key, field, value) of hashes.
             writes: (set_hash, set_zset, remove_hash or remove_zset; key, field or member, value or score).
         """

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from fastjobs.errors import UntrustedChunk
 
-#: Each content has a key of its own, so there is nothing that a nonce would have to tell apart.
+#: Each content has a key of its own, so a nonce has nothing to distinguish.
 _NONCE = bytes(12)
 
 

@@ -15,7 +15,7 @@ SIZE_COMMANDS = {"hash": "HLEN", "zset": "ZCARD", "list": "LLEN", "set": "SCARD"
 
 
 class StoredKey(NamedTuple):
-    """What is stored under one key."""
+    """One key, and the values stored under it."""
 
     #: Redis type: hash, zset, list or set.
     type: str

@@ -1,4 +1,4 @@
-"""What the scripts reply, as Python values."""
+"""The replies of the scripts, as Python values."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from fastjobs.store.keys import QUEUE_KEYS
 
 
 class Stored(IntEnum):
-    """What became of an enqueue call."""
+    """The outcome of an enqueue call."""
 
     CREATED = 1
     EXISTING = 2
     CONFLICT = 3
-    #: The job left its chunk: only its record can tell whether it is the same.
+    #: The job left its chunk: only its record shows whether it is the same.
     DETACHED = 4
 
 
 class Defined(IntEnum):
-    """What became of the definition of a recurring job."""
+    """The outcome of defining a recurring job."""
 
     REFUSED = 0
     CREATED = 1
@@ -38,7 +38,7 @@ class LeasedSpan(NamedTuple):
     priority: int
     #: How often jobs of the chunk came back from dead sessions.
     redeliveries: int
-    #: Jobs in the whole chunk; 0 for a detached job, and where the payload does not tell.
+    #: Jobs in the whole chunk; 0 for a detached job, and where the payload does not say.
     n: int
     #: Packed chunk or stored record; b"" for a chunk the caller holds already; None when it is missing.
     payload: bytes | None
@@ -51,13 +51,13 @@ class Lease(NamedTuple):
     fence: int
     #: The server's clock, in milliseconds since 1970.
     now_ms: int
-    #: Milliseconds until the next scheduled job, or -1; only told when there is nothing to do.
+    #: Milliseconds until the next scheduled job, or -1; only there when the lease is empty.
     next_due_ms: int
     spans: list[LeasedSpan]
 
 
 class Answer(NamedTuple):
-    """What became of an operation."""
+    """The outcome of an operation."""
 
     #: done | refused (its status does not allow it) | again (its record has changed meanwhile)
     what: str
@@ -74,12 +74,12 @@ class Renewed(NamedTuple):
 
 
 class FoundJob(NamedTuple):
-    """What the server knows about one job."""
+    """Everything that the server knows about one job."""
 
     status: str
     #: When it is due (ms since 1970) if it waits for its time, else 0.
     due_at_ms: int
-    #: What is stored of it, or of its chunk; b"" for the other.
+    #: Its stored record or its stored chunk; b"" for the other.
     record: bytes
     chunk: bytes
     #: Of a job that finished in its chunk: see `Board.finished_runs`; else b"".
@@ -89,7 +89,7 @@ class FoundJob(NamedTuple):
 
 
 class Reclaimed(NamedTuple):
-    """What one step of reclaiming did."""
+    """The result of one step of reclaiming."""
 
     sessions: int
     jobs: int
@@ -138,7 +138,7 @@ def pairs(flat: list[bytes]) -> dict[bytes, bytes]:
 
 
 class Closed(NamedTuple):
-    """What one step of closing a session did."""
+    """The result of one step of closing a session."""
 
     #: Jobs given back.
     jobs: int
@@ -169,29 +169,29 @@ def _parse_span(member: bytes, score: bytes, marks: bytes | None, payload: bytes
 
 
 def parse_found(reply: list[bytes] | None) -> FoundJob | None:
-    """What `find` replied; None when there is no such job."""
+    """Reads the reply of `find`; None when there is no such job."""
     if reply is None:
         return None
     return FoundJob(reply[0].decode(), int(reply[1]), *reply[2:])
 
 
 def parse_defined(reply: list[Any]) -> tuple[Defined, bytes]:
-    """What became of a definition, and what is now stored of it."""
+    """Reads the outcome of a definition, and its stored form."""
     return Defined(reply[0]), reply[1]
 
 
 def parse_run(reply: list[Any]) -> tuple[int, str]:
-    """What a run at once was answered, see `Batch.run_recurring`, and an id."""
+    """Reads the reply of `run_recurring` and an id; see `ScriptCalls.run_recurring`."""
     return reply[0], reply[1].decode()
 
 
 def parse_reclaimed(reply: list[int]) -> Reclaimed:
-    """What `reclaim` replied."""
+    """Reads the reply of `reclaim`."""
     return Reclaimed(reply[0], reply[1], bool(reply[2]))
 
 
 def parse_renewed(reply: list[Any]) -> Renewed:
-    """What `renew` replied."""
+    """Reads the reply of `renew`."""
     return Renewed([bool(alive) for alive in reply[0]], [ref.decode() for ref in reply[1]])
 
 
@@ -201,7 +201,7 @@ def parse_status(reply: bytes | None) -> str | None:
 
 
 def parse_answer(reply: list[bytes] | None) -> Answer | None:
-    """What became of an operation; None when there is no such job."""
+    """Reads the outcome of an operation; None when there is no such job."""
     return None if reply is None else Answer(reply[0].decode(), reply[1].decode())
 
 

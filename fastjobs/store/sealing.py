@@ -11,9 +11,9 @@ namespace, queue and id; of a run of a recurring job for any run of its definiti
     ..     32    HMAC-SHA256 of format, key id, place and content
     ..     ..    the content; encrypted by AES-256-GCM under a key of its own, which follows from the HMAC
 
-Nothing in it is random: the same content in the same place is sealed to the same bytes, so the server still tells a
-chunk that was sent before from another one with its id. It is the scheme called SIV: a key for AES-GCM is never used
-for two contents, however many there are, and equal envelopes tell only that the same was stored in the same place.
+Nothing in it is random: the same content in the same place is sealed to the same bytes. So the server can still
+distinguish a chunk that is sent again from another chunk with its id. It is the scheme called SIV: a key for AES-GCM is
+never used for two contents, however many there are, and equal envelopes show only that the same was stored in the same place.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def is_sealed(stored: bytes) -> bool:
 
 
 def sealed_jobs(stored: bytes) -> int:
-    """Returns how many jobs a sealed chunk holds, as far as can be told without a key; 0 = it is none, or damaged."""
+    """Returns how many jobs a sealed chunk holds, as far as its header says; 0 = it is none, or damaged."""
     if (
         not _is_sealed_chunk(stored)
         or zlib.crc32(memoryview(stored)[_CRC_START:]) != CHUNK_HEADER.unpack_from(stored)[3]

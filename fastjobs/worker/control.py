@@ -26,7 +26,7 @@ class ControlLine:
         return self._socket.fileno()
 
     def send(self, **message: Any) -> None:
-        """Sends one message; nobody listening is not an error here, reading tells."""
+        """Sends one message; without a listener it sets `closed` and raises nothing."""
         try:
             self._socket.sendall(orjson.dumps(message) + b"\n")
         except OSError:

@@ -71,7 +71,7 @@ class HeldLease:
     slot: int
     jobs: int
     spans: list[HeldSpan] = field(default_factory=list)
-    #: What executors found unusual, to be reported with the next ack. Appended by executors.
+    #: Outcomes to be reported with the next ack. Executors append them.
     outcomes: list[Outcome] = field(default_factory=list)
     #: Jobs the server has taken off the lease.
     settled: int = 0

@@ -1,4 +1,4 @@
-"""What a supervisor tells a new process: everything but the app, which the process imports itself."""
+"""The start parameters of a process: everything but the app, which the process imports itself."""
 
 from __future__ import annotations
 

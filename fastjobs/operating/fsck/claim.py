@@ -131,7 +131,7 @@ class _Claimer:
         if ref.kind == "span" and due_ms != member.place.at_ms:
             self.claims.postponed[ref.chunk_id].append(due_ms)
 
-    # What stays where it was met.
+    # These stay where they were met.
 
     def _claim(self, member: Member, *, leased: bool = False) -> list[Member]:
         """Returns the parts of a member that stay where it was met, with their right place in line."""
@@ -163,7 +163,7 @@ class _Claimer:
         if leased:
             self.claims.leased[ref.chunk_id].update(free)
             return free
-        # What has a record by now was to be cancelled while it was executing: it ends instead of waiting.
+        # A job that has a record by now was to be cancelled while it was executing: it ends instead of waiting.
         return [index for index in free if job_ref(ref.chunk_id, index) not in self._jobs]
 
     def _is_free(self, chunk_id: str, index: int) -> bool:

@@ -103,7 +103,7 @@ class Findings:
 
     @property
     def all(self) -> list[Found]:
-        """What was found so far."""
+        """The findings so far."""
         return list(self._found.values())
 
     def note(self, finding: Finding, name: str = "", jobs: int = 0) -> None:

@@ -23,7 +23,7 @@ from fastjobs.operating.fsck.wanted import Wanted
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What does not fit, and the writes that put it right."""
+    """The findings, and the writes that repair them."""
 
     findings: list[Found]
     #: Written first: the other writes rely on them.

@@ -14,7 +14,7 @@ Status = Literal["clean", "drift", "repaired", "busy"]
 
 @dataclass(slots=True)
 class Report:
-    """What was found in one partition of a queue.
+    """The result of a check of one partition of a queue.
 
     Attributes:
         partition: its name.

@@ -26,7 +26,7 @@ _ORDER = ("stats", "sessions", "leases", *sorted({*HASHES, *ZSETS} - {"stats", "
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What was stored at one instant.
+    """Everything that was stored at one instant.
 
     Attributes:
         contents: all keys.

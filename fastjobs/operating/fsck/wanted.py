@@ -15,7 +15,7 @@ _KEYS = tuple(name for name in (*HASHES, *ZSETS) if name != "stats")
 
 @dataclass(slots=True)
 class Wanted:
-    """What the keys should hold: field -> value, or member -> score."""
+    """The contents that the keys should have: field -> value, or member -> score."""
 
     keys: dict[str, dict[str, bytes]] = field(default_factory=lambda: {name: {} for name in _KEYS})
     #: Jobs by status.

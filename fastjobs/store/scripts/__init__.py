@@ -82,7 +82,7 @@ class _Expansion:
 
     def __init__(self, keys: tuple[str, ...]) -> None:
         self.keys = keys
-        #: What stands in the script already: its keys and constants are bound once.
+        #: Parts that stand in the script already: keys and constants are bound once.
         self._bound: set[str] = set()
 
     def expand(self, source: str) -> str:

@@ -25,14 +25,14 @@ _KEPT_TABLES = 256
 
 
 class Around(NamedTuple):
-    """What surrounds the handler of one job type."""
+    """The surroundings of the handler of one job type."""
 
-    #: What the execute loop calls: the handler itself, or what is wrapped around it; None = the type is unknown here.
+    #: The execute loop calls this: the handler itself, or a wrapper around it; None = the type is unknown here.
     handler: Callable[..., Any] | None
     limits: Limits
     #: How long finished jobs are kept, in milliseconds.
     keep_ms: int
-    #: What the execute loop calls before and after each job, outside of its time; None = nothing.
+    #: The execute loop calls these before and after each job, outside of its time; None = nothing.
     before: BeforeJob | None
     after: AfterJob | None
 
@@ -143,7 +143,7 @@ class Composer:
 
 
 class _SeatSignals:
-    """What is signalled to the job that started on a seat at a given time."""
+    """The signals to the job that started on a seat at a given time."""
 
     def __init__(self, backlog: Backlog, seat: int, started_ns: int) -> None:
         self._backlog = backlog

@@ -1,4 +1,4 @@
-"""What an executor is: it runs the jobs of a backlog on the seats of its process. Threads are one way to do that."""
+"""The interface of executors, which run the jobs of a backlog on the seats of a process. Threads are one way."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ class Fetcher:
         return self._wakers.disarm()
 
     def descriptors(self) -> list[int]:
-        """What to poll while waiting for hints."""
+        """The descriptors to poll while waiting for hints."""
         return self._wakers.filenos()
 
     def next_look_s(self, wanted: bool) -> float:
@@ -207,7 +207,7 @@ class Fetcher:
         return self._look_at < self._wakers.ends_at - _LOOK_STEP_S
 
     def _fetches_on_wake(self) -> list[Fetch]:
-        """What to fetch the moment a hint comes; of several partitions the hint tells which one to look at first."""
+        """The fetches to make the moment a hint comes; of several partitions the hint names the one to try first."""
         if len(self._partitions) > 1:
             return []
         self.request += 1

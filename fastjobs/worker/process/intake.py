@@ -160,8 +160,8 @@ class Intake:
             self._backlog.push(jobs)
 
     def _limits(self, limits: list[Limits], span: HeldSpan, redeliveries: int, clock_ns: int) -> list[tuple[int, int]]:
-        """What `LeasedJobs` needs to know of timeouts and expiry."""
-        # What was started once in time is owed its further runs; of a redelivered job nobody knows whether it was.
+        """The timeouts and expiry times, as `LeasedJobs` takes them."""
+        # A job that started in time once is owed its further runs; nobody knows whether a redelivered job did.
         first_run = not redeliveries and not span.earlier_runs
         return [
             (limit.timeout_ms * 1_000_000, self._expires_ns(limit, span, clock_ns) if first_run else 0)
@@ -195,7 +195,7 @@ class Intake:
 
 
 def _types(span: HeldSpan) -> list[tuple[str, bytes]]:
-    """The types of the span's jobs and their options, as a chunk tells them."""
+    """The types of the span's jobs and their options, as a chunk's table has them."""
     if span.record is not None:
         return [(span.record.type, orjson.dumps(span.record.options) if span.record.options else b"")]
     assert span.chunk is not None

@@ -72,7 +72,7 @@ class WorkerProcess:
         loop.session.begin(valid_until_ns)
 
     def _hello(self) -> dict[str, Any]:
-        """What the supervisor has to know of the app."""
+        """Everything that the supervisor has to know of the app."""
         return {
             "queues": [choice.name for choice in self._queues],
             "partitions": self._loop.session.partitions,
@@ -109,5 +109,5 @@ def _queues(registry: Registry, spec: ProcessSpec) -> list[QueueChoice]:
 
 
 def _plain_policy(policy: RetryPolicy) -> dict[str, Any]:
-    """What the supervisor can know of a policy: it runs no code of the app, so a function becomes the default."""
+    """A policy for the supervisor, which runs no code of the app: a function becomes the default."""
     return {"retries": policy.retries, "delay": None if callable(policy.delay) else policy.delay}

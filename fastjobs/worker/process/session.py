@@ -24,7 +24,7 @@ log = logging.getLogger("fastjobs.worker")
 
 
 class Session:
-    """What holds the process's leases, in all partitions that it works on.
+    """The owner of the process's leases, in all partitions that it works on.
 
     Args:
         spec: the session's id, and how long running jobs have when it is lost.

@@ -1,4 +1,4 @@
-"""What the main loop does at each turn whatever the server does: heartbeats on the board, orders, timeouts."""
+"""The duties of the main loop that need no server: heartbeats on the board, orders, timeouts."""
 
 from __future__ import annotations
 

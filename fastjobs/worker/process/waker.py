@@ -32,7 +32,7 @@ class Woken(NamedTuple):
 
     #: The partition a hint came from; None when the time was over, or the connection.
     hint: str | None
-    #: What was leased, one by one for the fetches; None when it is not known: they have to be made again.
+    #: The leases, one for each fetch; None when they are not known: the fetches have to be made again.
     leases: Sequence[Lease] | None
 
 

@@ -41,7 +41,7 @@ from fastjobs.worker.spec import ProcessSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seats:
-    """What runs jobs: the parts that need no server."""
+    """The parts that run jobs and need no server."""
 
     notify_fd: int
     control: ControlLine

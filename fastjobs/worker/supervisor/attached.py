@@ -1,4 +1,4 @@
-"""What the supervisor has once the first process has said what the app is: a store, and the duties that need it."""
+"""The part of the supervisor that exists once a process has said what the app is: a store, and duties that need it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker process as its supervisor sees it: started, watched, told to stop."""
+"""A worker process as its supervisor sees it: started, watched, stopped."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Child:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
         self.started_at = time.monotonic()
-        #: What the process said about itself once it was ready, or None.
+        #: The message of the process about itself once it was ready, or None.
         self.hello: dict[str, object] | None = None
         #: The partitions it works on, as its board numbers them.
         self.partitions: list[str] = []

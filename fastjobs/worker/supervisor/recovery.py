@@ -28,7 +28,7 @@ _CRASH_DELAYS_MS = (0, 1_000, 5_000, 30_000)
 
 
 class Recovered(NamedTuple):
-    """What was found."""
+    """Numbers of the jobs that were settled."""
 
     finished: int
     blamed: int
@@ -83,7 +83,7 @@ class Recovery:
         self._policies = policies or {}
 
     def run(self, board: Board) -> Recovered:
-        """Reports what the board tells and closes the session.
+        """Reports the jobs on the board and closes the session.
 
         Raises:
             StoreError: the server does not serve; calling again later is safe, and so is never calling again.

@@ -28,7 +28,7 @@ _LOOK_LIMIT = 100
 
 
 class _Look(NamedTuple):
-    """What one look at the schedule told."""
+    """The result of one look at the schedule."""
 
     #: The server's clock.
     now_ms: int

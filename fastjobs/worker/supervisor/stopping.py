@@ -43,7 +43,7 @@ class Stopping:
 
     @property
     def exit_code(self) -> int:
-        """What the worker exits with, as far as is known."""
+        """The worker's exit code, as far as is known."""
         return self._code or EXIT_OK
 
     def ask(self, exit_code: int = EXIT_OK) -> None:
