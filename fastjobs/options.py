@@ -1,7 +1,7 @@
 """The options of a job: each is declared once, in the table `OPTIONS`, which everything that handles options reads.
 
-To add an option: a row of the table and a field of `Options` here, an argument of `@app.job` or `.options()` or both
-in `jobtypes.py`, and the code that obeys it.
+To add an option: a row of the table and a field of `Options` here, an argument of `@app.job` in app.py, of `.options()`
+in jobtypes.py, or of both, and the code that obeys it.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ namespace, queue and id; of a run of a recurring job for any run of its definiti
 
 Nothing in it is random: the same content in the same place is sealed to the same bytes. So the server can still
 distinguish a chunk that is sent again from another chunk with its id. It is the scheme called SIV: a key for AES-GCM is
-never used for two contents, however many there are, and equal envelopes show only that the same was stored in the same place.
+never used for two contents, however many there are, and equal envelopes show only that the same was stored in the same
+place.
 """
 
 from __future__ import annotations
