@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import importlib.util
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -289,6 +288,8 @@ def pyproject_settings() -> tuple[Path | None, dict[str, Any]]:
     for directory in (here, *here.parents):
         path = directory / "pyproject.toml"
         if path.is_file():
+            import tomllib  # noqa: PLC0415 - only projects with such a file need it
+
             try:
                 tool = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
             except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -11,7 +11,7 @@ from fastjobs.context import Context
 from fastjobs.enqueuing import Enqueuing
 from fastjobs.job import Job, JobIds
 from fastjobs.model.definition import MISSED_LIMIT, RecurringPolicy
-from fastjobs.model.schedules import Cron, Every
+from fastjobs.model.schedules import Every
 from fastjobs.model.times import seconds
 from fastjobs.operating.recurring import Recurring
 from fastjobs.options import Options
@@ -244,6 +244,9 @@ class JobType(Generic[P, R]):
         Example:
             welcome.cron("0 9 * * mon-fri", 42, tz="Europe/Stockholm", id="daily")
         """
+        # Imported by programs that need it: see `schedules.read_schedule`.
+        from fastjobs.model.cron import Cron  # noqa: PLC0415
+
         return self._enqueuing.define_recurring(
             Call(self._registered, self._options, self._line, args, kwargs),
             Cron.read(expression, tz),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 
 from fastjobs.config import Config
-from fastjobs.server import embedded
 from fastjobs.server.cluster import Cluster, SlotOwner, slot_of
 from fastjobs.server.connection import Client
 from fastjobs.server.urls import Servers, read_url
@@ -36,7 +35,7 @@ class Endpoint:
         """
         with self._lock:
             if self._url is None:
-                self._url = embedded.start().url
+                self._url = _start_embedded()
             return self._url
 
     @property
@@ -55,9 +54,7 @@ class Endpoint:
             timeout_s = self._config.socket_timeout_s if servers.timeout_s is None else servers.timeout_s
         if servers.kind == "cluster":
             return Cluster(servers, self.url, timeout_s)
-        # If an embedded server died, the next connection starts it again.
-        revive = embedded.start if self._config.url is None else None
-        return Client(self.url, timeout_s, revive)
+        return self._client(timeout_s)
 
     def connect_beside(self, known: Client | Cluster, key: bytes, timeout_s: float) -> Client:
         """Returns another connection, to the server of a key.
@@ -69,7 +66,18 @@ class Endpoint:
         """
         if isinstance(known, Cluster):
             return Client(SlotOwner(known, self._servers(), slot_of(key)), timeout_s)
-        return Client(self.url, timeout_s, embedded.start if self._config.url is None else None)
+        return self._client(timeout_s)
+
+    def _client(self, timeout_s: float) -> Client:
+        # If an embedded server died, the next connection starts it again.
+        return Client(self.url, timeout_s, _start_embedded if self._config.url is None else None)
 
     def _servers(self) -> Servers:
         return read_url(self.url)
+
+
+def _start_embedded() -> str:
+    """Starts the project's embedded server unless it runs, and returns its URL."""
+    from fastjobs.server import embedded  # noqa: PLC0415 - not needed with a URL
+
+    return embedded.start().url

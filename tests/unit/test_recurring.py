@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastjobs import errors
+from fastjobs.model.cron import Cron
 from fastjobs.model.definition import MISSED_AFTER_MS, Definition, check_id, check_policy
 from fastjobs.model.refs import definition_of, run_id
-from fastjobs.model.schedules import Cron, Every, Schedule, read_schedule
+from fastjobs.model.schedules import Every, Schedule, read_schedule
 from fastjobs.options import Options
 
 #: From 2020 to 2040.
