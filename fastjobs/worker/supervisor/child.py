@@ -44,16 +44,7 @@ class Child:
             board_fd=self.board.fd,
             control_fd=theirs.fileno(),
         )
-        # Inherited: a signal to the group must not end a process that has not yet taken its signals over.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
-        try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", "from fastjobs.cli.process import main; main()", spec.encode()],
-                stdin=subprocess.DEVNULL,
-                pass_fds=(self.board.fd, theirs.fileno()),
-            )
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        self.process = _launch(spec)
         theirs.close()
         self.started_at = time.monotonic()
         #: The message of the process about itself once it was ready, or None.
@@ -130,3 +121,17 @@ class Child:
         """Closes what the supervisor held of it, after its end."""
         self.control.close()
         os.close(self.board.fd)
+
+
+def _launch(spec: ProcessSpec) -> subprocess.Popen[bytes]:
+    """Starts a process, which inherits its board and its end of the control line."""
+    # The mask is inherited: a signal to the group must not end a process that has not yet taken its signals over.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-c", "from fastjobs.cli.process import main; main()", spec.encode()],
+            stdin=subprocess.DEVNULL,
+            pass_fds=(spec.board_fd, spec.control_fd),
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
