@@ -1,8 +1,9 @@
 """Parses and formats the names of stored things: refs, job ids, members of the sorted sets; all grammar is here.
 
     ref                 "<chunk id>"                       the only job of its chunk
-                        "<chunk id>~<first>+<count>"       a span of a larger chunk; `first` has three digits
+                        "<chunk id>~<first>+<count>"       a span of a larger chunk
                         "<chunk id>~<index>"               a detached job
+                            `first` and `index` have three digits, so that the refs of a chunk sort by index
     member of `ready`   "<sequence><ref>"                  the sequence has 13 hexadecimal digits
     member of `scheduled`   "<s or r><score>,<member of `ready`>"
     name in `leases`    "<session>:<fence>"                a lease; "<session>" alone lists a session's leases
@@ -27,7 +28,7 @@ SEQUENCE_DIGITS = 13
 RUN_PREFIX = "recur:"
 
 # Patterns are compiled at their first use, by `re`: importing fastjobs does not need them.
-_REF = rf"(?a){NAME}(?:~\d{{1,3}}(?:\+[1-9]\d{{0,3}})?)?"
+_REF = rf"(?a){NAME}(?:~\d{{3}}(?:\+[1-9]\d{{0,3}})?)?"
 _SEQUENCE = f"[0-9a-f]{{{SEQUENCE_DIGITS}}}"
 _SCHEDULED = r"(?a)([sr])(-?\d{1,11}),"
 _LOGGED = r"(?a)\d{1,4} \S+"
@@ -104,7 +105,7 @@ class Member(NamedTuple):
 
 def job_ref(chunk_id: str, index: int) -> str:
     """Returns the ref of a job once it is detached; that of the only job of its chunk has an index as well."""
-    return f"{chunk_id}~{index}"
+    return f"{chunk_id}~{index:03d}"
 
 
 def span_ref(chunk_id: str, first: int, count: int) -> str:
@@ -207,7 +208,7 @@ def parse_lease_name(name: str) -> tuple[str, str] | None:
 
 def job_id(chunk_id: str, index: int, n: int) -> str:
     """Returns the id of the job at an index of a chunk of `n` jobs; with n = 0, of a detached job by its ref."""
-    return chunk_id if n <= 1 else f"{chunk_id}~{index}"
+    return chunk_id if n <= 1 else job_ref(chunk_id, index)
 
 
 class JobAddress(NamedTuple):

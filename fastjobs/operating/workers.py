@@ -17,7 +17,7 @@ class RunningJob:
     """A job that a worker was running at its last heartbeat.
 
     Attributes:
-        id: the job; `<id>~0` for a job alone in its chunk that was retried is the same job as `<id>`.
+        id: the job; `<id>~000` for a job alone in its chunk that was retried is the same job as `<id>`.
         pid: the process that ran it.
         seconds: for how long it had been running by then.
     """

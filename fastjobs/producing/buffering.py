@@ -35,7 +35,7 @@ class BufferedId:
         self._position = position
 
     def __str__(self) -> str:
-        # Until the chunk is closed nobody knows whether it has one job; `<id>~0` finds that one, too.
+        # Until the chunk is closed nobody knows whether it has one job; `<id>~000` finds that one, too.
         chunk, chunk_id = self._chunk, self._chunk.destination.chunk_id
         return chunk_id if chunk.closed and chunk.count == 1 else job_ref(chunk_id, self._position)
 

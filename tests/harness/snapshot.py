@@ -212,13 +212,13 @@ def _walk_chunks(snapshot: Snapshot, jobs: _Jobs) -> int:
             assert name in snapshot["finished"], f"chunk {chunk_id} is logged as finished and has no times"
             kept += logged[chunk_id]
             for index in finished - left:
-                jobs.meet(f"{chunk_id}~{index}", "finished")
+                jobs.meet(f"{chunk_id}~{index:03d}", "finished")
             continue
         # A job that finished and was rescheduled or destroyed is in both.
         assert mark.done == len(finished | left), f"chunk {chunk_id}: {mark!r}, finished {sorted(finished)}"
         kept += mark.finished if mark.keep_ms else 0
         for index in range(head.n):
-            job = f"{chunk_id}~{index}"
+            job = f"{chunk_id}~{index:03d}"
             if index in finished - left:
                 jobs.meet(job, "finished")
             elif index not in left:

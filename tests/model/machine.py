@@ -54,7 +54,8 @@ TYPES = ("alpha", "beta")
 #: Counters that the model keeps as well.
 TOTALS = ("enqueued", "finished", "failed", "cancelled", "retried", "redelivered")
 
-counts = st.integers(1, 12)
+#: A chunk of 120 has indexes of one, two and three digits, and spans that end far from where they begin.
+counts = st.one_of(st.integers(1, 12), st.integers(1, 12), st.integers(1, 12), st.just(120))
 priorities = st.integers(-2, 2)
 delays = st.sampled_from((0, 0, 0, 1, 100, 700, 5_000))
 keeps = st.sampled_from((0, 2_000, 15_000, 60_000))
@@ -196,7 +197,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     def ref_of(self, chunk_id: str, first: int, count: int, detached: bool) -> str:
         if detached:
-            return f"{chunk_id}~{first}"
+            return f"{chunk_id}~{first:03d}"
         return chunk_id if self.sizes[chunk_id] == 1 else f"{chunk_id}~{first:03d}+{count}"
 
     # Calls.
@@ -240,12 +241,12 @@ class QueueMachine(RuleBasedStateMachine):
             taken = [model.jobs[ref] for span in lease.spans for ref in jobs_of(span.ref)]
             assert all(job.status == "queued" for job in taken)
             assert min(want, len(queued)) <= len(taken) <= want + want // 4
-            places = [job.place for job in taken]
-            assert places == sorted(places), "not in order"
+            turns = [job.turn for job in taken]
+            assert turns == sorted(turns), "not in order"
             for job in taken:
                 job.status, job.lease = "executing", (session, lease.fence)
-            left = [job.place for job in queued if job.status == "queued"]
-            assert not left or places[-1] <= min(left), "something better was left in line"
+            left = [job.turn for job in queued if job.status == "queued"]
+            assert not left or turns[-1] < min(left), "something better was left in line"
             self.leases[session, lease.fence] = lease
             self.last_leased[session] = request
 
@@ -406,7 +407,7 @@ class QueueMachine(RuleBasedStateMachine):
         """
         chunk_id, op = self.enqueued[number % len(self.enqueued)]
         left = [ref for ref in self.model.jobs if ref.startswith(f"{chunk_id}~")]
-        if chunk_id in self.model.chunks or not left or f"{chunk_id}~0" in left:
+        if chunk_id in self.model.chunks or not left or f"{chunk_id}~000" in left:
             self.do(op)
 
     # What workers do.
@@ -478,7 +479,7 @@ class QueueMachine(RuleBasedStateMachine):
         (session, fence), lease = self.pick_lease(number)
         ref = lease.spans[part % len(lease.spans)].ref
         chunk_id, index, _, detached = self.part_of(ref, part, 1)
-        settled = [(f"{'!' if detached else ''}{chunk_id}~{index}", state, delay_ms, 0)]
+        settled = [(f"{'!' if detached else ''}{chunk_id}~{index:03d}", state, delay_ms, 0)]
         self.do(self.ack_op(session, fence, [], settled), replay=True)
 
     @rule(number=picks, part=picks, length=st.integers(1, 20))
@@ -494,7 +495,7 @@ class QueueMachine(RuleBasedStateMachine):
         (session, fence), lease = self.pick_lease(number)
         chosen = self.part_of(lease.spans[part % len(lease.spans)].ref, part, length)
         self.do(self.postpone_op(session, fence, *chosen, delay_ms), replay=True)
-        job = self.model.jobs.get(f"{chosen[0]}~{chosen[1]}")
+        job = self.model.jobs.get(f"{chosen[0]}~{chosen[1]:03d}")
         if job is not None and not self.model.is_hidden(job):
             self.check_found(job)
 
@@ -659,17 +660,20 @@ class QueueMachine(RuleBasedStateMachine):
         if job.status == "failed":
             self.model.put_in_line([job], 0, "scheduled")
 
-    @rule(number=picks, priority=priorities)
+    @rule(number=picks, priority=st.one_of(priorities, st.none()), neighbour=picks)
     @when(lambda self: self.model.jobs)
-    def prioritize(self, number: int, priority: int) -> None:
+    def prioritize(self, number: int, priority: int | None, neighbour: int) -> None:
+        """Also to the priority that the job has already: it then stands among the jobs of its chunk as before."""
         job = self.pick(number)
         if job is None:
             return
+        new_priority = job.priority if priority is None else priority
         allowed = job.status in WAITING
-        self.expect(job, lambda: self.operations.prioritize(job.id, priority), allowed)
+        self.expect(job, lambda: self.operations.prioritize(job.id, new_priority), allowed)
         if allowed:
             self.model.leave_chunk(job)
-            job.priority = priority
+            job.priority = new_priority
+            self.check_neighbour(job, neighbour)
 
     @rule(number=picks)
     @when(lambda self: self.model.jobs)
@@ -684,7 +688,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.model.destroy(job)
         self.gone.add(job.id)
 
-    @rule(sure=st.integers(0, 9))
+    @rule(sure=st.integers(0, 5))
     def clear(self, sure: int) -> None:
         if sure:
             return
@@ -763,6 +767,11 @@ class QueueMachine(RuleBasedStateMachine):
         for name in sorted(self.gone - {job.id for job in self.model.jobs.values()})[-3:]:
             with pytest.raises(JobNotFound):
                 self.operations.find(name)
+
+    def check_neighbour(self, job: ModelJob, number: int) -> None:
+        """Another job of the same chunk is found where it is."""
+        others = [other for other in self.model.visible() if other.chunk_id == job.chunk_id]
+        self.check_found(others[number % len(others)])
 
     def check_found(self, job: ModelJob) -> None:
         found = self.operations.find(job.id)

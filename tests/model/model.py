@@ -41,7 +41,7 @@ class ModelJob:
 
     @property
     def ref(self) -> str:
-        return f"{self.chunk_id}~{self.index}"
+        return f"{self.chunk_id}~{self.index:03d}"
 
     @property
     def id(self) -> str:
@@ -50,6 +50,11 @@ class ModelJob:
     @property
     def place(self) -> tuple[int, int]:
         return -self.priority, self.sequence
+
+    @property
+    def turn(self) -> tuple[int, int, int]:
+        """When it is its turn: jobs of one chunk that have the same place run in the order of their indexes."""
+        return *self.place, self.index
 
 
 @dataclass(eq=False)
@@ -99,7 +104,7 @@ class ModelQueue:
 
     def held(self, lease: tuple[str, int], chunk_id: str, first: int, count: int) -> list[ModelJob]:
         """Those of a run of jobs that are still on a lease."""
-        found = [self.jobs.get(f"{chunk_id}~{index}") for index in range(first, first + count)]
+        found = [self.jobs.get(f"{chunk_id}~{index:03d}") for index in range(first, first + count)]
         return [job for job in found if job is not None and job.lease == lease]
 
     def next_sequence(self) -> int:
@@ -112,7 +117,7 @@ class ModelQueue:
         """What a call to enqueue does and answers."""
         if chunk_id in self.chunks:
             return "existing" if self.chunks[chunk_id].content == content else "conflict"
-        if f"{chunk_id}~0" in self.jobs:
+        if f"{chunk_id}~000" in self.jobs:
             return "detached" if len(types) == 1 else "existing"
         jobs = {index: ModelJob(chunk_id, index, len(types), name, priority, 0, "") for index, name in enumerate(types)}
         self.put_in_line(jobs.values(), due_ms, "scheduled")

@@ -74,7 +74,7 @@ def seed_worker(server: ServerProcess, namespace: str, worker_id: str, **changes
         "types": ["welcome"],
         "pids": [2, 3],
         "executed": 1234,
-        "running": [{"id": "job~7", "pid": 2, "seconds": 0.5}],
+        "running": [{"id": "job~007", "pid": 2, "seconds": 0.5}],
         "quiet": False,
         "started_ms": now_ms - 60_000,
         "beat_ms": now_ms,

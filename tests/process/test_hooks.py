@@ -71,7 +71,7 @@ def test_hooks_see_a_job_that_is_cancelled_while_it_runs(hooked: AppFile) -> Non
     with hooked.child() as child:
         job = hooked.waits.enqueue("a")
         hooked.wait_for_note("waits began")
-        child.cancel([("default", f"{job.id}~0")])
+        child.cancel([("default", f"{job.id}~000")])
         hooked.wait_for_note(f"after {job.id} cancelled JobCancelled 0 1 True False")
 
     assert job.refresh().status is Status.CANCELLED

@@ -123,9 +123,9 @@ def test_what_nobody_with_a_key_has_enqueued_fails_and_never_runs(sealed: AppFil
     job.set_priority(5)
     keys = attacker.keys("default")
     with server.client() as client:
-        line, _, _ = client.hget(keys.jobs, "detached~0").partition(b"\n")
+        line, _, _ = client.hget(keys.jobs, "detached~000").partition(b"\n")
         forged = JobRecord(id="detached", type="plain", payload=["forged", {}], priority=5)
-        client.hset(keys.jobs, "detached~0", line + b"\n" + forged.encode())
+        client.hset(keys.jobs, "detached~000", line + b"\n" + forged.encode())
         for member in client.zrange(keys.scheduled, 0, -1):
             client.zadd(keys.scheduled, {member: 1})
     definition = Definition(id="nightly", schedule=read_schedule("every 100 0"), type="plain", payload=["forged", {}])
@@ -135,7 +135,7 @@ def test_what_nobody_with_a_key_has_enqueued_fails_and_never_runs(sealed: AppFil
     sealed.start_worker()
 
     sealed.wait_for_status(last, Status.FINISHED)
-    everyone = [*chunks, *(f"many~{index}" for index in range(3)), "detached~0"]
+    everyone = [*chunks, *(f"many~{index:03d}" for index in range(3)), "detached~000"]
     wait_until(lambda: sealed.app.jobs.count(Status.FAILED) == len(everyone), 30, "all forged jobs have failed")
     for job_id in everyone:
         error = sealed.app.jobs.find(job_id).error

@@ -142,7 +142,7 @@ def test_a_retry_does_not_expire(limits: AppFile) -> None:
 def test_cancelling_a_running_job_interrupts_it_and_it_is_not_retried(limits: AppFile, child: Child) -> None:
     job = limits.patient.enqueue("a")
     limits.wait_for_note("a began")
-    child.cancel([("default", f"{job.id}~0")])
+    child.cancel([("default", f"{job.id}~000")])
 
     assert ended(limits, job).status is Status.CANCELLED
     assert job.error.type == "JobCancelled"
@@ -154,7 +154,7 @@ def test_cancelling_a_running_job_interrupts_it_and_it_is_not_retried(limits: Ap
 def test_check_tells_a_thread_of_the_handler_that_the_job_is_cancelled(limits: AppFile, child: Child) -> None:
     job = limits.checks.enqueue("a")
     limits.wait_for_note("a began")
-    child.cancel([("default", f"{job.id}~0")])
+    child.cancel([("default", f"{job.id}~000")])
 
     assert ended(limits, job).status is Status.CANCELLED
     assert limits.notes() == ["a began", "a checked"]
@@ -167,7 +167,7 @@ def test_cancelling_leased_jobs_that_were_not_started_leaves_only_them_out(limit
     )
     limits.wait_for_note("n began")
     wait_until(lambda: limits.app.jobs.count(Status.EXECUTING) > 0, PATIENCE_S, "they are leased")
-    child.cancel([("default", ids[2]), ("default", ids[5]), ("another", ids[3]), ("default", "unknown~0")])
+    child.cancel([("default", ids[2]), ("default", ids[5]), ("another", ids[3]), ("default", "unknown~000")])
     limits.note("go")
 
     jobs = [limits.app.jobs.find(job_id) for job_id in ids]
@@ -182,7 +182,7 @@ def test_cancelling_leased_jobs_that_were_not_started_leaves_only_them_out(limit
 def test_a_job_that_finished_before_the_cancellation_came_stays_finished(limits: AppFile, child: Child) -> None:
     job = limits.short.enqueue("a")
     assert ended(limits, job).status is Status.FINISHED
-    child.cancel([("default", f"{job.id}~0")])
+    child.cancel([("default", f"{job.id}~000")])
     after = limits.short.enqueue("b")
 
     assert ended(limits, after).status is Status.FINISHED

@@ -118,7 +118,7 @@ def test_a_failed_job_is_detached_with_its_record(queue: QueueUnderTest, n: int)
     chunk_id = held.refs[0].partition("~")[0]
     outcome = queue.outcome(chunk_id, n - 1, "failed", type_name="mail")
     assert queue.ack(held, (), [outcome]) == 1
-    assert queue.get_ended("failed") == [f"{chunk_id}~{n - 1}"]
+    assert queue.get_ended("failed") == [f"{chunk_id}~{n - 1:03d}"]
     found = queue.find(chunk_id, n - 1)
     assert found is not None and found.status == "failed"
     assert record_body(found.record) == outcome.record
@@ -148,14 +148,14 @@ def test_a_retry_waits_for_its_time_and_keeps_its_priority(queue: QueueUnderTest
     queue.enqueue(priority=4)
     queue.seed_due()
     (span,) = queue.fetch(held.session, 1).lease.spans
-    assert (span.ref, span.priority) == (f"{held.refs[0]}~0", 5)
+    assert (span.ref, span.priority) == (f"{held.refs[0]}~000", 5)
 
 
 def test_a_retry_without_delay_stands_behind_its_equals(queue: QueueUnderTest) -> None:
     held = queue.seed_executing()
     other, low = queue.enqueue(), queue.enqueue(priority=-1)
     queue.ack(held, (), [queue.outcome(held.refs[0], 0, "retrying")])
-    assert queue.get_ready() == [f"{other}~0", f"{held.refs[0]}~0", f"{low}~0"]
+    assert queue.get_ready() == [f"{other}~000", f"{held.refs[0]}~000", f"{low}~000"]
     assert queue.counts() == {"queued": 3}
     assert queue.raw.hget(queue.keys.stats, "retried_total") == b"1"
 
@@ -222,7 +222,7 @@ def test_ended_jobs_beyond_the_number_kept_are_trimmed_oldest_first(make_queue: 
         queue.ack(held, (), [queue.outcome(chunk_id, index, state)])
         assert queue.counts()[state] == min(index + 1, 3)
         queue.snapshot()
-    assert queue.get_ended(state) == [f"{chunk_id}~{index}" for index in (5, 6, 7)]
+    assert queue.get_ended(state) == [f"{chunk_id}~{index:03d}" for index in (5, 6, 7)]
     assert queue.find(chunk_id, 0) is None
 
 
@@ -230,7 +230,7 @@ def test_ended_jobs_beyond_the_number_kept_are_trimmed_oldest_first(make_queue: 
 def test_ended_jobs_beyond_the_age_kept_are_trimmed(make_queue: MakeQueue, state: str) -> None:
     queue = make_queue(failed_keep_s=3600)
     old = queue.seed_failed() if state == "failed" else queue.seed_cancelled()
-    queue.raw.zadd(getattr(queue.keys, state), {f"{old}~0": queue.server_ms() - 3_600_001})
+    queue.raw.zadd(getattr(queue.keys, state), {f"{old}~000": queue.server_ms() - 3_600_001})
     queue.finish(queue.seed_executing())
     assert queue.counts() == {}
     assert queue.find(old, 0) is None

@@ -10,7 +10,7 @@ def test_a_lease_the_session_does_not_know_of_is_given_back(queue: QueueUnderTes
     chunk_id = queue.enqueue(3)
     lost = queue.fetch(known.session, 3)
     assert queue.audit(known.session, [known.fence]) == 3
-    assert queue.get_ready() == [f"{chunk_id}~{index}" for index in range(3)]
+    assert queue.get_ready() == [f"{chunk_id}~{index:03d}" for index in range(3)]
     assert queue.counts() == {"executing": 2, "queued": 3}
     assert queue.finish(lost) == 0
     assert queue.finish(known) == 2

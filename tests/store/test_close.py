@@ -10,7 +10,7 @@ def test_a_closed_session_holds_nothing_and_is_gone(queue: QueueUnderTest) -> No
     chunk_id = held.refs[0].partition("~")[0]
     queue.ack(held, [queue.run(chunk_id, 4, 0, 1)])
     assert queue.close_session(held.session) == [3, 1]
-    assert queue.get_ready() == [f"{chunk_id}~{index}" for index in (1, 2, 3)]
+    assert queue.get_ready() == [f"{chunk_id}~{index:03d}" for index in (1, 2, 3)]
     assert queue.counts() == {"queued": 3}
     assert queue.raw.zcard(queue.keys.sessions) == 0
     assert queue.raw.hlen(queue.keys.leases) == 0
@@ -60,7 +60,7 @@ def test_a_session_with_much_is_closed_in_bounded_steps(queue: QueueUnderTest) -
     assert len(steps) > 1
     assert all(jobs < 760 for jobs, _ in steps)
     assert sum(jobs for jobs, _ in steps) == 1200
-    assert queue.get_ready() == [f"c{index:04}~0" for index in range(1200)]
+    assert queue.get_ready() == [f"c{index:04}~000" for index in range(1200)]
 
 
 def test_a_session_that_is_being_reclaimed_can_be_closed(queue: QueueUnderTest) -> None:

@@ -12,7 +12,7 @@ from tests.store.conftest import MakeQueue
 def test_a_chunk_is_stored_and_put_in_line(queue: QueueUnderTest) -> None:
     blob = pack(3)
     chunk_id = queue.enqueue(3, blob=blob)
-    assert queue.get_ready() == [f"{chunk_id}~{index}" for index in range(3)]
+    assert queue.get_ready() == [f"{chunk_id}~{index:03d}" for index in range(3)]
     assert queue.counts() == {"queued": 3}
     stored = queue.raw.hget(queue.keys.chunks, chunk_id)
     assert stored is not None and stored.endswith(blob)
@@ -65,15 +65,15 @@ def test_an_id_whose_job_left_its_chunk_is_told_apart(queue: QueueUnderTest, sta
 
 def test_higher_priorities_come_first_and_equal_ones_in_order(queue: QueueUnderTest) -> None:
     low, first, second, high = (queue.enqueue(priority=priority) for priority in (-1, 0, 0, 2**31))
-    assert queue.get_ready() == [f"{chunk_id}~0" for chunk_id in (high, first, second, low)]
+    assert queue.get_ready() == [f"{chunk_id}~000" for chunk_id in (high, first, second, low)]
 
 
 def test_a_delayed_chunk_is_due_after_its_delay_by_the_servers_clock(queue: QueueUnderTest) -> None:
     before = queue.server_ms()
     chunk_id = queue.enqueue(2, delay_ms=60_000)
     due = queue.get_scheduled()
-    assert set(due) == {f"{chunk_id}~0", f"{chunk_id}~1"}
-    assert before + 60_000 <= due[f"{chunk_id}~0"] <= queue.server_ms() + 60_000
+    assert set(due) == {f"{chunk_id}~000", f"{chunk_id}~001"}
+    assert before + 60_000 <= due[f"{chunk_id}~000"] <= queue.server_ms() + 60_000
     assert queue.counts() == {"scheduled": 2}
     assert queue.get_ready() == []
 
@@ -81,12 +81,12 @@ def test_a_delayed_chunk_is_due_after_its_delay_by_the_servers_clock(queue: Queu
 def test_a_chunk_for_a_time_is_due_then(queue: QueueUnderTest) -> None:
     due_at_ms = queue.server_ms() + 86_400_000
     chunk_id = queue.enqueue(due_at_ms=due_at_ms)
-    assert queue.get_scheduled() == {f"{chunk_id}~0": due_at_ms}
+    assert queue.get_scheduled() == {f"{chunk_id}~000": due_at_ms}
 
 
 def test_a_time_in_the_past_is_at_once(queue: QueueUnderTest) -> None:
     chunk_id = queue.enqueue(due_at_ms=1)
-    assert queue.get_ready() == [f"{chunk_id}~0"]
+    assert queue.get_ready() == [f"{chunk_id}~000"]
     assert queue.counts() == {"queued": 1}
 
 

@@ -80,7 +80,7 @@ def test_batches_in_flight_behind_a_flush_are_all_answered(hurt: QueueUnderTest)
     for batch, stored in (batches[4], *batches[:4], batches[5]):
         batch.result()
         assert stored.value is Stored.CREATED
-    assert sorted(hurt.get_ready()) == [f"c{index}~0" for index in range(6)]
+    assert sorted(hurt.get_ready()) == [f"c{index}~000" for index in range(6)]
 
 
 def test_a_server_that_forgets_all_scripts_at_once_is_given_up(

@@ -70,7 +70,7 @@ def test_a_span_is_split_at_what_was_asked_for(queue: QueueUnderTest) -> None:
     held = queue.fetch(queue.open(), 10)
     assert held.refs == [f"{chunk_id}~000+10"]
     assert queue.counts() == {"queued": 90, "executing": 10}
-    assert queue.get_ready()[0] == f"{chunk_id}~10"
+    assert queue.get_ready()[0] == f"{chunk_id}~010"
 
 
 def test_a_rest_of_at_most_a_quarter_is_not_split_off(queue: QueueUnderTest) -> None:
@@ -199,7 +199,7 @@ def test_a_detached_job_comes_with_its_record(queue: QueueUnderTest) -> None:
     queue.seed_due()
     held = queue.fetch(queue.open(), 1)
     (span,) = held.lease.spans
-    assert span.ref == f"{chunk_id}~0"
+    assert span.ref == f"{chunk_id}~000"
     assert span.payload == queue.outcome(chunk_id, 0, "retrying").record
     assert queue.counts() == {"executing": 1}
 
@@ -208,7 +208,7 @@ def test_a_detached_job_comes_with_its_record(queue: QueueUnderTest) -> None:
 def test_draining_gives_each_job_once_and_leaves_nothing(make_queue: MakeQueue, want: int) -> None:
     queue = make_queue(finished_keep=0)
     ids = [queue.enqueue(n) for n in (1, 10, 3, 1, 7)]
-    jobs = [f"{chunk_id}~{index}" for chunk_id, n in zip(ids, (1, 10, 3, 1, 7), strict=True) for index in range(n)]
+    jobs = [f"{chunk_id}~{index:03d}" for chunk_id, n in zip(ids, (1, 10, 3, 1, 7), strict=True) for index in range(n)]
     session = queue.open()
     assert queue.drain(session, want) == jobs
     queue.close_session(session)

@@ -88,8 +88,8 @@ def test_every_job_is_found_where_it_is_among_many(queue: QueueUnderTest) -> Non
     waiting = set(queue.get_ready())
     for chunk_id in ids:
         for index in range(40):
-            expected = "queued" if f"{chunk_id}~{index}" in waiting else "executing"
-            assert queue.status(chunk_id, index) == expected, f"{chunk_id}~{index}"
+            expected = "queued" if f"{chunk_id}~{index:03d}" in waiting else "executing"
+            assert queue.status(chunk_id, index) == expected, f"{chunk_id}~{index:03d}"
 
 
 def test_a_postponed_job_is_found_scheduled(queue: QueueUnderTest) -> None:

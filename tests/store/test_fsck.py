@@ -72,7 +72,7 @@ def fill(queue: QueueUnderTest) -> None:
 
 def cancel(queue: QueueUnderTest, chunk_id: str, index: int) -> None:
     job = JobAddress(chunk_id, index, False)
-    body = JobRecord(id=f"{chunk_id}~{index}", type="work", payload=[index, {}]).encode()
+    body = JobRecord(id=f"{chunk_id}~{index:03d}", type="work", payload=[index, {}]).encode()
     queue.store.batch().cancel(queue.name, job, new_id(), "work", body).run()
 
 
@@ -89,7 +89,7 @@ def known_jobs(queue: QueueUnderTest) -> set[str]:
     contents = take_snapshot(queue.raw, queue.keys)
     found = {name.decode() for name in contents["jobs"]}
     for name, stored in contents["chunks"].items():
-        found |= {f"{name.decode()}~{index}" for index in range(int(stored.split(b" ", 3)[2]))}
+        found |= {f"{name.decode()}~{index:03d}" for index in range(int(stored.split(b" ", 3)[2]))}
     return found
 
 
@@ -173,12 +173,12 @@ def test_jobs_whose_chunk_is_gone_have_failed_and_are_named(queue: QueueUnderTes
     queue.raw.hdel(queue.keys.chunks, alone, several)
     report = repair(queue)
     assert report.lost == 4
-    lost = {f"{alone}~0", *(f"{several}~{index}" for index in range(3))}
+    lost = {f"{alone}~000", *(f"{several}~{index:03d}" for index in range(3))}
     assert set(named(report, Finding.PAYLOAD_MISSING)) == lost == set(queue.get_ended("failed"))
-    stored = queue.raw.hget(queue.keys.jobs, f"{several}~1")
+    stored = queue.raw.hget(queue.keys.jobs, f"{several}~001")
     record = JobRecord.decode(record_body(stored))
-    assert (record.id, record.errors[0].type) == (f"{several}~1", "PayloadMissing")
-    assert JobRecord.decode(record_body(queue.raw.hget(queue.keys.jobs, f"{alone}~0"))).id == alone
+    assert (record.id, record.errors[0].type) == (f"{several}~001", "PayloadMissing")
+    assert JobRecord.decode(record_body(queue.raw.hget(queue.keys.jobs, f"{alone}~000"))).id == alone
     assert queue.counts() == {"failed": 4, "queued": 2}
 
 
@@ -186,7 +186,7 @@ def test_a_job_without_its_record_runs_again_from_its_chunk_if_that_is_there(que
     chunk_id = queue.seed_queued(3)
     held = queue.fetch(queue.open(), 3)
     queue.ack(held, (), [queue.outcome(chunk_id, 1, "retrying", delay_ms=3_600_000)])
-    queue.raw.hdel(queue.keys.jobs, f"{chunk_id}~1")
+    queue.raw.hdel(queue.keys.jobs, f"{chunk_id}~001")
     report = repair(queue)
     assert report.lost == 0
     assert queue.status(chunk_id, 1) == "queued"
@@ -240,11 +240,11 @@ def test_a_request_to_cancel_outlives_the_lease_that_was_lost(queue: QueueUnderT
 def test_orphans_go(queue: QueueUnderTest) -> None:
     queue.seed_queued()
     before = queue.stored()
-    queue.raw.hset(queue.keys.marks, mapping={"ghost": "1 0 0 0 -", "ghost~3": "0 2 0 0 -"})
+    queue.raw.hset(queue.keys.marks, mapping={"ghost": "1 0 0 0 -", "ghost~003": "0 2 0 0 -"})
     queue.raw.hset(queue.keys.finished, "ghost", b"0+1 " + bytes(9) + bytes(8))
-    queue.raw.zadd(queue.keys.finished_log, {"4 ghost": 9e12, "1 ghost~1": 9e12})
-    queue.raw.zadd(queue.keys.cancelling, {"ghost~1": 1})
-    queue.raw.zadd(queue.keys.cancelled, {"ghost~7": 1})
+    queue.raw.zadd(queue.keys.finished_log, {"4 ghost": 9e12, "1 ghost~001": 9e12})
+    queue.raw.zadd(queue.keys.cancelling, {"ghost~001": 1})
+    queue.raw.zadd(queue.keys.cancelled, {"ghost~007": 1})
     queue.raw.zadd(queue.keys.ready, {"nonsense": 1})
     assert repair(queue).lost == 0
     assert queue.stored() == before
@@ -382,7 +382,7 @@ damages = st.tuples(
     st.sampled_from((*HASHES, *ZSETS)),
     st.sampled_from(("delete", "delete", "delete all", "add", "rename", "alter", "alter", "cut", "exchange")),
     st.integers(0, 400),
-    st.sampled_from((b"0", b"9", b" ", b"~", b"\xff", b"a~1", b"ghost", b"ghost~7", b"ghost~000+3", b"")),
+    st.sampled_from((b"0", b"9", b" ", b"~", b"\xff", b"a~001", b"ghost", b"ghost~007", b"ghost~000+3", b"")),
 )
 
 
@@ -472,5 +472,5 @@ def test_people_are_told_what_is_lost(queue: QueueUnderTest) -> None:
     options = ["--url", queue.config.url or "", "--namespace", queue.config.namespace, "--queue", queue.name]
     shown = CliRunner().invoke(command, ["fsck", *options])
     assert shown.exit_code == 1
-    assert f"LOST: {Finding.PAYLOAD_MISSING.sentence} (2): {chunk_id}~0, {chunk_id}~1" in shown.output
+    assert f"LOST: {Finding.PAYLOAD_MISSING.sentence} (2): {chunk_id}~000, {chunk_id}~001" in shown.output
     repair(queue)

@@ -383,7 +383,7 @@ def test_from_the_end_of_the_line_pieces_of_a_chunk_are_listed_whole(app: FastJo
         cursor = page.cursor
         if cursor is None:
             break
-    assert listed == [f"{chunk_id}~{index}" for index in (5, 4, 3, 2)]
+    assert listed == [f"{chunk_id}~{index:03d}" for index in (5, 4, 3, 2)]
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -402,7 +402,7 @@ def test_postponed_pieces_of_a_chunk_are_listed_though_later_ones_came_first(
         if cursor is None:
             break
     order = [1, 0, 3, 2, 5, 4] if reverse else [4, 5, 2, 3, 0, 1]
-    assert listed == [f"{chunk_id}~{index}" for index in order]
+    assert listed == [f"{chunk_id}~{index:03d}" for index in order]
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -410,7 +410,7 @@ def test_a_page_that_ends_before_a_job_that_left_its_chunk_hides_none_that_staye
     app: FastJobs, queue: QueueUnderTest, reverse: bool
 ) -> None:
     first, second = queue.seed_queued(5), queue.seed_queued(1)
-    Operations(queue.store, "notes").prioritize(f"{first}~2", -1 if reverse else 1)
+    Operations(queue.store, "notes").prioritize(f"{first}~002", -1 if reverse else 1)
     third = queue.seed_queued(1, priority=-2 if reverse else 2)
     listed, cursor = [], None
     while True:
@@ -419,15 +419,15 @@ def test_a_page_that_ends_before_a_job_that_left_its_chunk_hides_none_that_staye
         cursor = page.cursor
         if cursor is None:
             break
-    assert sorted(listed) == sorted([second, third, *(f"{first}~{index}" for index in range(5))])
+    assert sorted(listed) == sorted([second, third, *(f"{first}~{index:03d}" for index in range(5))])
 
 
 def test_when_one_finished_job_of_a_chunk_is_destroyed_the_others_are_still_found(queue: QueueUnderTest) -> None:
     chunk_id = queue.seed_finished(3)
     operations = Operations(queue.store, "notes")
     for index in (1, 0):
-        operations.destroy(f"{chunk_id}~{index}")
+        operations.destroy(f"{chunk_id}~{index:03d}")
         assert [queue.status(chunk_id, at) for at in range(index)] == ["finished"] * index
         assert queue.status(chunk_id, 2) == "finished"
-    operations.reschedule(f"{chunk_id}~2")
+    operations.reschedule(f"{chunk_id}~002")
     assert queue.counts() == {"queued": 1}

@@ -55,7 +55,7 @@ class Jobs:
     def seed(self, kind: str, status: str) -> str:
         """Brings a job into a status; returns its id."""
         if status == "gone":
-            return "never~1" if kind == "among others" else "never"
+            return "never~001" if kind == "among others" else "never"
         delay = 3600.0 if status == "scheduled" and kind != "retried" else None
         if kind == "among others":
             job_id = self.work.options(delay=delay).enqueue_many([0, 0, 0])[1]
@@ -73,12 +73,12 @@ class Jobs:
         """Leases what is queued, lets the job end so, and gives the rest back."""
         held = self.queue.fetch(self.queue.open(), 10)
         chunk_id, _, index = job_id.partition("~")
-        in_chunk = f"{chunk_id}~0" not in held.refs
+        in_chunk = f"{chunk_id}~000" not in held.refs
         if state == "finished" and in_chunk:
             taken = self._finish_in_chunk(held, chunk_id, int(index or 0))
         else:
             n = self.queue.size_of(chunk_id) if in_chunk else 0
-            ref = chunk_id if in_chunk else f"{chunk_id}~0"
+            ref = chunk_id if in_chunk else f"{chunk_id}~000"
             body = record(job_id)
             outcome = Outcome(ref, n, int(index or 0), state, delay_ms, 0, HOUR_MS, "work", body)
             taken = self.queue.ack(held, (), [outcome])

@@ -30,7 +30,7 @@ class Model:
         chunk_id = self.queue.enqueue(n, priority=priority)
         self.clock += 1
         for index in range(n):
-            job = f"{chunk_id}~{index}"
+            job = f"{chunk_id}~{index:03d}"
             self.places[job] = self.waiting[job] = (-priority, self.clock, index)
 
     def fetch(self, want: int, _: int) -> None:

@@ -36,7 +36,7 @@ def test_a_part_of_a_span_can_be_postponed(queue: QueueUnderTest) -> None:
     held = queue.seed_executing(6)
     chunk_id = held.refs[0].partition("~")[0]
     assert queue.postpone(held, 60_000, [f"{chunk_id}~002+3"]) == 3
-    assert set(queue.get_scheduled()) == {f"{chunk_id}~{index}" for index in (2, 3, 4)}
+    assert set(queue.get_scheduled()) == {f"{chunk_id}~{index:03d}" for index in (2, 3, 4)}
     assert queue.ack(held, [queue.run(chunk_id, 6, 0, 6)]) == 3
 
 
@@ -66,7 +66,7 @@ def test_postponed_jobs_are_found_as_scheduled_for_their_time(queue: QueueUnderT
     for index in range(9):
         found = queue.find(chunk_id, index)
         assert found is not None
-        assert (found.status, found.due_at_ms) == ("scheduled", due[f"{chunk_id}~{index}"])
+        assert (found.status, found.due_at_ms) == ("scheduled", due[f"{chunk_id}~{index:03d}"])
 
 
 def test_times_of_postponements_that_are_over_are_not_kept(queue: QueueUnderTest) -> None:
@@ -93,4 +93,4 @@ def test_a_postponed_detached_job_is_found_as_scheduled(queue: QueueUnderTest) -
     assert queue.postpone(held, 60_000) == 1
     found = queue.find(ref.partition("~")[0])
     assert found is not None
-    assert (found.status, found.due_at_ms) == ("scheduled", queue.get_scheduled()[f"{ref}~0"])
+    assert (found.status, found.due_at_ms) == ("scheduled", queue.get_scheduled()[f"{ref}~000"])

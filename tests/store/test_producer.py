@@ -82,7 +82,7 @@ def test_a_job_that_was_enqueued_is_found_with_its_arguments(make_app: MakeApp, 
     app = make_app()
     job = job_type(app, priority=3).enqueue(1, "two", three=[4.5, None, {"five": True}])
     assert isinstance(job, Job)
-    assert queue.get_ready() == [f"{job.id}~0"]
+    assert queue.get_ready() == [f"{job.id}~000"]
     found = app.jobs.find(job.id)
     assert (found.status, found.type, found.priority) == (Status.QUEUED, "work", 3)
     assert (found.args, found.kwargs) == ([1, "two"], {"three": [4.5, None, {"five": True}]})
@@ -109,7 +109,7 @@ def test_as_many_jobs_are_stored_as_items_were_given(
     ids = job_type(make_app()).enqueue_many(kind(range(number)))
     assert len(ids) == number
     assert queue.counts() == ({"queued": number} if number else {})
-    assert queue.get_ready() == [job_id if "~" in job_id else f"{job_id}~0" for job_id in ids]
+    assert queue.get_ready() == [job_id if "~" in job_id else f"{job_id}~000" for job_id in ids]
 
 
 def test_chunks_are_cut_by_jobs_and_by_bytes(make_app: MakeApp, queue: QueueUnderTest) -> None:
@@ -249,7 +249,7 @@ def test_mixed_calls_keep_their_order_within_queue_and_priority(make_app: MakeAp
     kinds = [job_type(app, f"kind{number}") for number in range(3)]
     calls = [kinds[index % 3].options(priority=index % 2).call(index) for index in range(30)]
     ids = app.enqueue_many(calls)
-    line = [job_id if "~" in job_id else f"{job_id}~0" for job_id in ids]
+    line = [job_id if "~" in job_id else f"{job_id}~000" for job_id in ids]
     assert queue.get_ready() == [line[index] for index in (*range(1, 30, 2), *range(0, 30, 2))]
 
 
@@ -420,7 +420,7 @@ def test_a_lost_reply_is_asked_for_again_and_the_job_is_there_once(
     job = kind.enqueue("second")
     assert proxy.harmed == 1
     assert queue.counts() == {"queued": 2}
-    assert queue.get_ready()[-1] == f"{job.id}~0"
+    assert queue.get_ready()[-1] == f"{job.id}~000"
 
 
 def test_a_tcp_reset_in_place_of_a_reply_costs_no_job(
@@ -500,7 +500,7 @@ def test_of_a_bulk_enqueue_in_doubt_each_id_is_either_stored_or_in_doubt(
     assert {job for ref in stored for job in jobs_of(ref)} <= set(queue.get_ready())
     for number, job_id in enumerate(unknown, len(stored)):
         kind.options(job_id=job_id).enqueue(number)
-    assert sorted(queue.get_ready()) == sorted(f"{job_id}~0" for job_id in stored + unknown)
+    assert sorted(queue.get_ready()) == sorted(f"{job_id}~000" for job_id in stored + unknown)
 
 
 def test_an_interrupt_while_waiting_leaves_no_stale_reply(

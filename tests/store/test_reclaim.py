@@ -16,7 +16,7 @@ def test_jobs_of_a_dead_session_stand_where_they_stood(queue: QueueUnderTest) ->
     queue.seed_expired(held.session)
     step = queue.reclaim()
     assert (step.sessions, step.jobs) == (1, 4)
-    assert queue.get_ready() == [*line, "later~0"]
+    assert queue.get_ready() == [*line, "later~000"]
     assert queue.counts() == {"queued": 5}
     assert {first, second} == {ref.partition("~")[0] for ref in held.refs}
 
@@ -68,7 +68,7 @@ def test_only_what_was_not_acked_comes_back(queue: QueueUnderTest) -> None:
     queue.ack(held, [queue.run(chunk_id, 5, 1, 2)], [queue.outcome(chunk_id, 4, "failed")])
     queue.seed_expired(held.session)
     assert queue.reclaim_all() == 2
-    assert queue.get_ready() == [f"{chunk_id}~0", f"{chunk_id}~3"]
+    assert queue.get_ready() == [f"{chunk_id}~000", f"{chunk_id}~003"]
 
 
 def test_a_large_session_comes_back_in_bounded_steps_and_is_fenced_before_the_first(queue: QueueUnderTest) -> None:
@@ -87,7 +87,7 @@ def test_a_large_session_comes_back_in_bounded_steps_and_is_fenced_before_the_fi
     assert not queue.store.batch().open(queue.name, session).run()
     queue.snapshot()
     assert step.jobs + queue.reclaim_all() == 1500
-    assert queue.get_ready() == [f"c{index:04}~0" for index in range(1500)]
+    assert queue.get_ready() == [f"c{index:04}~000" for index in range(1500)]
     assert queue.raw.zcard(queue.keys.sessions) == 0
 
 
@@ -161,6 +161,6 @@ def test_with_real_clocks_a_silent_session_loses_its_jobs_and_a_beating_one_does
         return queue.counts().get("queued") == 1
 
     wait_until(reclaimed, 20, "the silent session is reclaimed")
-    assert queue.get_ready() == [f"{silent.refs[0]}~0"]
+    assert queue.get_ready() == [f"{silent.refs[0]}~000"]
     assert queue.finish(beating) == 1
     assert queue.finish(silent) == -1

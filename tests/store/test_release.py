@@ -13,8 +13,8 @@ def test_released_jobs_stand_where_they_stood(queue: QueueUnderTest) -> None:
     held = queue.fetch(queue.open(), 20)
     later = queue.enqueue(priority=2)
     assert queue.release(held) == 8
-    assert [job for job in queue.get_ready() if job != f"{later}~0"] == line
-    assert queue.get_ready().index(f"{later}~0") == line.index(f"{ids[0]}~0")
+    assert [job for job in queue.get_ready() if job != f"{later}~000"] == line
+    assert queue.get_ready().index(f"{later}~000") == line.index(f"{ids[0]}~000")
     assert queue.counts() == {"queued": 9}
 
 
@@ -41,7 +41,7 @@ def test_any_part_of_a_span_can_be_released(queue: QueueUnderTest, first: int, c
     held = queue.seed_executing(10)
     chunk_id = held.refs[0].partition("~")[0]
     assert queue.release(held, [f"{chunk_id}~{first:03}+{count}"]) == count
-    assert queue.get_ready() == [f"{chunk_id}~{index}" for index in range(first, first + count)]
+    assert queue.get_ready() == [f"{chunk_id}~{index:03d}" for index in range(first, first + count)]
     queue.snapshot()
     left = [queue.run(chunk_id, 10, 0, 10)]
     assert queue.ack(held, left) == 10 - count
@@ -51,7 +51,7 @@ def test_overlapping_parts_are_released_once(queue: QueueUnderTest) -> None:
     held = queue.seed_executing(10)
     chunk_id = held.refs[0].partition("~")[0]
     assert queue.release(held, [f"{chunk_id}~002+4", f"{chunk_id}~000+10", f"{chunk_id}~003+1"]) == 10
-    assert sorted(queue.get_ready()) == sorted(f"{chunk_id}~{index}" for index in range(10))
+    assert sorted(queue.get_ready()) == sorted(f"{chunk_id}~{index:03d}" for index in range(10))
 
 
 def test_what_was_acked_is_not_released(queue: QueueUnderTest) -> None:
@@ -59,7 +59,7 @@ def test_what_was_acked_is_not_released(queue: QueueUnderTest) -> None:
     chunk_id = held.refs[0].partition("~")[0]
     queue.ack(held, [queue.run(chunk_id, 4, 1, 2)])
     assert queue.release(held) == 2
-    assert queue.get_ready() == [f"{chunk_id}~0", f"{chunk_id}~3"]
+    assert queue.get_ready() == [f"{chunk_id}~000", f"{chunk_id}~003"]
 
 
 def test_a_fenced_session_releases_nothing(queue: QueueUnderTest) -> None:
@@ -83,9 +83,9 @@ def test_a_detached_job_is_released_to_its_place(queue: QueueUnderTest) -> None:
     chunk_id = queue.seed_retrying(delay_ms=0)
     behind = queue.enqueue()
     held = queue.fetch(queue.open(), 1)
-    assert held.refs == [f"{chunk_id}~0"]
+    assert held.refs == [f"{chunk_id}~000"]
     assert queue.release(held) == 1
-    assert queue.get_ready() == [f"{chunk_id}~0", f"{behind}~0"]
+    assert queue.get_ready() == [f"{chunk_id}~000", f"{behind}~000"]
     assert queue.status(chunk_id) == "queued"
 
 
@@ -101,7 +101,7 @@ def test_a_job_that_is_to_be_cancelled_ends_instead_of_returning(queue: QueueUnd
     chunk_id = held.refs[0].partition("~")[0]
     job = queue.seed_cancelling(held, 2)
     assert queue.release(held) == 5
-    assert queue.get_ready() == [f"{chunk_id}~{index}" for index in (0, 1, 3, 4)]
+    assert queue.get_ready() == [f"{chunk_id}~{index:03d}" for index in (0, 1, 3, 4)]
     assert queue.get_ended("cancelled") == [job]
     assert queue.counts() == {"queued": 4, "cancelled": 1}
 

@@ -89,7 +89,7 @@ def test_who_has_no_key_can_look_and_remove_and_nothing_else(make_app, use):
     detached.set_priority(3)
     owner.jobs.find("detached").cancel()
     for job_id, status in (("waiting", Status.QUEUED), ("detached", Status.CANCELLED)):
-        seen = stranger.jobs.find(job_id if job_id == "waiting" else "detached~0")
+        seen = stranger.jobs.find(job_id if job_id == "waiting" else "detached~000")
         assert (seen.status, seen.args, seen.type) == (status, None, "")
         assert seen.error.type == "MissingKey"
         for change in (seen.reschedule, seen.cancel, lambda seen=seen: seen.set_priority(1)):
@@ -108,8 +108,8 @@ def test_a_job_whose_record_is_not_genuine_is_not_the_same_either(make_app, keys
     app = make_app(signing_keys={"k": NEW}, require_signed=True)
     enqueue(app, "a", job_id="mine", delay=60).set_priority(3)
     with server.client() as client:
-        line, _, body = client.hget(keys.jobs, "mine~0").partition(b"\n")
-        client.hset(keys.jobs, "mine~0", line + b"\n" + body[:-1] + b"x")
+        line, _, body = client.hget(keys.jobs, "mine~000").partition(b"\n")
+        client.hset(keys.jobs, "mine~000", line + b"\n" + body[:-1] + b"x")
     with pytest.raises(JobIdConflict):
         enqueue(app, "a", job_id="mine")
 
@@ -119,14 +119,14 @@ def test_an_operator_with_the_key_signs_nothing_that_others_have_made(make_app, 
     enqueue(app, "genuine", job_id="mine", delay=60).set_priority(1)
     forged = JobRecord(id="mine", type="note", payload=["forged", {}]).encode()
     with server.client() as client:
-        line, _, _ = client.hget(keys.jobs, "mine~0").partition(b"\n")
-        client.hset(keys.jobs, "mine~0", line + b"\n" + forged)
-        job = app.jobs.find("mine~0")
+        line, _, _ = client.hget(keys.jobs, "mine~000").partition(b"\n")
+        client.hset(keys.jobs, "mine~000", line + b"\n" + forged)
+        job = app.jobs.find("mine~000")
         assert (job.args, job.error.type) == (None, "UntrustedChunk")
         job.reschedule()
-        signed = client.hget(keys.jobs, "mine~0").partition(b"\n")[2]
+        signed = client.hget(keys.jobs, "mine~000").partition(b"\n")[2]
     assert b"forged" not in signed
-    assert JobRecord.decode(store_of(app).keyring.open_record("default", "mine~0", signed)).payload is None
+    assert JobRecord.decode(store_of(app).keyring.open_record("default", "mine~000", signed)).payload is None
 
 
 @USES
@@ -153,8 +153,8 @@ def test_fsck_needs_no_key_and_harms_nothing_that_is_sealed(make_app, use, keys,
         chunk_id = ids[0].partition("~")[0]
         stored = client.hget(keys.chunks, chunk_id)
         client.hset(keys.chunks, chunk_id, b"damaged " + stored.split(b" ", 3)[3])
-        record = client.hget(keys.jobs, "detached~0")
-        client.hset(keys.jobs, "detached~0", b"damaged\n" + record.partition(b"\n")[2])
+        record = client.hget(keys.jobs, "detached~000")
+        client.hset(keys.jobs, "detached~000", b"damaged\n" + record.partition(b"\n")[2])
         client.hset(keys.stats, "queued", 77)
     report = Fsck(lambda: stranger, "default").repair()
     assert (report.status, report.lost) == ("repaired", 0)

@@ -41,4 +41,4 @@ def test_what_is_too_many_is_forgotten_oldest_first(make_queue: MakeQueue) -> No
     refs = [queue.seed_failed() for _ in range(5)]
     few = make_queue(failed_keep=2)
     assert trim(few) == 3
-    assert queue.get_ended("failed") == [f"{ref.partition('~')[0]}~0" for ref in refs[3:]]
+    assert queue.get_ended("failed") == [f"{ref.partition('~')[0]}~000" for ref in refs[3:]]

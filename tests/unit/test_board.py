@@ -70,11 +70,11 @@ def test_a_lease_takes_the_first_free_slot(board):
 
 
 def test_spans_are_laid_out_side_by_side(board):
-    slot = board.lease(2**53, 3, [("a", 1000, 990, 10, -5), ("b~7", 0, 7, 1, 2**31 - 1), ("c", 2, 0, 2, 0)])
+    slot = board.lease(2**53, 3, [("a", 1000, 990, 10, -5), ("b~007", 0, 7, 1, 2**31 - 1), ("c", 2, 0, 2, 0)])
     assert board.held() == [(slot, 2**53, 3)]
     assert board.spans(slot) == [
         ("a", 1000, 990, 0, -5, bytes(10)),
-        ("b~7", 0, 7, 10, 2**31 - 1, bytes(1)),
+        ("b~007", 0, 7, 10, 2**31 - 1, bytes(1)),
         ("c", 2, 0, 11, 0, bytes(2)),
     ]
 
@@ -326,7 +326,7 @@ def test_columns_tell_when_jobs_ran_and_who_ran_them(bench):
 
 def test_only_jobs_of_chunks_are_collected_and_detached_ones_reported_once(bench):
     board = bench.board
-    slot = board.lease(1, 0, [("a", 2, 0, 2, 0), ("b~3", 0, 3, 1, 0)])
+    slot = board.lease(1, 0, [("a", 2, 0, 2, 0), ("b~003", 0, 3, 1, 0)])
     bench.backlog.push(LeasedJobs(None, [ignore], slot, 2, 3, 1, [1, {}], None))
     assert board.report(slot, 2) is False
     bench.backlog.execute(0)

@@ -79,7 +79,7 @@ def cancelled(lease: HeldLease) -> list[tuple[str, int, str]]:
 
 def test_unstarted_jobs_of_a_chunk_are_left_out_one_by_one(held: Held) -> None:
     lease = held.add_chunk("c", 6, first=2)
-    for ref in ("c~3", "c~3", "c~5", "c~1", "d~3"):
+    for ref in ("c~003", "c~003", "c~005", "c~001", "d~003"):
         held.canceller.cancel([("q", ref)])
     held.backlog.execute(0)
 
@@ -89,26 +89,26 @@ def test_unstarted_jobs_of_a_chunk_are_left_out_one_by_one(held: Held) -> None:
 
 def test_a_chunk_of_one_is_named_by_its_index_as_well(held: Held) -> None:
     lease = held.add_chunk("c", 1)
-    held.canceller.cancel([("q", "c~0")])
+    held.canceller.cancel([("q", "c~000")])
     held.backlog.execute(0)
 
     assert (held.ran, cancelled(lease)) == ([], [("c", 0, "cancelled")])
 
 
 def test_a_detached_job_and_one_that_is_to_be_run_alone_are_found(held: Held) -> None:
-    detached, suspect = held.add_record("c~4"), held.add_record("c~5", crashes=1)
-    held.canceller.cancel([("q", "c~4")])
-    held.canceller.cancel([("q", "c~5")])
+    detached, suspect = held.add_record("c~004"), held.add_record("c~005", crashes=1)
+    held.canceller.cancel([("q", "c~004")])
+    held.canceller.cancel([("q", "c~005")])
     held.backlog.execute(0)
 
     assert (held.ran, held.suspects) == ([], [])
-    assert cancelled(detached) == [("c~4", 4, "cancelled")]
-    assert cancelled(suspect) == [("c~5", 5, "cancelled")]
+    assert cancelled(detached) == [("c~004", 4, "cancelled")]
+    assert cancelled(suspect) == [("c~005", 5, "cancelled")]
 
 
 def test_the_same_id_in_another_queue_is_another_job(held: Held) -> None:
     here, there = held.add_chunk("mine", 1), held.add_chunk("mine", 1, queue="other")
-    held.canceller.cancel([("other", "mine~0")])
+    held.canceller.cancel([("other", "mine~000")])
     held.backlog.execute(0)
 
     assert (cancelled(here), cancelled(there)) == ([], [("mine", 0, "cancelled")])
@@ -118,6 +118,6 @@ def test_the_same_id_in_another_queue_is_another_job(held: Held) -> None:
 def test_a_job_that_has_ended_stays_as_it_ended(held: Held) -> None:
     lease = held.add_chunk("c", 2)
     held.backlog.execute(0)
-    held.canceller.cancel([("q", "c~1")])
+    held.canceller.cancel([("q", "c~001")])
 
     assert (held.ran, cancelled(lease)) == ([0, 1], [])

@@ -44,7 +44,7 @@ def test_what_was_sealed_is_opened_as_it_was(use, values):
     assert ring.open_chunk("mail", "id", sealed) == blob
     assert sealed_jobs(sealed) == len(values)
     body = repr(values).encode()
-    assert ring.open_record("mail", "id~0", ring.seal_record("mail", "id~0", body)) == body
+    assert ring.open_record("mail", "id~000", ring.seal_record("mail", "id~000", body)) == body
     assert ring.open_definition("mail", "id", ring.seal_definition("mail", "id", body)) == body
 
 
@@ -52,7 +52,7 @@ def test_without_keys_nothing_is_changed():
     ring = keyring()
     assert not ring.seals
     assert ring.seal_chunk("mail", "id", packed()) == packed()
-    assert ring.seal_record("mail", "id~0", b"{}") == b"{}"
+    assert ring.seal_record("mail", "id~000", b"{}") == b"{}"
     assert ring.open_chunk("mail", "id", packed()) == packed()
     assert ring.open_definition("mail", "id", b"{}") == b"{}"
 
@@ -78,12 +78,12 @@ def test_no_byte_of_a_chunk_can_be_changed(use):
 @BOTH
 def test_no_byte_of_a_record_can_be_changed(use):
     ring = keyring(**{use: {"k": NEW}})
-    sealed = ring.seal_record("mail", "id~0", b'{"v":1}')
+    sealed = ring.seal_record("mail", "id~000", b'{"v":1}')
     for position in range(len(sealed)):
         changed = bytearray(sealed)
         changed[position] ^= 0x20
         with pytest.raises(ChunkError):
-            ring.open_record("mail", "id~0", bytes(changed))
+            ring.open_record("mail", "id~000", bytes(changed))
 
 
 @BOTH
@@ -91,7 +91,7 @@ def test_no_byte_of_a_record_can_be_changed(use):
 def test_what_is_cut_off_is_refused(use, size):
     ring = keyring(**{use: {"k": NEW}})
     with pytest.raises(ChunkError):
-        ring.open_record("mail", "id~0", ring.seal_record("mail", "id~0", b'{"v":1}' * 10)[:size])
+        ring.open_record("mail", "id~000", ring.seal_record("mail", "id~000", b'{"v":1}' * 10)[:size])
     with pytest.raises(ChunkError):
         cut = ring.seal_chunk("mail", "id", packed())[:size]
         ring.open_chunk("mail", "id", with_right_checksum(cut) if size > 8 else cut)
@@ -104,7 +104,7 @@ def test_foreign_bytes_are_refused_and_nothing_else_happens(use, tail, key_id):
     head = b"FS\x01" + (b"s" if use == "signing_keys" else b"e")
     for stored in (tail, head + tail, head + b"\x01k" + tail, head + bytes((len(key_id),)) + key_id + tail):
         with pytest.raises(ChunkError):
-            ring.open_record("mail", "id~0", stored)
+            ring.open_record("mail", "id~000", stored)
         in_chunk = packed()[:3] + b"\x04" + packed()[4:16] + len(stored).to_bytes(4, "little") + stored
         with pytest.raises(ChunkError):
             ring.open_chunk("mail", "x" * 70_000, with_right_checksum(in_chunk))
@@ -113,13 +113,13 @@ def test_foreign_bytes_are_refused_and_nothing_else_happens(use, tail, key_id):
 @BOTH
 def test_a_seal_holds_for_its_place_only(use):
     ring = keyring(**{use: {"k": NEW}})
-    chunk, record = ring.seal_chunk("mail", "id", packed()), ring.seal_record("mail", "id~0", b"{}")
+    chunk, record = ring.seal_chunk("mail", "id", packed()), ring.seal_record("mail", "id~000", b"{}")
     for attempt in (
         lambda: ring.open_chunk("mail", "id2", chunk),
         lambda: ring.open_chunk("other", "id", chunk),
-        lambda: ring.open_record("mail", "id~1", record),
-        lambda: ring.open_record("other", "id~0", record),
-        lambda: ring.open_definition("mail", "id~0", record),
+        lambda: ring.open_record("mail", "id~001", record),
+        lambda: ring.open_record("other", "id~000", record),
+        lambda: ring.open_definition("mail", "id~000", record),
         lambda: keyring(namespace="m", **{use: {"k": NEW}}).open_chunk("mail", "id", chunk),
         lambda: keyring(**{use: {"k": OLD}}).open_chunk("mail", "id", chunk),
     ):
@@ -152,33 +152,33 @@ def test_keys_rotate(use):
 
 
 def test_who_encrypts_still_reads_what_was_signed():
-    signed = keyring(signing_keys={"k": OLD}).seal_record("mail", "id~0", b"{}")
+    signed = keyring(signing_keys={"k": OLD}).seal_record("mail", "id~000", b"{}")
     ring = keyring(signing_keys={"k": OLD}, encryption_keys={"k": NEW})
-    assert ring.open_record("mail", "id~0", signed) == b"{}"
-    encrypted = ring.seal_record("mail", "id~0", b"{}")
+    assert ring.open_record("mail", "id~000", signed) == b"{}"
+    encrypted = ring.seal_record("mail", "id~000", b"{}")
     assert encrypted[3:4] == b"e"
     with pytest.raises(MissingKey, match="encrypted"):
-        keyring(signing_keys={"k": NEW}).open_record("mail", "id~0", encrypted)
+        keyring(signing_keys={"k": NEW}).open_record("mail", "id~000", encrypted)
 
 
 def test_one_key_in_both_uses_does_not_let_one_pass_for_the_other():
     ring = keyring(signing_keys={"k": NEW}, encryption_keys={"k": NEW})
-    sealed = bytearray(keyring(signing_keys={"k": NEW}).seal_record("mail", "id~0", b"{}"))
+    sealed = bytearray(keyring(signing_keys={"k": NEW}).seal_record("mail", "id~000", b"{}"))
     sealed[3:4] = b"e"
     with pytest.raises(UntrustedChunk):
-        ring.open_record("mail", "id~0", bytes(sealed))
+        ring.open_record("mail", "id~000", bytes(sealed))
 
 
 def test_what_is_encrypted_cannot_be_read():
     ring = keyring(encryption_keys={"k": NEW})
-    for sealed in (ring.seal_chunk("mail", "id", packed()), ring.seal_record("mail", "id~0", b"attack at dawn")):
+    for sealed in (ring.seal_chunk("mail", "id", packed()), ring.seal_record("mail", "id~000", b"attack at dawn")):
         assert b"dawn" not in sealed
     assert b"dawn" in keyring(signing_keys={"k": NEW}).seal_chunk("mail", "id", packed())
 
 
 def test_no_two_contents_or_places_are_encrypted_alike():
     ring = keyring(encryption_keys={"k": NEW})
-    places = [(queue, ref, body) for queue in "ab" for ref in ("x~0", "y~0") for body in (b"1", b"2")]
+    places = [(queue, ref, body) for queue in "ab" for ref in ("x~000", "y~000") for body in (b"1", b"2")]
     tails = {ring.seal_record(*place)[-17:] for place in places}
     assert len(tails) == len(places)
 
@@ -197,7 +197,7 @@ def test_what_is_not_signed_is_read_unless_it_has_to_be():
     strict = keyring(signing_keys={"k": NEW})
     for attempt in (
         lambda: strict.open_chunk("mail", "id", packed()),
-        lambda: strict.open_record("mail", "id~0", b"{}"),
+        lambda: strict.open_record("mail", "id~000", b"{}"),
         lambda: strict.open_definition("mail", "id", b"{}"),
     ):
         with pytest.raises(UntrustedChunk, match="not signed"):
@@ -208,7 +208,7 @@ def test_who_has_no_keys_is_told_what_is_missing():
     sealed = keyring(signing_keys={"k": NEW}).seal_chunk("mail", "id", packed())
     with pytest.raises(MissingKey, match="'k'"):
         keyring().open_chunk("mail", "id", sealed)
-    assert is_sealed(keyring(signing_keys={"k": NEW}).seal_record("mail", "id~0", b"{}"))
+    assert is_sealed(keyring(signing_keys={"k": NEW}).seal_record("mail", "id~000", b"{}"))
 
 
 @pytest.mark.parametrize("keys", ["k:short", "k:" + NEW[:-4], f"bad id:{NEW}", f"k:{NEW}!", "k", {"k": 5}, {"k": ""}])

@@ -22,9 +22,9 @@ def untouched_logger() -> Iterator[None]:
 
 def test_text_lines_say_what_happened_with_its_facts(capsys: pytest.CaptureFixture[str]) -> None:
     configure("info", "text")
-    event(logging.getLogger("fastjobs.worker"), logging.WARNING, "job raised", job="c~1", attempt=2)
+    event(logging.getLogger("fastjobs.worker"), logging.WARNING, "job raised", job="c~001", attempt=2)
     line = capsys.readouterr().err
-    assert line.endswith(" warning  job raised job=c~1 attempt=2\n")
+    assert line.endswith(" warning  job raised job=c~001 attempt=2\n")
     assert "\x1b" not in line
 
 

@@ -64,7 +64,7 @@ def test_a_later_choice_of_delay_or_time_replaces_the_other() -> None:
         ({"priority": 1.0}, "priority=1.0"),
         ({"priority": True}, "priority=True"),
         ({"queue": "a b"}, "queue 'a b' is not a name"),
-        ({"job_id": "a~1"}, "job id 'a~1' is not a name"),
+        ({"job_id": "a~001"}, "job id 'a~001' is not a name"),
         ({"job_id": ""}, "job id '' is not a name"),
         ({"retries": -1}, "retries=-1"),
         ({"retries": 1.5}, "retries=1.5"),

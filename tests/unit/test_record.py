@@ -12,7 +12,7 @@ from fastjobs.model.record import MAX_ERRORS, MAX_MESSAGE, MAX_TRACEBACK, ErrorR
 
 def full_record() -> JobRecord:
     record = JobRecord(
-        id="c~3",
+        id="c~003",
         type="work",
         payload=[1, "zwei", {"three": 2**63}],
         options={"retries": 2},

@@ -22,6 +22,7 @@
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
+-- @include lib/job_ref
 -- @include lib/place
 -- @include lib/next_sequence
 -- @include lib/deferred_counters
@@ -72,8 +73,8 @@ local function finish_span(id, n, first, count, head, times, keep_ms)
       redis.call('HSET', keys.finished, id, before .. from .. '+' .. number .. ' ' .. head .. of_span)
     end
     for index = from, cancelling and from + number - 1 or -1 do
-      if was_cancelling(id .. '~' .. index) then
-        redis.call('HDEL', keys.jobs, id .. '~' .. index)
+      if was_cancelling(job_ref(id, index)) then
+        redis.call('HDEL', keys.jobs, job_ref(id, index))
       end
     end
     move_count(nil, 'finished', chunk_finished(id, n, number, keep_ms, now_ms))
@@ -112,7 +113,7 @@ local left = {}
 -- One job that ended in another way than finishing in its chunk: it leaves the chunk and becomes a record of its own.
 local function settle_job(ref, n, index, status, delay_ms, priority, keep_ms, job_type, body)
   local id, _, _, detached = parse_ref(ref)
-  local job = id .. '~' .. index
+  local job = job_ref(id, index)
   return take_from_lease(entries, id, index, 1, detached, function(entry)
     local before = detached and read_record(job)
     local record = {

@@ -17,6 +17,7 @@
 -- @include lib/clock
 -- @include lib/place
 -- @include lib/chunk
+-- @include lib/job_ref
 
 -- @const CONTENT_OFFSET
 local id, n, score = ARGV[1], tonumber(ARGV[2]), string.format('%.0f', 0 - ARGV[3])
@@ -30,7 +31,7 @@ if stored then
   local _, _, _, offset = read_chunk(stored)
   return string.sub(stored, offset + CONTENT_OFFSET) == string.sub(blob, CONTENT_OFFSET + 1) and 2 or 3
 end
-if read('HEXISTS', keys.jobs, id .. '~0') == 1 then
+if read('HEXISTS', keys.jobs, job_ref(id, 0)) == 1 then
   -- Users never choose the id of a larger chunk: it is the same chunk, and all of its jobs have left it.
   return n == 1 and 4 or 2
 end

@@ -1,8 +1,10 @@
 -- Returns leased jobs that have not started. Those in `cancelling` end as cancelled instead; `cancel` has written their
 -- records.
 
+-- @include lib/job_ref
+
 local function cancel_leased(entry, index, now_ms)
-  local ref = entry.id .. '~' .. index
+  local ref = job_ref(entry.id, index)
   local record = read_record(ref)
   redis.call('ZREM', keys.cancelling, ref)
   put_ended(ref, record, 'cancelled', now_ms)
@@ -27,7 +29,7 @@ local function return_jobs(entry, first, count, now_ms, status, put)
   end
   if redis.call('ZCARD', keys.cancelling) > 0 then
     for index = first, first + count - 1 do
-      if redis.call('ZSCORE', keys.cancelling, entry.id .. '~' .. index) then
+      if redis.call('ZSCORE', keys.cancelling, job_ref(entry.id, index)) then
         put_span(index)
         cancel_leased(entry, index, now_ms)
       end

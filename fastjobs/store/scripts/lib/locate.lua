@@ -1,7 +1,9 @@
 -- Finds a job, in whichever key it is.
 
+-- @include lib/job_ref
+
 -- The span of a chunk in which the job at an index waits: its member, first index and count; nil when there is none.
--- The spans of one chunk share score and prefix (the member up to "~<first>+<count>") and stand side by side.
+-- The refs of one chunk with one place share score and prefix (the member up to "~") and stand side by side, by index.
 local function find_span(zset, score, prefix, index)
   local rank = rank_of(zset, score, prefix .. string.format('~%03d,', index)) - 1
   local found = rank >= 0 and redis.call('ZRANGE', zset, rank, rank)[1]
@@ -69,7 +71,7 @@ end
 -- member, first and count as above it has: ref; record, if it is detached, else stored, score, sequence and n of its
 -- chunk; and times, if it finished in its chunk.
 local function locate(id, index)
-  local ref = id .. '~' .. index
+  local ref = job_ref(id, index)
   local record = read_record(ref)
   if record and record.status ~= 'executing' then
     local job = locate_detached(ref, record)

@@ -1,8 +1,10 @@
 -- Runs of recurring jobs. Each is a chunk of one job; its id follows from the definition and the due instant.
 
+-- @include lib/job_ref
+
 -- Whether the run is not done yet: queued, scheduled, executing or retrying.
 local function is_live(run)
-  local record = read_record(run .. '~0')
+  local record = read_record(job_ref(run, 0))
   if record then
     return record.status ~= 'finished' and record.status ~= 'failed' and record.status ~= 'cancelled'
   end
@@ -17,7 +19,7 @@ end
 
 -- Whether the run is stored already, live or not.
 local function is_stored(run)
-  return redis.call('HEXISTS', keys.chunks, run) == 1 or redis.call('HEXISTS', keys.jobs, run .. '~0') == 1
+  return redis.call('HEXISTS', keys.chunks, run) == 1 or redis.call('HEXISTS', keys.jobs, job_ref(run, 0)) == 1
 end
 
 -- Puts a run in line as `enqueue` does.

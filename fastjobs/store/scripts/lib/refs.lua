@@ -1,5 +1,5 @@
 -- A ref names jobs: "<chunk id>" the job of a chunk of one, "<chunk id>~<first>+<count>" a span of a larger chunk
--- (`first` has three digits, so the refs of one chunk sort in order), "<chunk id>~<index>" a detached job.
+-- "<chunk id>~<index>" a detached job. `first` and `index` have three digits, so the refs of one chunk sort by index.
 
 -- Takes a ref apart: chunk id, first index, count, and whether it names a detached job.
 local function parse_ref(ref)
