@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fastjobs.errors import ConfigError
-from fastjobs.model.names import check_name
+from fastjobs.model.names import check_key_part, check_name
 from fastjobs.model.settings import read_flag, read_integer, read_keys, read_number, read_partition_numbers, read_text
 
 DURABILITIES = ("fire", "fsync", "replicated")
@@ -58,9 +58,9 @@ def parse_queues(text: str) -> tuple[QueueChoice, ...]:
         if colon and weight.isdecimal():
             if not 1 <= int(weight) <= 1000:
                 raise ConfigError(f"queue {item.strip()!r}: a weight is 1 to 1000")
-            choices.append(QueueChoice(check_name("queue", name), int(weight)))
+            choices.append(QueueChoice(check_key_part("queue", name), int(weight)))
         else:
-            choices.append(QueueChoice(check_name("queue", item.strip()), None))
+            choices.append(QueueChoice(check_key_part("queue", item.strip()), None))
     if len({choice.weight is None for choice in choices}) > 1:
         raise ConfigError(f"queues {text!r}: give all of them a weight, or none")
     if len({choice.name for choice in choices}) < len(choices):
@@ -125,12 +125,12 @@ class Config:
     require_signed: bool = False
 
     def __post_init__(self) -> None:
-        check_name("namespace", self.namespace)
+        check_key_part("namespace", self.namespace)
         if self.durability not in DURABILITIES:
             raise ConfigError(f"durability={self.durability!r}: use one of {', '.join(DURABILITIES)}")
         _check_ranges(self, _CONFIG_RANGES)
         for queue, number in (self.queue_partitions or {}).items():
-            check_name("queue", queue)
+            check_key_part("queue", queue)
             if not 1 <= number <= MAX_PARTITIONS:
                 raise ConfigError(f"queue_partitions: {queue}={number!r} is out of range: 1 to {MAX_PARTITIONS}")
         _check_keys("signing_keys", self.signing_keys)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from fastjobs.errors import ConfigError
-from fastjobs.model.names import check_name
+from fastjobs.model.names import check_key_part, check_name
 from fastjobs.model.refs import RUN_PREFIX
 from fastjobs.model.retry import RetryDelay, RetryPolicy
 from fastjobs.model.time_limits import Limits
@@ -198,7 +198,7 @@ def _read(where: Where, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_queue(value: object) -> dict[str, Any]:
-    return {"queue": check_name("queue", value)}
+    return {"queue": check_key_part("queue", value)}
 
 
 def _read_priority(value: object) -> dict[str, Any]:

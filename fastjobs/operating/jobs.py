@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fastjobs.errors import ConfigError, JobNotFound
 from fastjobs.job import Job
-from fastjobs.model.names import check_name
+from fastjobs.model.names import check_key_part
 from fastjobs.model.partitions import Partitioner, partition_name, partition_order, queue_of
 from fastjobs.model.refs import address
 from fastjobs.model.status import Status
@@ -50,7 +50,7 @@ class Jobs:
 
     def partitions(self, queue: str | None = None) -> list[str]:
         """Returns the partitions of a queue, or (None) of all that were ever used, in order."""
-        queues = None if queue is None else [check_name("queue", queue)]
+        queues = None if queue is None else [check_key_part("queue", queue)]
         return [name for names in self._store().partitions(queues).values() for name in names]
 
     def counts(self, queues: Sequence[str] | None = None) -> dict[str, dict[Status, int]]:
@@ -107,7 +107,7 @@ class Jobs:
             JobNotFound: there is none, or its history was trimmed.
         """
         where = address(job_id)
-        queues = self.queues() if queue is None else [check_name("queue", queue)]
+        queues = self.queues() if queue is None else [check_key_part("queue", queue)]
         likely = [partition_name(name, self._partitioner.of_id(name, where.chunk_id)) for name in queues]
         found = self._find_in(likely, job_id)
         if found is None and queues:
@@ -178,7 +178,7 @@ class Jobs:
             app.jobs.where(type="welcome", error="TimeoutError").retry_all()
         """
         if queue is not None:
-            check_name("queue", queue)
+            check_key_part("queue", queue)
         return Selection(self.partitions, self._handles, None if status is None else Status(status), queue, type, error)
 
     def _all(self, status: Status, queue: str | None, *, reverse: bool) -> Iterator[tuple[str, ListedJob]]:

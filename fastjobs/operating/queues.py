@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
-from fastjobs.model.names import check_name
+from fastjobs.model.names import check_key_part
 from fastjobs.model.refs import split_member
 from fastjobs.model.status import Status
 from fastjobs.model.times import seconds
@@ -30,7 +30,7 @@ class Queue:
 
     def __init__(self, store: Callable[[], Store], name: str) -> None:
         self._store = store
-        self.name = check_name("queue", name)
+        self.name = check_key_part("queue", name)
 
     def pause(self) -> None:
         """Stops workers from leasing jobs of the queue. Leased jobs run to their end, and you can go on enqueuing."""

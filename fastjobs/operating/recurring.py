@@ -12,7 +12,7 @@ from fastjobs import errors
 from fastjobs._core import Chunk, ChunkWriter, new_id
 from fastjobs.job import Job, JobActions
 from fastjobs.model.definition import Definition, RecurringPolicy, check_id, check_policy
-from fastjobs.model.names import check_name
+from fastjobs.model.names import check_key_part
 from fastjobs.model.refs import run_id
 from fastjobs.model.schedules import Schedule
 from fastjobs.model.secret import with_secrets
@@ -147,7 +147,7 @@ class RecurringJobs:
         Raises:
             NewerFormat: one was written by a newer fastjobs in a format this one does not know.
         """
-        queues = self._queues() if queue is None else [check_name("queue", queue)]
+        queues = self._queues() if queue is None else [check_key_part("queue", queue)]
         found = [
             Recurring(self, name, self._store().definition(name, field.decode(), stored))
             for name in queues
@@ -166,7 +166,7 @@ class RecurringJobs:
             RecurringNotFound: there is none.
         """
         check_id(definition_id)
-        queues = self._queues() if queue is None else [check_name("queue", queue)]
+        queues = self._queues() if queue is None else [check_key_part("queue", queue)]
         for name, definition in self._read_from(queues, definition_id).items():
             return Recurring(self, name, definition)
         raise errors.RecurringNotFound(definition_id)

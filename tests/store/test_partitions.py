@@ -207,9 +207,9 @@ def test_numbers_out_of_range_are_refused(settings: dict[str, Any]) -> None:
 
 def test_numbers_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTJOBS_PARTITIONS", "3")
-    monkeypatch.setenv("FASTJOBS_QUEUE_PARTITIONS", "mail:8, a:b:2")
+    monkeypatch.setenv("FASTJOBS_QUEUE_PARTITIONS", "mail:8, a.b:2")
     config = FastJobs("redis://nowhere").config
-    assert [config.partitions_of(queue) for queue in ("mail", "a:b", "other")] == [8, 2, 3]
+    assert [config.partitions_of(queue) for queue in ("mail", "a.b", "other")] == [8, 2, 3]
     monkeypatch.setenv("FASTJOBS_QUEUE_PARTITIONS", "mail")
     with pytest.raises(ConfigError, match="a:4,b:2"):
         FastJobs("redis://nowhere")

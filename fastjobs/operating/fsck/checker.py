@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from fastjobs.model.names import check_name
+from fastjobs.model.names import check_key_part
 from fastjobs.model.partitions import queue_of
 from fastjobs.operating.fsck.amend import amend
 from fastjobs.operating.fsck.inventory import Terms
@@ -32,7 +32,7 @@ class Fsck:
     def __init__(self, store: Callable[[], Store], partition: str, patience_s: float = 10.0) -> None:
         self._store = store
         self._partition = partition
-        check_name("queue", queue_of(partition))
+        check_key_part("queue", queue_of(partition))
         self._patience_s = patience_s
         self._surveyor = Surveyor(store, partition)
 
