@@ -140,6 +140,10 @@ class WrongKeyType(StoreError):
     """A key of fastjobs holds data that fastjobs did not write."""
 
 
+class NewerLayout(StoreError):
+    """A newer release of fastjobs has stored the queue in a layout that this one does not know; nothing was changed."""
+
+
 class NotEnqueued(StoreError):
     """The jobs were certainly not stored.
 

@@ -12,8 +12,10 @@ from typing import Any
 
 import orjson
 
-from fastjobs import errors
+from fastjobs.errors import ChunkError, CorruptChunk, NewerFormat
 
+#: The format of a record. Raise it when an older release could not keep what a record says.
+_VERSION = 1
 #: Errors kept per job: the first shows how it began, the last ones how it goes on.
 MAX_ERRORS = 10
 #: Characters of an error's message and traceback that are kept.
@@ -33,6 +35,18 @@ class ErrorRecord:
     #: When it was written, in milliseconds since 1970.
     at_ms: int = 0
     worker: str = ""
+    #: Fields of newer releases, kept as they are.
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @staticmethod
+    def read(values: dict[str, Any]) -> ErrorRecord:
+        """Reads an error as it is stored."""
+        known = {name: value for name, value in values.items() if name in _ERROR_FIELDS}
+        return ErrorRecord(**known, extra={name: value for name, value in values.items() if name not in _ERROR_FIELDS})
+
+    def values(self) -> dict[str, Any]:
+        """Returns it as it is stored."""
+        return {**{name: getattr(self, name) for name in _ERROR_FIELDS}, **self.extra}
 
 
 @dataclass(kw_only=True, slots=True)
@@ -59,8 +73,8 @@ class JobRecord:
     started_at_ms: int | None = None
     run_s: float | None = None
     worker: str = ""
-    #: Why its content is not known here: it was sealed with a key that is not. Not stored.
-    locked: str = ""
+    #: Why its content is not known here; such a job cannot be changed. Not stored.
+    unreadable: ChunkError | None = None
     #: Fields of newer releases, kept as they are.
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -81,31 +95,36 @@ class JobRecord:
         """Returns the record as it is stored.
 
         Raises:
-            MissingKey: its content is not known here, and would be lost.
+            ChunkError: its content is not known here, and would be lost; the class says why.
         """
-        if self.locked:
-            raise errors.MissingKey(f"job {self.id!r} cannot be changed here: {self.locked}")
-        values = {name: getattr(self, name) for name in _FIELDS if name != "extra"}
-        return orjson.dumps({"v": 1, **values, **self.extra})
+        if self.unreadable is not None:
+            raise type(self.unreadable)(f"job {self.id!r} cannot be changed here: {self.unreadable}")
+        values = {name: getattr(self, name) for name in _FIELDS if name not in ("errors", "extra")}
+        return orjson.dumps(
+            {"v": _VERSION, **values, "errors": [error.values() for error in self.errors], **self.extra}
+        )
 
     @staticmethod
     def decode(data: bytes) -> JobRecord:
         """Reads a stored record.
 
         Raises:
+            NewerFormat: a newer release wrote it in a format that this one does not know.
             CorruptChunk: the bytes are not a record.
         """
         try:
             values = orjson.loads(data)
-            values.pop("v")
-            kept_errors = [ErrorRecord(**error) for error in values.pop("errors")]
+            version = values.pop("v")
+            if type(version) is int and version > _VERSION:
+                raise NewerFormat(f"its record has format {version}, this release knows format {_VERSION}")
+            kept_errors = [ErrorRecord.read(error) for error in values.pop("errors")]
             extra = {name: values.pop(name) for name in list(values) if name not in _FIELDS}
             for name, kinds in _KINDS.items():
                 if name in values and type(values[name]) not in kinds:
                     raise TypeError(f"{name} is of type {type(values[name]).__name__}")
             return JobRecord(errors=kept_errors, extra=extra, **values)
         except (TypeError, KeyError, AttributeError, ValueError) as error:
-            raise errors.CorruptChunk(f"the record of a job cannot be read: {error}") from error
+            raise CorruptChunk(f"the record of a job cannot be read: {error}") from error
 
 
 def _shortened(text: str, limit: int) -> str:
@@ -131,4 +150,5 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "started_at_ms": (int, NoneType),
     "run_s": (float, int, NoneType),
 }
-_FIELDS = tuple(item.name for item in fields(JobRecord) if item.name != "locked")
+_FIELDS = tuple(item.name for item in fields(JobRecord) if item.name != "unreadable")
+_ERROR_FIELDS = tuple(item.name for item in fields(ErrorRecord) if item.name != "extra")

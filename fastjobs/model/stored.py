@@ -1,13 +1,14 @@
 """Parses and formats stored values: what stands before chunks and records, marks, leases, times of finished jobs.
 
-    `chunks`      "<score> <sequence> <n> <packed chunk>"
+    `chunks`      "<score> <sequence> <n>\\n<packed chunk>"
     `jobs`        "<status> <score> <sequence> <at ms> <operation> <type>\\n<record>"
     `marks`       "<done> <redeliveries> <finished> <keep ms> <detached>", and " <postponed>" where spans are
     `leases`      of a lease "<score> <member of `ready`>" per ref; of a session "<request>:<fence>" and its fences
     `finished`    segments "<first>+<count> <head><times of each job>"
     `recurring`   "<version> <revision> <status> <due ms> <last due ms> <last run> <overlap> <schedule>\\n<definition>"
 
-What the fields mean is said in `scripts/lib/`. As in `refs`, `parse...` trusts what the scripts wrote, and `read...`
+What the fields mean is said in `scripts/lib/`. Lines and marks may have further words, of a newer release; they are
+kept where a value is written again. As in `refs`, `parse...` trusts what the scripts wrote, and `read...`
 returns None for anything else.
 """
 
@@ -20,6 +21,9 @@ from typing import NamedTuple
 
 from fastjobs.model.refs import SEQUENCE_DIGITS, Member, Place, parse_ready, read_ready
 
+#: The version of everything that a queue stores. Scripts refuse a queue whose `stats` name another one: raise it with
+#: each change that an older release would read wrongly or destroy.
+LAYOUT = 1
 #: Jobs in the largest chunk.
 MAX_CHUNK_JOBS = 1000
 #: The header of a packed chunk, see core/chunk.pxi: magic, version, flags, checksum, jobs, time (low, high), size.
@@ -35,9 +39,9 @@ JOB_TIMES = struct.Struct("<ff")
 
 # Patterns are compiled at their first use, by `re`: importing fastjobs does not need them.
 _SEQUENCE = f"[0-9a-f]{{{SEQUENCE_DIGITS}}}".encode()
-_CHUNK = rb"(-?\d{1,11}) (" + _SEQUENCE + rb") ([1-9]\d{0,3}) "
-_RECORD = rb"[a-z]+ -?\d{1,11} [0-9a-f]{1,%d} \d{1,15} [!-~]+ [!-~]*\n" % SEQUENCE_DIGITS
-_MARKS = rb"(\d{1,9} ){3}\d{1,15} (-|\d{1,3}(,\d{1,3})*)( \d{1,15}(,\d{1,15})*)?"
+_CHUNK = rb"(-?\d{1,11}) (" + _SEQUENCE + rb") ([1-9]\d{0,3})(?: [!-~]+)*\n"
+_RECORD = rb"[a-z]+ -?\d{1,11} [0-9a-f]{1,%d} \d{1,15} [!-~]+ [!-~]*(?: [!-~]+)*\n" % SEQUENCE_DIGITS
+_MARKS = rb"(\d{1,9} ){3}\d{1,15} (-|\d{1,3}(,\d{1,3})*)( (\d{1,15}(,\d{1,15})*|(?= ))( [!-~]+)*)?"
 _LEASED = rb"(-?\d{1,11}) (" + _SEQUENCE + rb"\S+)"
 _HELD = rb"\d{1,18}:\d{1,18}( \d{1,18})*"
 _SEGMENT = rb"(\d{1,3})\+([1-9]\d{0,3}) "
@@ -73,18 +77,19 @@ def _packed_size(packed: bytes) -> int:
 
 def chunk_value(place: Place, n: int, packed: bytes) -> bytes:
     """Returns what is stored of a chunk."""
-    return f"{place.score} {place.sequence} {n} ".encode() + packed
+    return f"{place.score} {place.sequence} {n}\n".encode() + packed
 
 
 def split_chunk(stored: bytes) -> tuple[int, int, bytes]:
     """Takes what is stored of a chunk apart: priority, number of jobs, and the packed chunk."""
-    score, _, n, packed = stored.split(b" ", 3)
+    line, _, packed = stored.partition(b"\n")
+    score, _, n, *_ = line.split(b" ", 3)
     return -int(score), int(n), packed
 
 
 def packed_chunk(stored: bytes) -> bytes:
     """Returns the packed chunk in what is stored."""
-    return stored.split(b" ", 3)[-1]
+    return stored.partition(b"\n")[2]
 
 
 # Records of detached jobs.
@@ -102,13 +107,15 @@ class StoredRecord(NamedTuple):
     type: str
     #: The record; opaque to scripts.
     body: bytes
+    #: Further words of the line.
+    more: tuple[str, ...] = ()
 
     @staticmethod
     def parse(stored: bytes) -> StoredRecord:
         """Takes what is stored apart."""
         line, _, body = stored.partition(b"\n")
-        status, score, sequence, at_ms, operation, type_name = line.decode().split(" ", 5)
-        return StoredRecord(status, Place(score, sequence), int(at_ms), operation, type_name, body)
+        status, score, sequence, at_ms, operation, type_name, *more = line.decode().split(" ")
+        return StoredRecord(status, Place(score, sequence), int(at_ms), operation, type_name, body, tuple(more))
 
     @staticmethod
     def read(stored: bytes) -> StoredRecord | None:
@@ -117,8 +124,8 @@ class StoredRecord(NamedTuple):
 
     def pack(self) -> bytes:
         """Returns it as it is stored."""
-        line = f"{self.status} {self.place.score} {self.place.sequence} {self.at_ms} {self.operation} {self.type}\n"
-        return line.encode() + self.body
+        words = (self.status, *self.place, str(self.at_ms), self.operation, self.type, *self.more)
+        return " ".join(words).encode() + b"\n" + self.body
 
 
 def record_body(stored: bytes) -> bytes:
@@ -140,15 +147,19 @@ class Marks(NamedTuple):
     detached: tuple[int, ...] = ()
     #: Times (ms) until which spans of the chunk are postponed.
     postponed: tuple[int, ...] = ()
+    #: Further words.
+    more: tuple[str, ...] = ()
 
     @staticmethod
     def parse(stored: bytes) -> Marks:
         """Takes marks apart."""
-        done, redeliveries, finished, keep_ms, detached, *postponed = stored.split(b" ")
+        done, redeliveries, finished, keep_ms, detached, *further = stored.split(b" ")
+        postponed, more = (further[0], further[1:]) if further else (b"", [])
         return Marks(
             *(int(done), int(redeliveries), int(finished), int(keep_ms)),
             () if detached == b"-" else _numbers(detached),
-            _numbers(postponed[0]) if postponed else (),
+            _numbers(postponed) if postponed else (),
+            tuple(word.decode() for word in more),
         )
 
     @staticmethod
@@ -158,7 +169,7 @@ class Marks(NamedTuple):
 
     def pack(self) -> bytes:
         """Returns them as they are stored."""
-        words = (*self[:4], ",".join(map(str, self.detached)) or "-", ",".join(map(str, self.postponed)))
+        words = (*self[:4], ",".join(map(str, self.detached)) or "-", ",".join(map(str, self.postponed)), *self.more)
         return " ".join(map(str, words)).rstrip().encode()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from fastjobs._core import Chunk
-from fastjobs.errors import ChunkError, MissingKey
+from fastjobs.errors import ChunkError
 from fastjobs.job import Job
 from fastjobs.model.record import ErrorRecord, JobRecord
 from fastjobs.model.refs import job_id
@@ -68,7 +68,7 @@ def fill(job: Job, status: Status, due_at_ms: int, record: JobRecord, registry: 
 
 
 def _unreadable(job_id: str, error: ChunkError) -> JobRecord:
-    record = JobRecord(id=job_id, type="", payload=None, locked=str(error) if isinstance(error, MissingKey) else "")
+    record = JobRecord(id=job_id, type="", payload=None, unreadable=error)
     record.add_error(ErrorRecord(type=type(error).__name__, message=str(error)))
     return record
 

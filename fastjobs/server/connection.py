@@ -43,6 +43,7 @@ _ERROR_CLASSES: dict[str, type[errors.StoreError]] = {
     "NOPERM": errors.AccessDenied,
     "WRONGPASS": errors.AccessDenied,
     "WRONGTYPE": errors.WrongKeyType,
+    "NEWERLAYOUT": errors.NewerLayout,
 }
 
 

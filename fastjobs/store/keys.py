@@ -50,7 +50,7 @@ class QueueKeys:
 
     chunks: bytes = _key(
         "hash",
-        "chunk id -> <score> <sequence> <n> <packed chunk>; kept while a job or the history needs it",
+        "chunk id -> <score> <sequence> <n>, a line end, <packed chunk>; kept while a job or the history needs it",
         owner=f"{_LIB}chunk.lua",
         large=True,
     )
@@ -114,7 +114,9 @@ class QueueKeys:
     recurring_due: bytes = _key(
         "zset", "id of a recurring job that is not paused; score = next due instant, ms", owner=f"{_LIB}recurring.lua"
     )
-    stats: bytes = _key("hash", "counters, the sequence, the fence, and times for outages", owner=f"{_LIB}counters.lua")
+    stats: bytes = _key(
+        "hash", "counters, the sequence, the fence, the layout, and times for outages", owner=f"{_LIB}counters.lua"
+    )
     wake: bytes = _key(
         "list",
         "empty strings, at most 64: hints that wake idle workers; never carries a job",

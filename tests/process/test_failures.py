@@ -225,17 +225,17 @@ def test_a_job_without_arguments_that_is_let_run_again_fails_again_and_harms_no_
     chunk_id, _ = stored_chunk(lab)
     lab.redis.hdel(lab.key("chunks"), chunk_id)
     lab.burst()
+    assert lab.app.jobs.where(status=Status.FAILED).retry_all() == 1
     ((ref, stored),) = lab.redis.hgetall(lab.key("jobs")).items()
     if damage != "gone":
         old, new = (b'"payload":null', b'"payload":{"0":1}') if damage == "no list" else (b'"type":""', b'"type":{}')
         assert old in stored
         lab.redis.hset(lab.key("jobs"), ref, stored.replace(old, new, 1))
-    assert lab.app.jobs.where(status=Status.FAILED).retry_all() == 1
     lab.jobs.note.enqueue("good")
     log = lab.burst().log
     assert lab.counts() == {"finished": 1, "failed": 1}
     (job,) = lab.app.jobs.list(Status.FAILED).jobs
-    assert job.error.type == "PayloadMissing"
+    assert job.error.type == ("PayloadMissing" if damage == "gone" else "CorruptChunk")
     assert "exited with code" not in log
     assert "Traceback" not in log
 

@@ -15,6 +15,7 @@ from fastjobs._core import ChunkWriter
 from fastjobs.model.definition import Definition
 from fastjobs.model.refs import JobAddress
 from fastjobs.model.schedules import Every
+from fastjobs.model.stored import LAYOUT
 from fastjobs.server.exchanges.single import WORKER_RETRIES
 from fastjobs.store.keys import queue_keys
 from fastjobs.store.keyspace import Keyspace
@@ -235,6 +236,30 @@ def test_a_foreign_key_stops_each_script_before_it_writes(hurt: QueueUnderTest, 
     if dump is not None:
         hurt.raw.restore(key, 0, dump)
     assert met == [name for name in calls if key in _declared(hurt, name)]
+
+
+# Another layout.
+
+
+def test_a_newer_layout_stops_each_script_and_nothing_is_written(hurt: QueueUnderTest) -> None:
+    reading: dict[str, Callable[[], object]] = {
+        "find": lambda: hurt.find("chunk", 1),
+        "page": lambda: hurt.store.batch().page(hurt.name, "ready", None, 1).run(),
+        "survey": lambda: hurt.store.batch().survey_page(hurt.name, "stats", b"0", 1).run(),
+    }
+    calls = {**_calls(hurt), **reading}
+    assert set(calls) == set(names())
+    hurt.raw.hset(hurt.keys.stats, "layout", LAYOUT + 1)
+    before = take_snapshot(hurt.raw, hurt.keys).contents
+    for name, call in calls.items():
+        with pytest.raises(
+            errors.NewerLayout, match=f"layout {LAYOUT + 1}, this fastjobs knows layout {LAYOUT} .*stats"
+        ):
+            call()
+        assert take_snapshot(hurt.raw, hurt.keys).contents == before, f"{name} wrote something"
+    hurt.raw.hset(hurt.keys.stats, "layout", LAYOUT)
+    for name in ("find", "fetch", "enqueue"):
+        calls[name]()
 
 
 def _declared(queue: QueueUnderTest, script: str) -> bytes:

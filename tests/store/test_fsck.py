@@ -17,7 +17,7 @@ from fastjobs._core import new_id
 from fastjobs.cli.main import command
 from fastjobs.model.record import JobRecord
 from fastjobs.model.refs import JobAddress
-from fastjobs.model.stored import record_body
+from fastjobs.model.stored import packed_chunk, record_body, split_chunk
 from fastjobs.operating.fsck import Fsck, Report, survey
 from fastjobs.operating.fsck.amend import amend
 from fastjobs.operating.fsck.findings import Finding
@@ -89,7 +89,7 @@ def known_jobs(queue: QueueUnderTest) -> set[str]:
     contents = take_snapshot(queue.raw, queue.keys)
     found = {name.decode() for name in contents["jobs"]}
     for name, stored in contents["chunks"].items():
-        found |= {f"{name.decode()}~{index:03d}" for index in range(int(stored.split(b" ", 3)[2]))}
+        found |= {f"{name.decode()}~{index:03d}" for index in range(split_chunk(stored)[1])}
     return found
 
 
@@ -195,15 +195,15 @@ def test_a_job_without_its_record_runs_again_from_its_chunk_if_that_is_there(que
 def test_a_chunk_whose_place_in_line_is_damaged_gets_it_back(queue: QueueUnderTest) -> None:
     chunk_id = queue.seed_queued(3, priority=4)
     stored = queue.raw.hget(queue.keys.chunks, chunk_id)
-    queue.raw.hset(queue.keys.chunks, chunk_id, b"nonsense" + stored.split(b" ", 3)[3])
+    queue.raw.hset(queue.keys.chunks, chunk_id, b"nonsense" + packed_chunk(stored))
     assert repair(queue).lost == 0
     assert queue.raw.hget(queue.keys.chunks, chunk_id) == stored
 
 
 def test_a_chunk_that_claims_another_number_of_jobs_is_put_right(queue: QueueUnderTest) -> None:
     chunk_id = queue.seed_queued(3)
-    score, sequence, _, packed = queue.raw.hget(queue.keys.chunks, chunk_id).split(b" ", 3)
-    queue.raw.hset(queue.keys.chunks, chunk_id, b"%s %s 9 %s" % (score, sequence, packed))
+    stored = queue.raw.hget(queue.keys.chunks, chunk_id)
+    queue.raw.hset(queue.keys.chunks, chunk_id, stored.replace(b" 3\n", b" 9\n", 1))
     assert repair(queue).lost == 0
     assert queue.counts() == {"queued": 3}
 

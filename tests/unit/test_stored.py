@@ -33,10 +33,12 @@ from tests.unit.test_refs import PLACES, REFS
 
 NUMBERS = st.integers(0, 10**8)
 INDEXES = st.lists(st.integers(0, 999), unique=True).map(tuple)
-MARKS = st.builds(Marks, NUMBERS, NUMBERS, NUMBERS, NUMBERS, INDEXES, INDEXES)
 WORDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1)
+#: Words of a newer release.
+MORE = st.just(()) | st.lists(WORDS, max_size=2).map(tuple)
+MARKS = st.builds(Marks, NUMBERS, NUMBERS, NUMBERS, NUMBERS, INDEXES, INDEXES, MORE)
 RECORDS = st.builds(
-    StoredRecord, st.sampled_from(("queued", "failed")), PLACES, NUMBERS, WORDS, WORDS | st.just(""), st.binary()
+    StoredRecord, st.sampled_from(("queued", "failed")), PLACES, NUMBERS, WORDS, WORDS | st.just(""), st.binary(), MORE
 )
 HEADS = st.binary(max_size=20).map(lambda worker: struct.pack("<QB", 1_700_000_000_000_000, len(worker)) + worker)
 
@@ -55,6 +57,9 @@ def test_chunks_are_parsed_as_they_were_formatted(place: Place, n: int, packed: 
     head = ChunkHead.read(stored)
     assert head is not None
     assert head[:2] == (place, n)
+    of_newer_release = stored.replace(b"\n", b" more words\n", 1)
+    assert split_chunk(of_newer_release) == split_chunk(stored)
+    assert ChunkHead.read(of_newer_release) == head
 
 
 def test_the_head_of_a_chunk_says_what_the_packed_chunk_says() -> None:
@@ -63,7 +68,9 @@ def test_the_head_of_a_chunk_says_what_the_packed_chunk_says() -> None:
     assert ChunkHead.read(stored[:30]) == ChunkHead(Place("0", "0" * 13), 3, 0)
 
 
-@pytest.mark.parametrize("stored", [b"", b"FJ", b"0 0 1 ", b"0 %013d 0 " % 0, b"0 %013d 1001 " % 0, b"x %013d 1 " % 0])
+@pytest.mark.parametrize(
+    "stored", [b"", b"FJ", b"0 0 1\n", b"0 %013d 0\n" % 0, b"0 %013d 1001\n" % 0, b"x %013d 1\n" % 0]
+)
 def test_damaged_heads_of_chunks_are_not_read(stored: bytes) -> None:
     assert ChunkHead.read(stored + pack(1)) is None
 
@@ -75,7 +82,7 @@ def test_records_are_parsed_as_they_were_formatted(record: StoredRecord) -> None
     assert record_body(stored) == record.body
 
 
-@pytest.mark.parametrize("line", [b"", b"queued", b"queued 0 0 0 - work", b"queued 0 0 x - work\n", b"q 0 0 0 - a b\n"])
+@pytest.mark.parametrize("line", [b"", b"queued", b"queued 0 0 0 - work", b"queued 0 0 x - work\n", b"q 0 0 0 - a  \n"])
 def test_damaged_records_are_not_read(line: bytes) -> None:
     assert StoredRecord.read(line) is None
 

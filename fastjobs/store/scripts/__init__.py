@@ -5,7 +5,8 @@ A script holds six kinds of directives, each a line of its own:
     -- @keys <name> ...             declares the keys it gets (`*` = all of a queue, in their order): describes them as
                                     keys.py does, and binds `keys.<name>` to each
     -- @check [except <name> ...]   reads each of its keys, but those that the script itself checks with `read`, so that
-                                    the script fails before its first write if a key has a foreign type
+                                    the script fails before its first write if a key has a foreign type; of `stats` it
+                                    reads the layout, and fails if this release does not know it
     -- @declared                    binds `declared` to the list of its keys: name, type, and whether values are large
     -- @include lib/<name>          the functions of that file
     -- @const <NAME>                binds a constant that scripts share with Python
@@ -23,7 +24,7 @@ from functools import cache
 from importlib.resources import files
 
 from fastjobs.model.refs import SEQUENCE_DIGITS
-from fastjobs.model.stored import CONTENT_OFFSET, JOB_TIMES, SEGMENT_HEAD
+from fastjobs.model.stored import CONTENT_OFFSET, JOB_TIMES, LAYOUT, SEGMENT_HEAD
 from fastjobs.server.script import Script
 from fastjobs.store.keys import QUEUE_KEYS
 
@@ -32,6 +33,7 @@ _KEYS = re.compile(r"^-- @keys (.+)$", re.MULTILINE)
 #: The constants that scripts share with Python.
 _CONSTANTS: dict[str, int | str] = {
     "CONTENT_OFFSET": CONTENT_OFFSET,
+    "LAYOUT": str(LAYOUT),
     "JOB_TIMES_BYTES": JOB_TIMES.size,
     "SEGMENT_HEAD_BYTES": SEGMENT_HEAD.size,
     "SEQUENCE_DIGITS": SEQUENCE_DIGITS,
@@ -77,6 +79,12 @@ def _declared_in(source: str) -> tuple[str, ...]:
     return tuple(QUEUE_KEYS) if declared == ["*"] else tuple(declared)
 
 
+def _check(name: str) -> str:
+    if name == "stats":
+        return "check_layout(read('HGET', keys.stats, 'layout'))"
+    return f"read('{QUEUE_KEYS[name].size_command}', keys.{name})"
+
+
 class _Expansion:
     """Puts text in place of the directives of one script."""
 
@@ -115,8 +123,7 @@ class _Expansion:
         return [*described, f"local keys = {{{bound}}}"]
 
     def _check_types(self, *words: str) -> list[str]:
-        checked = [name for name in self.keys if name not in words]
-        return [f"read('{QUEUE_KEYS[name].size_command}', keys.{name})" for name in checked]
+        return [_check(name) for name in self.keys if name not in words]
 
     def _list_keys(self) -> list[str]:
         entries = [(name, QUEUE_KEYS[name]) for name in self.keys]

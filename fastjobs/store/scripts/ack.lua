@@ -19,6 +19,7 @@
 -- detached, recorded and put where it belongs in one step.
 
 -- @include lib/read
+-- @include lib/layout
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs

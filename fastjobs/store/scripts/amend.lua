@@ -12,6 +12,7 @@
 -- refused or does the same.
 
 -- @include lib/read
+-- @include lib/layout
 -- @include lib/full_server
 -- @include lib/stillness
 

@@ -8,6 +8,7 @@
 -- O(leases of the session). Keeps: no job belongs to a session that does not know of it.
 
 -- @include lib/read
+-- @include lib/layout
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs

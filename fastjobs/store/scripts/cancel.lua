@@ -15,6 +15,7 @@
 -- not run again.
 
 -- @include lib/read
+-- @include lib/layout
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/place

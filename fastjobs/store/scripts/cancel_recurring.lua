@@ -1,12 +1,13 @@
 -- Removes the definition of a recurring job. Runs that were enqueued before are jobs like any other and stay.
 --
--- @keys recurring recurring_due
+-- @keys recurring recurring_due stats
 -- ARGV[1] id
 -- ARGV[2] version   a definition of a higher version stays; -1 = remove any version
 -- Returns 1 when it is removed, 0 when there is none or it stays.
 -- O(log definitions). Keeps: nothing fires without a definition.
 
 -- @include lib/read
+-- @include lib/layout
 -- @include lib/recurring
 
 local id, version = ARGV[1], tonumber(ARGV[2])

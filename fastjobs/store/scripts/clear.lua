@@ -6,6 +6,7 @@
 -- O(limit log queue). Keeps: the counters equal what is stored.
 
 -- @include lib/read
+-- @include lib/layout
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
@@ -33,7 +34,7 @@ local function drop(member, status)
     return count
   end
   local stored = redis.call('HGET', keys.chunks, id)
-  local _, _, n = read_chunk(stored or '0 0 0 ')
+  local _, _, n = read_chunk(stored or '0 0 0\n')
   if count == n then
     forget_chunk(id)
     return count

@@ -7,6 +7,7 @@
 -- O(limit log queue). Keeps: no session that does not exist holds a job.
 
 -- @include lib/read
+-- @include lib/layout
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs

@@ -12,6 +12,7 @@
 -- moves the next due instant nor ends a pause.
 
 -- @include lib/read
+-- @include lib/layout
 -- @include lib/recurring
 -- @include lib/revision
 

@@ -9,6 +9,7 @@
 -- nothing behind.
 
 -- @include lib/read
+-- @include lib/layout
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/place

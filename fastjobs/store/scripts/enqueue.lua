@@ -14,6 +14,7 @@
 -- out of memory, so nothing is ever half-written.
 
 -- @include lib/read
+-- @include lib/layout
 -- @include lib/clock
 -- @include lib/place
 -- @include lib/chunk
@@ -26,6 +27,8 @@ local wake_cap, blob = tonumber(ARGV[6]), ARGV[7]
 -- An idle worker looks again after this long; a job that is due before that has to wake one.
 local IDLE_WAIT_MS = 1000
 
+local counts = read('HMGET', keys.stats, 'sequence', 'enqueued_total', 'queued', 'scheduled', 'layout')
+check_layout(counts[5])
 local stored = read('HGET', keys.chunks, id)
 if stored then
   local _, _, _, offset = read_chunk(stored)
@@ -37,7 +40,6 @@ if read('HEXISTS', keys.jobs, job_ref(id, 0)) == 1 then
 end
 -- @check except chunks jobs stats wake
 local hints = read('LLEN', keys.wake)
-local counts = read('HMGET', keys.stats, 'sequence', 'enqueued_total', 'queued', 'scheduled')
 
 local now_ms, now_us = server_clock()
 local due_ms = delay_ms > 0 and now_ms + delay_ms or due_at_ms

@@ -14,6 +14,7 @@
 -- O((spans + due) log queue). Keeps: priority descending, then first in first out; a job is in one lease at a time.
 
 -- @include lib/read
+-- @include lib/layout
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
@@ -59,6 +60,8 @@ local function is_tick_due(last)
   return not last or math.abs(now_ms - tonumber(last)) > lease_ms / 16
 end
 
+local counts = read('HMGET', keys.stats, 'paused', 'tick', 'fence', 'queued', 'executing', 'layout')
+check_layout(counts[6])
 local held = read('HGET', keys.leases, session) or ''
 local last_request, last_fence = string.match(held, '^(%S+):(%d+)')
 if last_request and tonumber(request) < tonumber(last_request) then
@@ -76,7 +79,6 @@ end
 local waiting = read('ZCARD', keys.ready)
 local hints = read('LLEN', keys.wake)
 local due = read('ZRANGEBYSCORE', keys.scheduled, '-inf', string.format('%.0f', now_ms), 'LIMIT', 0, PROMOTE_LIMIT)
-local counts = read('HMGET', keys.stats, 'paused', 'tick', 'fence', 'queued', 'executing')
 if #due > 0 then
   promote(due)
   counts = redis.call('HMGET', keys.stats, 'paused', 'tick', 'fence', 'queued', 'executing')

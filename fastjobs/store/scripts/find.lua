@@ -1,6 +1,6 @@
 -- Reads everything about one job; writes nothing.
 --
--- @keys chunks ready scheduled marks jobs finished
+-- @keys chunks ready scheduled marks jobs finished stats
 -- ARGV[1] id         chunk id
 -- ARGV[2] index      of the job in its chunk
 -- ARGV[3] alone      1 when the job has to be the only one of its chunk
@@ -8,6 +8,8 @@
 -- head or '', times}: head and times of a job that finished in its chunk (times: of the head's job, of this job).
 -- O(log^2 queue). Keeps: the answer is consistent, as everything is read in one step.
 
+-- @include lib/read
+-- @include lib/layout
 -- @include lib/place
 -- @include lib/chunk
 -- @include lib/record
@@ -18,6 +20,7 @@
 
 local id, index, alone = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 
+check_layout(read('HGET', keys.stats, 'layout'))
 local job = locate_job(id, index, alone)
 if not job then
   return nil

@@ -7,6 +7,7 @@
 -- O(log sessions). Keeps: a session that lost its jobs never comes back.
 
 -- @include lib/read
+-- @include lib/layout
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/tick

@@ -1,6 +1,6 @@
 -- Reads a page of a sorted set, from where the last one ended; writes nothing.
 --
--- @keys ready scheduled failed cancelled finished_log
+-- @keys ready scheduled failed cancelled finished_log stats
 -- ARGV[1] key        which of them
 -- ARGV[2] score      of the last entry of the page before; '' = from the beginning
 -- ARGV[3] member     that entry
@@ -9,10 +9,13 @@
 -- Returns {member, score, ...}.
 -- O(log^2 entries + limit). Keeps: a page goes on exactly behind the last entry, also when that entry is gone.
 
+-- @include lib/read
+-- @include lib/layout
 -- @include lib/order
 
 local zset, score, member, limit, reverse = keys[ARGV[1]], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
 
+check_layout(read('HGET', keys.stats, 'layout'))
 if score == '' then
   return redis.call(reverse and 'ZREVRANGE' or 'ZRANGE', zset, 0, limit - 1, 'WITHSCORES')
 end

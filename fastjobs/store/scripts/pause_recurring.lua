@@ -6,6 +6,7 @@
 -- O(log definitions). Keeps: runs that were enqueued before; the rhythm, as the due instant stays stored.
 
 -- @include lib/read
+-- @include lib/layout
 -- @include lib/recurring
 -- @include lib/revision
 

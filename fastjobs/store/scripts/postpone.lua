@@ -10,6 +10,7 @@
 -- place.
 
 -- @include lib/read
+-- @include lib/layout
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs

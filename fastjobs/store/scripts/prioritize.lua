@@ -14,6 +14,7 @@
 -- O(log^2 queue). Keeps: priority descending, then first in first out.
 
 -- @include lib/read
+-- @include lib/layout
 -- @include lib/clock
 -- @include lib/place
 -- @include lib/chunk

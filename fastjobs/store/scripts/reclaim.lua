@@ -8,6 +8,7 @@
 -- its first job is given back, so its late acks are refused.
 
 -- @include lib/read
+-- @include lib/layout
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs

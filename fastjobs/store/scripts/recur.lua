@@ -15,6 +15,7 @@
 -- is sent.
 
 -- @include lib/read
+-- @include lib/layout
 -- @include lib/clock
 -- @include lib/place
 -- @include lib/next_sequence

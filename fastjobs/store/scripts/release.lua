@@ -9,6 +9,7 @@
 -- O(refs * lease). Keeps: a job given back keeps its place.
 
 -- @include lib/read
+-- @include lib/layout
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs

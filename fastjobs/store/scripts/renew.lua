@@ -8,6 +8,7 @@
 -- O(sessions given). Keeps: an expired session may renew until it is reclaimed, never afterwards.
 
 -- @include lib/read
+-- @include lib/layout
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/tick

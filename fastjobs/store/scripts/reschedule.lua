@@ -16,6 +16,7 @@
 -- O(log^2 queue). Keeps: a job never runs twice at once, and one operation runs it again once.
 
 -- @include lib/read
+-- @include lib/layout
 -- @include lib/clock
 -- @include lib/place
 -- @include lib/next_sequence

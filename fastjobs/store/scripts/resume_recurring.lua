@@ -9,6 +9,7 @@
 -- O(log definitions). Keeps: an active definition has a due instant.
 
 -- @include lib/read
+-- @include lib/layout
 -- @include lib/recurring
 -- @include lib/revision
 

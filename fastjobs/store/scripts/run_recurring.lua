@@ -12,6 +12,7 @@
 -- O(log queue). Keeps: the next due instant; and with overlaps skipped, no two runs at a time.
 
 -- @include lib/read
+-- @include lib/layout
 -- @include lib/clock
 -- @include lib/place
 -- @include lib/next_sequence

@@ -11,6 +11,7 @@
 -- O(count). Keeps: everything that is read while the stillness stays the same was there at one instant.
 
 -- @include lib/read
+-- @include lib/layout
 -- @include lib/stillness
 
 -- @declared

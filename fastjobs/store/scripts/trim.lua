@@ -9,6 +9,7 @@
 -- O(limit log kept). Keeps: retention also holds in a queue that nobody uses.
 
 -- @include lib/read
+-- @include lib/layout
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/counters

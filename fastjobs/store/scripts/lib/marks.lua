@@ -2,11 +2,13 @@
 -- Done counts the jobs that have left the chunk or finished in it; finished counts those that finished in it and are
 -- kept for keep ms. Redeliveries counts how often jobs of it came back from a dead session. Detached lists the indexes
 -- of the jobs that left it, separated by commas, or is "-". A chunk with postponed spans has a sixth word: the due
--- times of these spans (ms), separated by commas. A chunk that has ended has marks only if jobs were taken out of its
--- history.
+-- times of these spans (ms), separated by commas. Further words, behind a sixth that may be empty, are those of a newer
+-- release, and are kept. A chunk that has ended has marks only if jobs were taken out of its history.
 
 local function fresh_marks()
-  return {exists = false, done = 0, redeliveries = 0, finished = 0, keep_ms = 0, detached = '-', postponed = ''}
+  return {
+    exists = false, done = 0, redeliveries = 0, finished = 0, keep_ms = 0, detached = '-', postponed = '', more = '',
+  }
 end
 
 local function read_marks(id)
@@ -14,11 +16,11 @@ local function read_marks(id)
   if not packed then
     return fresh_marks()
   end
-  local done, redeliveries, finished, keep_ms, detached, postponed =
-    string.match(packed, '^(%d+) (%d+) (%d+) (%d+) (%S+) ?(%S*)')
+  local done, redeliveries, finished, keep_ms, detached, postponed, more =
+    string.match(packed, '^(%d+) (%d+) (%d+) (%d+) (%S+) ?([%d,]*) ?(.*)$')
   return {
     exists = true, done = tonumber(done), redeliveries = tonumber(redeliveries), finished = tonumber(finished),
-    keep_ms = tonumber(keep_ms), detached = detached, postponed = postponed,
+    keep_ms = tonumber(keep_ms), detached = detached, postponed = postponed, more = more,
   }
 end
 
@@ -33,5 +35,8 @@ end
 local function write_marks(id, mark)
   local packed = string.format('%d %d %d %.0f %s', mark.done, mark.redeliveries, mark.finished, mark.keep_ms,
     mark.detached)
-  redis.call('HSET', keys.marks, id, mark.postponed == '' and packed or packed .. ' ' .. mark.postponed)
+  if mark.postponed ~= '' or mark.more ~= '' then
+    packed = packed .. ' ' .. mark.postponed
+  end
+  redis.call('HSET', keys.marks, id, mark.more == '' and packed or packed .. ' ' .. mark.more)
 end
