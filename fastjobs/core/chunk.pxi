@@ -8,7 +8,7 @@
 #   4      4     CRC-32 of every byte after this field, as stored
 #   8      2     number of jobs
 #   10     6     when it was made, ms since 1970 by the producer's clock
-#   16     4     size of the body, uncompressed
+#   16     4     size of the body, uncompressed; scripts read it as well, to bound leases
 #   20     ..    body
 #
 #   body: u8 number of type entries, each: u8 size and name, u16 size and options (JSON);
@@ -40,11 +40,13 @@ cdef class Chunk:
         n: number of jobs.
         created_at_ms: when it was made, in milliseconds since 1970.
         types: (name, options) of each entry of its type table.
+        size: bytes of its body, uncompressed: the memory that it takes.
     """
 
     cdef readonly int n
     cdef readonly int64_t created_at_ms
     cdef readonly list types
+    cdef readonly Py_ssize_t size
     #: Owns the memory that the pointers below point into.
     cdef bytes _body
     cdef const char* _payloads
@@ -79,6 +81,7 @@ cdef class Chunk:
             raise CorruptChunk(f"it claims {n} jobs in {raw_size} bytes")
         chunk.n = n
         chunk.created_at_ms = low | high << 16
+        chunk.size = raw_size
         chunk._body = _unpack_body(blob, flags, raw_size)
         chunk._read_body(flags)
         return chunk
@@ -173,8 +176,12 @@ cdef class Chunk:
         self._check(first, count)
         return self._bracketed(first, count)
 
+    cdef inline Py_ssize_t _size_of(self, Py_ssize_t first, Py_ssize_t count) noexcept:
+        """Bytes of the payloads of jobs side by side, which have to be in the chunk."""
+        return <Py_ssize_t>self._starts[first + count] - 1 - self._starts[first]
+
     cdef inline bytes _bracketed(self, Py_ssize_t first, Py_ssize_t count):
-        cdef Py_ssize_t size = self._starts[first + count] - 1 - self._starts[first]
+        cdef Py_ssize_t size = self._size_of(first, count)
         cdef bytes array = PyBytes_FromStringAndSize(NULL, size + 2)
         cdef char* out = PyBytes_AS_STRING(array)
         out[0] = c"["

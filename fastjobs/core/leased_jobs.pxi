@@ -3,6 +3,8 @@
 cdef enum:
     #: Payloads decoded at a time: one JSON parse for a run of small jobs costs a third less than one each.
     WINDOW = 32
+    #: Bytes of payload decoded at a time, unless one job has more: as Python objects they take many times as much.
+    WINDOW_BYTES = 256 << 10
 
 cdef extern from "Python.h":
     PyObject* tuple_item "PyTuple_GET_ITEM"(object, Py_ssize_t)
@@ -141,6 +143,8 @@ cdef class LeasedJobs:
         cdef Py_ssize_t number = min(WINDOW, self.count - position)
         if self.chunk is None:
             raise CorruptChunk("the arguments of a detached job were taken before")
+        while number > 1 and self.chunk._size_of(self.first + position, number) > WINDOW_BYTES:
+            number //= 2
         try:
             window = json_loads(self.chunk.payloads(self.first + position, number))
             if len(window) == number:

@@ -38,7 +38,8 @@ from fastjobs.store.replies import (
 _WAKE_CAP = 64
 #: Most refs one call gives back, so that no call holds the server for long.
 _GIVE_BACK_LIMIT = 500
-#: Most refs and payload bytes in one lease, for the same reason.
+#: Most refs in one lease, for the same reason, and bytes of unpacked payload with which it is full: they are the memory
+#: that it takes in a process, however small they are on the server.
 MAX_LEASE_REFS = 256
 MAX_LEASE_BYTES = 4 << 20
 

@@ -78,10 +78,10 @@ class Keyring:
         """Returns a packed chunk as it is to be stored."""
         if self._first is None:
             return packed
-        magic, version, flags, _, n, low, high, _ = CHUNK_HEADER.unpack_from(packed)
+        magic, version, flags, _, n, low, high, size = CHUNK_HEADER.unpack_from(packed)
         place = self._place(*_chunk_kind(chunk_id), partition, n)
         envelope = _seal(self._first, place, bytes((flags,)) + packed[CONTENT_START:])
-        return _with_header(magic, version, FLAG_SEALED, n, low, high, struct.pack("<I", len(envelope)) + envelope)
+        return _with_header(magic, version, FLAG_SEALED, n, low, high, struct.pack("<I", size) + envelope)
 
     def open_chunk(self, partition: str, chunk_id: str, stored: bytes) -> bytes:
         """Returns the packed chunk in what is stored of it.
@@ -98,9 +98,9 @@ class Keyring:
             raise NewerFormat(f"format {version} with flags {flags:#x} is not known to this release")
         if zlib.crc32(memoryview(stored)[_CRC_START:]) != checksum:
             raise CorruptChunk("its checksum does not match")
-        if size != len(stored) - CHUNK_HEADER.size:
-            raise CorruptChunk("its envelope has another size than it claims")
         content = self._open(self._place(*_chunk_kind(chunk_id), partition, n), stored[CHUNK_HEADER.size :])
+        if content[1:5] != struct.pack("<I", size):
+            raise CorruptChunk("what is sealed has another size than its header says")
         return _with_header(magic, version, content[0], n, low, high, content[1:])
 
     def seal_record(self, partition: str, ref: str, body: bytes) -> bytes:

@@ -70,6 +70,8 @@ class HeldLease:
     fence: int
     slot: int
     jobs: int
+    #: Bytes of its payloads, unpacked: the memory that they take.
+    size: int = 0
     spans: list[HeldSpan] = field(default_factory=list)
     #: Outcomes to be reported with the next ack. Executors append them.
     outcomes: list[Outcome] = field(default_factory=list)
@@ -83,6 +85,8 @@ class HeldLeases:
     def __init__(self, board: Board) -> None:
         self._board = board
         self._by_slot: dict[int, HeldLease] = {}
+        #: Bytes of the payloads of all of them, unpacked.
+        self.size = 0
 
     def __iter__(self) -> Iterator[HeldLease]:
         return iter(list(self._by_slot.values()))
@@ -93,10 +97,14 @@ class HeldLeases:
     def add(self, lease: HeldLease) -> None:
         """Takes a lease in."""
         self._by_slot[lease.slot] = lease
+        self.size += lease.size
 
     def settle(self, lease: HeldLease, jobs: int) -> None:
         """Counts jobs that the server has taken off the lease; the last one frees its slot."""
         lease.settled += jobs
         if lease.settled >= lease.jobs:
             self._board.free(lease.slot)
-            self._by_slot.pop(lease.slot, None)
+            if self._by_slot.pop(lease.slot, None) is not None:
+                self.size -= lease.size
+                # Lease and spans refer to each other: without this their chunks would wait for the garbage collector.
+                lease.spans.clear()

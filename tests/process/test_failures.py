@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from fastjobs import FastJobs, Status
+from fastjobs.server.connection import Client
+from fastjobs.store.store import Store
 from tests.apps.handlers import RAISERS
-from tests.harness.worker import Lab
+from tests.harness import plain_codec
+from tests.harness.worker import Lab, Worker
 
 
 @pytest.fixture(scope="module")
@@ -207,6 +212,52 @@ def test_a_damaged_chunk_fails_its_jobs_only(lab):
     assert job.status == Status.FAILED
     assert job.error.type == "CorruptChunk"
     assert "Traceback" not in log
+
+
+def padded(key: str, size: int, **header: int) -> bytes:
+    """A compressed chunk of one job that notes a key; its body takes that many bytes, unpacked."""
+    body = b'\x01\x04note\0\0["%s",' % key.encode()
+    return plain_codec.pack(body + b" " * (size - len(body) - 3) + b"{}]", 1, compressed=True, **header)
+
+
+def enqueue_packed(lab: Lab, chunks: dict[str, bytes]) -> None:
+    """Stores chunks of one job each, by their ids."""
+    store = Store(Client(lab.server.url), lab.app.config)
+    batch = store.batch()
+    batch.list_partition("default")
+    for chunk_id, packed in chunks.items():
+        batch.enqueue("default", chunk_id, 1, 0, packed)
+    batch.run()
+    store.client.close()
+
+
+def test_a_chunk_that_unpacks_to_more_than_it_claims_or_may_fails_its_jobs_only(lab):
+    """Fault C27."""
+    bombs = {"liar": padded("liar", 200 << 20, raw_size=1000), "bomb": padded("bomb", 200 << 20)}
+    enqueue_packed(lab, bombs)
+    lab.jobs.note.enqueue_many(range(20))
+    worker = lab.worker()
+    lab.wait_ended(*range(20))
+    lab.wait(lambda: lab.counts() == {"finished": 20, "failed": 2}, "everything is reported")
+    assert most_memory(worker) < 150 << 20
+    assert {job.error.type for job in lab.app.jobs.list(Status.FAILED).jobs} == {"CorruptChunk"}
+    assert worker.stop() == 0
+
+
+def test_many_chunks_that_unpack_to_many_times_their_size_run_in_bounded_memory(lab):
+    """Fault C27."""
+    enqueue_packed(lab, {f"id-{number}": padded(str(number), 4 << 20) for number in range(300)})
+    worker = lab.worker("-c", "2")
+    lab.wait_ended(*range(300))
+    assert most_memory(worker) < 250 << 20
+    assert worker.stop() == 0
+
+
+def most_memory(worker: Worker) -> int:
+    """The most memory that the one process of a worker has had, in bytes."""
+    (child,) = worker.children()
+    status = Path(f"/proc/{child}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def test_jobs_whose_payload_is_gone_fail(lab):

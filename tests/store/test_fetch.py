@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from fastjobs._core import ChunkWriter
 from tests.harness.queue import QueueUnderTest, pack, payloads
 from tests.harness.waiting import wait_until
 from tests.store.conftest import MakeQueue
+
+
+def compressed(size: int) -> bytes:
+    """A chunk of one job whose body takes that many bytes at least, unpacked."""
+    writer = ChunkWriter(2 * size)
+    writer.add(writer.entry("work"), ("x" * size,))
+    return writer.finish(0)
 
 
 def test_a_lease_holds_what_was_asked_for_with_its_payload(queue: QueueUnderTest) -> None:
@@ -108,6 +116,26 @@ def test_a_lease_stops_when_its_payload_is_large(queue: QueueUnderTest) -> None:
     ids = [queue.enqueue(blob=blob) for _ in range(6)]
     held = queue.fetch(queue.open(), 10)
     assert held.refs == ids[:5]
+
+
+@pytest.mark.parametrize("settings", [{}, {"encryption_keys": {"k": "A" * 43 + "="}}])
+def test_a_lease_is_bounded_by_the_memory_that_it_takes_unpacked(make_queue: MakeQueue, settings) -> None:
+    """Fault C27."""
+    queue = make_queue(**settings)
+    ids = [queue.enqueue(blob=compressed(1 << 20)) for _ in range(6)]
+    assert queue.raw.hstrlen(queue.keys.chunks, ids[0]) < 5000
+    assert queue.fetch(queue.open(), 10).refs == ids[:4]
+
+
+def test_a_header_that_cannot_be_true_bounds_the_lease_and_no_more(queue: QueueUnderTest) -> None:
+    ids = [queue.enqueue() for _ in range(3)]
+    packed = pack()
+    for chunk_id, header in zip(ids, [packed[:16] + b"\xff" * 4, packed[:18]], strict=False):
+        stored = queue.raw.hget(queue.keys.chunks, chunk_id)
+        queue.raw.hset(queue.keys.chunks, chunk_id, stored[: -len(packed)] + header)
+    session = queue.open()
+    assert queue.fetch(session, 10).refs == ids[:1]
+    assert queue.fetch(session, 10).refs == ids[1:]
 
 
 def test_the_payload_of_a_chunk_the_process_holds_is_not_sent_again(queue: QueueUnderTest) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import tracemalloc
 import weakref
 from collections import Counter
 from collections.abc import Iterator
@@ -50,6 +51,21 @@ def test_jobs_run_in_order_across_spans(bench):
     ]
     assert (bench.backlog.unstarted, bench.backlog.executed, bench.board.executed) == (0, 121, 121)
     assert bench.unusual == []
+
+
+def test_few_large_payloads_are_decoded_at_a_time(bench):
+    chunk = make_chunk(*(("a", ([0.5] * 20_000,), {}) for _ in range(40)))
+    seen: list[int] = []
+    bench.lease(chunk, lambda numbers: seen.append(len(numbers)))
+    tracemalloc.start()
+    try:
+        bench.backlog.execute(0)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert seen == [20_000] * 40
+    # The objects of one job take 640 kB, those of 32 jobs 20 MB.
+    assert most < 8_000_000
 
 
 @pytest.mark.parametrize("count", [1, 31, 32, 33, 64, 65, 1000])

@@ -15,6 +15,7 @@ from fastjobs.worker.process.hooks import HookCaller
 from fastjobs.worker.process.intake import Intake
 from fastjobs.worker.process.quarantine import Quarantine
 from fastjobs.worker.process.shutdown import Shutdown
+from fastjobs.worker.process.sizing import Sizing
 from fastjobs.worker.process.thread_executor import ThreadExecutor
 from tests.harness.jobs import Bench, make_bench
 
@@ -60,3 +61,36 @@ def test_a_chunk_read_in_one_queue_is_not_taken_for_one_of_another(bench: Bench)
     assert bench.backlog.unstarted == 4
     failed = {lease.fence: [outcome.status for outcome in lease.outcomes] for lease in leases}
     assert failed == {1: [], 2: [], 3: ["failed"] * 2, 4: ["failed"] * 2}
+
+
+def large_lease(fence: int, size: int) -> Lease:
+    """A lease of half of a chunk of two jobs that takes so many bytes unpacked, and few packed."""
+    writer = ChunkWriter(size)
+    for _ in range(2):
+        writer.add(writer.entry("work"), ("x" * (size // 2),))
+    packed = Keyring(CONFIG).seal_chunk("one", f"X{fence}", writer.finish(0))
+    assert len(packed) < 10_000
+    return Lease(fence, 0, -1, [LeasedSpan(f"X{fence}~000+1", 0, 0, 0, 2, packed)])
+
+
+def test_decoded_chunks_are_kept_within_a_bound_of_their_unpacked_size(bench: Bench) -> None:
+    intake, _ = intake_on(bench)
+    for fence in range(1, 5):
+        intake.accept("one", large_lease(fence, 6 << 20))
+    assert intake.held_chunks("one") == ["X3", "X4"]
+    intake.accept("one", large_lease(5, 20 << 20))
+    assert intake.held_chunks("one") == ["X5"]
+
+
+def test_a_process_that_holds_much_unpacked_leases_for_idle_seats_only(bench: Bench) -> None:
+    intake, leases = intake_on(bench)
+    sizing = Sizing(bench.board, bench.backlog, leases, 2000)
+    intake.accept("one", large_lease(1, 20 << 20))
+    assert sizing.want(1) > 1
+    for fence in range(2, 5):
+        intake.accept("one", large_lease(fence, 20 << 20))
+    assert bench.backlog.unstarted == 4
+    assert (sizing.want(1), sizing.want(6)) == (0, 2)
+    for lease in leases:
+        leases.settle(lease, 1)
+    assert leases.size == 0

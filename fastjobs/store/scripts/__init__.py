@@ -24,7 +24,7 @@ from functools import cache
 from importlib.resources import files
 
 from fastjobs.model.refs import SEQUENCE_DIGITS
-from fastjobs.model.stored import CONTENT_OFFSET, JOB_TIMES, LAYOUT, SEGMENT_HEAD
+from fastjobs.model.stored import CHUNK_MAGIC, CONTENT_OFFSET, JOB_TIMES, LAYOUT, SEGMENT_HEAD
 from fastjobs.server.script import Script
 from fastjobs.store.keys import QUEUE_KEYS
 
@@ -32,6 +32,7 @@ _DIRECTIVE = re.compile(r"^-- @(\w+)(?: (.+))?\n", re.MULTILINE)
 _KEYS = re.compile(r"^-- @keys (.+)$", re.MULTILINE)
 #: The constants that scripts share with Python.
 _CONSTANTS: dict[str, int | str] = {
+    "CHUNK_MAGIC": CHUNK_MAGIC.decode(),
     "CONTENT_OFFSET": CONTENT_OFFSET,
     "LAYOUT": str(LAYOUT),
     "JOB_TIMES_BYTES": JOB_TIMES.size,

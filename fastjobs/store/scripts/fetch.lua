@@ -5,7 +5,7 @@
 -- ARGV[2] request    number of this fetch, greater than that of the session's last; sent again, it returns its lease
 -- ARGV[3] want       number of jobs to take; whole spans, so up to a quarter more
 -- ARGV[4] max_refs   most refs in the lease
--- ARGV[5] max_bytes  stop once this much payload is in the reply
+-- ARGV[5] max_bytes  stop once the payloads of the reply take this much memory, unpacked
 -- ARGV[6] lease_ms   lease length, for the outage grace
 -- ARGV[7..] ids of chunks the process holds already: their payload is not sent again
 -- Returns {fence, now_ms, ms until the next scheduled job or -1, {member, score, marks, payload}...}; payload is the
@@ -24,6 +24,8 @@
 -- @include lib/lease
 -- @include lib/promote
 
+-- @const CHUNK_MAGIC
+-- @const CONTENT_OFFSET
 local session, request, want = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local max_refs, max_bytes, lease_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local FIRST_HELD = 7
@@ -35,24 +37,38 @@ local deadline = read('ZSCORE', keys.sessions, session)
 if not deadline or tonumber(deadline) <= 0 then
   return {-1, now_ms, -1}
 end
+local any_marks = read('HLEN', keys.marks) > 0
 local known = {}
 for position = FIRST_HELD, #ARGV do
   known[ARGV[position]] = true
 end
 
--- Adds {member, score, marks, payload} to the reply and returns the payload's length.
+-- The memory that a stored chunk takes in the process: the content of a packed chunk begins with the size of its body,
+-- unpacked. Anything else takes its length.
+local function unpacked_size(stored)
+  local at = (string.find(stored, CHUNK_MAGIC, 1, true) or #stored) + CONTENT_OFFSET
+  local size = #stored
+  if size >= at + 3 then
+    return math.max(size, (struct.unpack('<I4', stored, at)))
+  end
+  return size
+end
+
+-- Adds {member, score, marks, payload} to the reply and returns the memory that the payload takes, unpacked.
 local function describe(reply, sequence, ref, score, id, detached)
-  local payload
+  local payload, size
   if detached then
     payload = redis.call('HGET', keys.jobs, ref)
   elseif known[id] then
     payload = ''
   else
     payload = redis.call('HGET', keys.chunks, id)
+    size = payload and unpacked_size(payload)
     known[id] = true
   end
-  reply[#reply + 1] = {sequence .. ref, score, redis.call('HGET', keys.marks, detached and ref or id), payload}
-  return payload and #payload or 0
+  local marks = any_marks and redis.call('HGET', keys.marks, detached and ref or id)
+  reply[#reply + 1] = {sequence .. ref, score, marks, payload}
+  return size or payload and #payload or 0
 end
 
 -- Whether the last tick is so old that a script that writes nothing else should tick; that shows a gap as well.
@@ -75,7 +91,7 @@ if last_request == request then
   return reply
 end
 
--- @check except ready scheduled leases sessions stats wake
+-- @check except ready scheduled marks leases sessions stats wake
 local waiting = read('ZCARD', keys.ready)
 local hints = read('LLEN', keys.wake)
 local due = read('ZRANGEBYSCORE', keys.scheduled, '-inf', string.format('%.0f', now_ms), 'LIMIT', 0, PROMOTE_LIMIT)

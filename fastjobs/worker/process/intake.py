@@ -24,8 +24,9 @@ from fastjobs.worker.process.quarantine import Quarantine
 
 log = logging.getLogger("fastjobs.worker")
 
-#: Decoded chunks kept because more of their jobs will probably be leased.
+#: Decoded chunks kept because more of their jobs will probably be leased, and their bytes; the latest is kept anyway.
 _KEPT_CHUNKS = 8
+_KEPT_BYTES = 16 << 20
 
 
 class Intake:
@@ -82,6 +83,7 @@ class Intake:
         lease = HeldLease(partition, leased.fence, -1, sum([span[3] for span in spans]))
         for item, chunk_id, first, count, kind in spans:
             lease.spans.append(self._hold(lease, item, chunk_id, first, count, kind == "detached"))
+        lease.size += sum([chunk.size for chunk in {span.chunk for span in lease.spans if span.chunk is not None}])
         self._forget_chunks()
         self._refused.clear()
         lease.slot = self._board.lease(
@@ -112,6 +114,7 @@ class Intake:
             if item.payload is None:
                 raise errors.CorruptChunk("its payload is missing")
             if detached:
+                lease.size += len(item.payload)
                 span.record = JobRecord.decode(self._keyring.open_record(lease.partition, ref, item.payload))
             else:
                 span.chunk = self._chunk(lease.partition, ref, item.payload, item.n)
@@ -190,8 +193,9 @@ class Intake:
 
     def _forget_chunks(self) -> None:
         """Keeps the latest chunks only; not in the middle of a lease, whose spans may share one."""
-        while len(self._chunks) > _KEPT_CHUNKS:
-            self._chunks.popitem(last=False)
+        size = sum([chunk.size for chunk in self._chunks.values()])
+        while len(self._chunks) > _KEPT_CHUNKS or (size > _KEPT_BYTES and len(self._chunks) > 1):
+            size -= self._chunks.popitem(last=False)[1].size
 
 
 def _types(span: HeldSpan) -> list[tuple[str, bytes]]:

@@ -18,6 +18,8 @@ _FIRST_GUESS_S = 0.002
 _SLOW_JOB_S = 0.05
 #: Unstarted jobs behind seats that have all been busy this long are given back for other processes.
 _STALLED_S = 0.1
+#: With so many bytes of unpacked payloads leased, jobs are leased for idle seats only.
+_MAX_HELD_BYTES = 64 << 20
 #: Weight of the newest measurement in the average.
 _SMOOTHING = 0.3
 
@@ -67,6 +69,8 @@ class Sizing:
         target, unstarted = self.target(), self._backlog.unstarted
         if len(self._leases) >= self._board.slots:
             return 0
+        if self._leases.size > _MAX_HELD_BYTES:
+            target = 0
         enough = max(target, idle_seats) if unstarted <= target // 2 else idle_seats
         return max(0, min(enough - unstarted, self._batch_size, MAX_FETCH_JOBS))
 
