@@ -2,7 +2,7 @@
 
     `chunks`      "<score> <sequence> <n>\\n<packed chunk>"
     `jobs`        "<status> <score> <sequence> <at ms> <operation> <type>\\n<record>"
-    `marks`       "<done> <redeliveries> <finished> <keep ms> <detached>", and " <postponed>" where spans are
+    `marks`       "<done> <redeliveries> <finished> <keep ms> <detached>", and " <rounds> <postponed>" where spans are
     `leases`      of a lease "<score> <member of `ready`>" per ref; of a session "<request>:<fence>" and its fences
     `finished`    segments "<first>+<count> <head><times of each job>"
     `recurring`   "<version> <revision> <status> <due ms> <last due ms> <last run> <overlap> <schedule>\\n<definition>"
@@ -41,7 +41,7 @@ JOB_TIMES = struct.Struct("<ff")
 _SEQUENCE = f"[0-9a-f]{{{SEQUENCE_DIGITS}}}".encode()
 _CHUNK = rb"(-?\d{1,11}) (" + _SEQUENCE + rb") ([1-9]\d{0,3})(?: [!-~]+)*\n"
 _RECORD = rb"[a-z]+ -?\d{1,11} [0-9a-f]{1,%d} \d{1,15} [!-~]+ [!-~]*(?: [!-~]+)*\n" % SEQUENCE_DIGITS
-_MARKS = rb"(\d{1,9} ){3}\d{1,15} (-|\d{1,3}(,\d{1,3})*)( (\d{1,15}(,\d{1,15})*|(?= ))( [!-~]+)*)?"
+_MARKS = rb"(\d{1,9} ){3}\d{1,15} (-|\d{1,3}(,\d{1,3})*)( \d{1,9} (\d{1,15}(,\d{1,15})*|(?= ))( [!-~]+)*)?"
 _LEASED = rb"(-?\d{1,11}) (" + _SEQUENCE + rb"\S+)"
 _HELD = rb"\d{1,18}:\d{1,18}( \d{1,18})*"
 _SEGMENT = rb"(\d{1,3})\+([1-9]\d{0,3}) "
@@ -145,7 +145,9 @@ class Marks(NamedTuple):
     keep_ms: int = 0
     #: Indexes of the jobs that left the chunk, in the order they did.
     detached: tuple[int, ...] = ()
-    #: Times (ms) until which spans of the chunk are postponed.
+    #: How many rounds of growing delays its postponed jobs have had.
+    rounds: int = 0
+    #: Times (ms) until which spans of the chunk are postponed, the last one given first.
     postponed: tuple[int, ...] = ()
     #: Further words.
     more: tuple[str, ...] = ()
@@ -154,10 +156,11 @@ class Marks(NamedTuple):
     def parse(stored: bytes) -> Marks:
         """Takes marks apart."""
         done, redeliveries, finished, keep_ms, detached, *further = stored.split(b" ")
-        postponed, more = (further[0], further[1:]) if further else (b"", [])
+        rounds, postponed, *more = further or (b"0", b"")
         return Marks(
             *(int(done), int(redeliveries), int(finished), int(keep_ms)),
             () if detached == b"-" else _numbers(detached),
+            int(rounds),
             _numbers(postponed) if postponed else (),
             tuple(word.decode() for word in more),
         )
@@ -169,17 +172,20 @@ class Marks(NamedTuple):
 
     def pack(self) -> bytes:
         """Returns them as they are stored."""
-        words = (*self[:4], ",".join(map(str, self.detached)) or "-", ",".join(map(str, self.postponed)), *self.more)
-        return " ".join(map(str, words)).rstrip().encode()
+        words = [*self[:4], ",".join(map(str, self.detached)) or "-"]
+        if self.postponed or self.more:
+            words += [self.rounds, ",".join(map(str, self.postponed)), *self.more]
+        return " ".join(map(str, words)).encode()
 
 
 def _numbers(text: bytes) -> tuple[int, ...]:
     return tuple(map(int, text.split(b",")))
 
 
-def parse_redeliveries(marks: bytes) -> int:
-    """Returns how often jobs of a chunk came back from dead sessions; all that a worker needs of its marks."""
-    return int(marks.split(b" ", 2)[1])
+def parse_returns(marks: bytes) -> tuple[int, int]:
+    """Returns redeliveries and rounds of a chunk, which are all that a worker needs of its marks."""
+    words = marks.split(b" ")
+    return int(words[1]), int(words[5]) if len(words) > 5 else 0
 
 
 # Leases.

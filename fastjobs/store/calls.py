@@ -108,9 +108,14 @@ class ScriptCalls(BaseBatch):
         """Gives unstarted jobs back to their place; result: jobs taken off the lease, or -1 when fenced."""
         return self.script("release", partition, (session, fence, *refs), int)
 
-    def postpone(self, partition: str, session: str, fence: int, delay_ms: int, refs: Iterable[str]) -> Reply[int]:
-        """Moves unstarted spans into the schedule; result: jobs taken off the lease, or -1 when fenced."""
-        return self.script("postpone", partition, (session, fence, delay_ms, *refs), int)
+    def postpone(
+        self, partition: str, session: str, fence: int, delay_ms: int, refs: Iterable[str], *, most_ms: int = 0
+    ) -> Reply[int]:
+        """Moves unstarted spans into the schedule; result: jobs taken off the lease, or -1 when fenced.
+
+        The delay doubles with each round of a chunk's postponements up to `most_ms`; 0 = it does not grow.
+        """
+        return self.script("postpone", partition, (session, fence, delay_ms, max(delay_ms, most_ms), *refs), int)
 
     def renew(self, partition: str, sessions: Sequence[str]) -> Reply[Renewed]:
         """Heartbeat; result `Renewed`."""

@@ -66,7 +66,8 @@ class QueueKeys:
     )
     marks: bytes = _key(
         "hash",
-        "chunk id, or ref of a detached job -> <done> <redeliveries> <finished> <keep ms> <detached>",
+        "chunk id, or ref of a detached job -> <done> <redeliveries> <finished> <keep ms> <detached>, "
+        "and <rounds> <postponed> where jobs were postponed",
         owner=f"{_LIB}marks.lua",
     )
     jobs: bytes = _key(

@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 from fastjobs.model.refs import is_detached, split_member
-from fastjobs.model.stored import parse_redeliveries, record_body, split_chunk
+from fastjobs.model.stored import parse_returns, record_body, split_chunk
 from fastjobs.store.keys import QUEUE_KEYS
 
 
@@ -38,6 +38,8 @@ class LeasedSpan(NamedTuple):
     priority: int
     #: How often jobs of the chunk came back from dead sessions.
     redeliveries: int
+    #: How many rounds of growing delays jobs of the chunk have had.
+    rounds: int
     #: Jobs in the whole chunk; 0 for a detached job, and where the payload does not say.
     n: int
     #: Packed chunk or stored record; b"" for a chunk the caller holds already; None when it is missing.
@@ -159,13 +161,13 @@ def parse_lease(reply: list[Any]) -> Lease:
 
 def _parse_span(member: bytes, score: bytes, marks: bytes | None, payload: bytes | None) -> LeasedSpan:
     sequence, ref = split_member(member)
-    redeliveries = parse_redeliveries(marks) if marks else 0
+    redeliveries, rounds = parse_returns(marks) if marks else (0, 0)
     n = 0
     if payload and is_detached(ref):
         payload = record_body(payload)
     elif payload:
         _, n, payload = split_chunk(payload)
-    return LeasedSpan(ref, sequence, -int(float(score)), redeliveries, n, payload)
+    return LeasedSpan(ref, sequence, -int(float(score)), redeliveries, rounds, n, payload)
 
 
 def parse_found(reply: list[bytes] | None) -> FoundJob | None:

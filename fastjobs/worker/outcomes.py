@@ -26,10 +26,11 @@ log = logging.getLogger("fastjobs.worker")
 
 #: The files whose code calls handlers.
 _CALLERS = ("core/execute.pxi", "core/leased_jobs.pxi", "fastjobs/worker/process/around.py")
-#: A job of a type that this worker does not know is put back for 1, 2, 4 ... seconds, at most for this long ...
-_UNKNOWN_DELAY_CAP_S = 300
-#: ... and so many times, about an hour: longer than a deploy takes. Then the job fails.
-_UNKNOWN_LIMIT = 20
+#: A job of a type that this worker does not know is postponed for 1, 2, 4 ... seconds, at most for this long ...
+UNKNOWN_DELAY_CAP_S = 300
+#: ... and so many times, about an hour: longer than a deploy takes. Then it leaves its chunk and is postponed by itself
+#: once more, because perhaps only other jobs of the chunk have waited that long, and then it fails.
+UNKNOWN_LIMIT = 20
 #: Bytes kept of a chunk or record that cannot be read.
 _KEPT_BYTES = 65_536
 
@@ -185,14 +186,14 @@ class Outcomes:
 
     def _unknown_type(self, span: HeldSpan, index: int, record: JobRecord) -> Outcome:
         """Mixed deploys: another worker, or a newer release, may know the type."""
-        record.unknown += 1
+        record.unknown = record.unknown + 1 if span.record else UNKNOWN_LIMIT
         fields = {"job": span.job_id(index), "type": record.type}
-        if record.unknown > _UNKNOWN_LIMIT:
+        if record.unknown > UNKNOWN_LIMIT:
             message = f"no worker knows the job type {record.type!r}"
             record.add_error(ErrorRecord(type="UnknownType", message=message, at_ms=_now_ms(), worker=self._worker))
             event(log, logging.ERROR, "job failed", **fields, error="UnknownType")
             return span.outcome(index, "failed", record)
-        delay_s = min(_UNKNOWN_DELAY_CAP_S, 2 ** (record.unknown - 1))
+        delay_s = min(UNKNOWN_DELAY_CAP_S, 2 ** (record.unknown - 1))
         event(log, logging.WARNING, "unknown job type, job postponed", **fields, delay_s=delay_s)
         return span.outcome(index, "scheduled", record, delay_s * 1000)
 

@@ -311,7 +311,15 @@ class QueueMachine(RuleBasedStateMachine):
         return Op(lambda batch: batch.release(QUEUE, session, fence, [ref]), apply)
 
     def postpone_op(
-        self, session: str, fence: int, chunk_id: str, first: int, count: int, detached: bool, delay_ms: int
+        self,
+        session: str,
+        fence: int,
+        chunk_id: str,
+        first: int,
+        count: int,
+        detached: bool,
+        delay_ms: int,
+        most_ms: int,
     ) -> Op:
         ref = self.ref_of(chunk_id, first, count, detached)
 
@@ -319,9 +327,9 @@ class QueueMachine(RuleBasedStateMachine):
             mine = [j for j in model.held((session, fence), chunk_id, first, count) if j.detached == detached]
             assert taken == (len(mine) if session in model.sessions else -1)
             if taken > 0:
-                model.postpone(mine, delay_ms)
+                model.postpone(mine, delay_ms, most_ms)
 
-        return Op(lambda batch: batch.postpone(QUEUE, session, fence, delay_ms, [ref]), apply)
+        return Op(lambda batch: batch.postpone(QUEUE, session, fence, delay_ms, [ref], most_ms=most_ms), apply)
 
     def renew_op(self, session: str) -> Op:
         def apply(model: ModelQueue, renewed: Renewed) -> None:
@@ -489,12 +497,18 @@ class QueueMachine(RuleBasedStateMachine):
         chosen = self.part_of(lease.spans[part % len(lease.spans)].ref, part, length)
         self.do(self.release_op(session, fence, *chosen), replay=True)
 
-    @rule(number=picks, part=picks, length=st.integers(1, 20), delay_ms=st.sampled_from((100, 700, 5_000)))
+    @rule(
+        number=picks,
+        part=picks,
+        length=st.integers(1, 20),
+        delay_ms=st.sampled_from((100, 700, 5_000)),
+        times=st.sampled_from((1, 3)),
+    )
     @when(lambda self: self.leases)
-    def postpone(self, number: int, part: int, length: int, delay_ms: int) -> None:
+    def postpone(self, number: int, part: int, length: int, delay_ms: int, times: int) -> None:
         (session, fence), lease = self.pick_lease(number)
         chosen = self.part_of(lease.spans[part % len(lease.spans)].ref, part, length)
-        self.do(self.postpone_op(session, fence, *chosen, delay_ms), replay=True)
+        self.do(self.postpone_op(session, fence, *chosen, delay_ms, times * delay_ms), replay=True)
         job = self.model.jobs.get(f"{chosen[0]}~{chosen[1]:03d}")
         if job is not None and not self.model.is_hidden(job):
             self.check_found(job)

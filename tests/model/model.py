@@ -64,6 +64,9 @@ class ModelChunk:
     #: The jobs that have not left it, by index; finished ones too.
     jobs: dict[int, ModelJob]
     keep_ms: int = 0
+    #: Rounds of growing delays that its jobs have had, and when those are due that were postponed last.
+    rounds: int = 0
+    postponed_ms: int = 0
     #: When its history is forgotten; None while it goes on.
     forget_ms: int | None = None
 
@@ -212,11 +215,21 @@ class ModelQueue:
                 job.status, job.lease = "queued", None
         return sum(job.status == "queued" for job in jobs)
 
-    def postpone(self, jobs: list[ModelJob], delay_ms: int) -> None:
+    def postpone(self, jobs: list[ModelJob], delay_ms: int, most_ms: int) -> None:
+        chunk = None if jobs[0].detached else self.chunks[jobs[0].chunk_id]
         self.give_back(jobs)
+        due_ms, rounds = self.now_ms + delay_ms, 0
+        if chunk is not None:
+            due_ms, rounds = self.now_ms + min(most_ms, delay_ms * 2**chunk.rounds), chunk.rounds
+            if self.now_ms < chunk.postponed_ms <= due_ms:
+                due_ms = chunk.postponed_ms
+            elif most_ms > delay_ms:
+                rounds += 1
         for job in jobs:
             if job.status == "queued":
-                job.status, job.due_ms = "scheduled", self.now_ms + delay_ms
+                job.status, job.due_ms = "scheduled", due_ms
+                if chunk is not None:
+                    chunk.rounds, chunk.postponed_ms = rounds, due_ms
 
     def tick(self) -> None:
         if self.tick_ms is not None and abs(self.now_ms - self.tick_ms) > LEASE_MS / 2:

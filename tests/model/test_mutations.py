@@ -92,7 +92,8 @@ MUTANTS = [
     Mutant(
         "failed jobs are kept for ever", "lib/trimming", "now_ms - tonumber(oldest[position + 1]) <= keep_ms", "true"
     ),
-    Mutant("a postponement is not noted", "postpone", "      note_postponed(entry)\n", ""),
+    Mutant("a postponement is not noted", "postpone", "  note_postponed(entry)\n", ""),
+    Mutant("delays of postponements do not grow", "postpone", "delay_ms * 2 ^ mark.rounds", "delay_ms"),
     Mutant("whoever asks is renewed", "renew", "is_open(ARGV[position])", "true"),
 ]
 

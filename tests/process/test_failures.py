@@ -181,9 +181,8 @@ def test_a_type_nobody_knows_waits_for_a_worker_that_does(lab):
     lab.jobs.note.enqueue("known")
     worker = lab.worker()
     lab.wait_ended("known")
-    worker.wait_for_log(r"unknown job type, job postponed .*delay_s=1\b")
-    worker.wait_for_log(r"unknown job type, job postponed .*delay_s=2\b")
-    assert job.refresh().status == Status.SCHEDULED
+    worker.wait_for_log(r"unknown job type, jobs postponed chunk=\S+ jobs=1 types=newer\b", times=2)
+    lab.wait(lambda: job.refresh().status == Status.SCHEDULED, "the job is postponed")
     assert job.attempts == 0
     assert worker.stop() == 0
 
@@ -192,6 +191,29 @@ def test_a_type_nobody_knows_waits_for_a_worker_that_does(lab):
     lab.worker(app="newer.py")
     lab.wait_ended("newer")
     lab.wait(lambda: job.refresh().status == Status.FINISHED, "the job is finished")
+    stranger.close()
+
+
+def test_a_bulk_of_unknown_types_stays_in_its_chunks(lab):
+    """Fault C9."""
+    stranger = FastJobs(lab.server.url, namespace=lab.namespace)
+    newer, newest = (stranger.job(name=name)(lambda key: None) for name in ("newer", "newest"))
+    newer.enqueue_many(range(1000))
+    stranger.enqueue_many(kind.call(number) for number in range(1000, 1500) for kind in (newer, newest))
+    stranger.enqueue_many(kind.call(number) for number in range(1500, 1600) for kind in (newer, lab.jobs.note))
+    worker = lab.worker()
+    lab.wait_ended(*range(1500, 1600))
+    worker.wait_for_log("unknown job type, jobs postponed", times=9)
+    lab.wait(lambda: lab.counts() == {"scheduled": 2100, "finished": 100}, "everything is postponed")
+    assert worker.stop() == 0
+    assert lab.redis.hlen(lab.key("jobs")) == 0
+    assert sum(lab.redis.hstrlen(lab.key("marks"), name) for name in lab.redis.hkeys(lab.key("marks"))) < 1000
+
+    source = "from fastjobs import FastJobs\nfrom tests.apps.handlers import note\napp = FastJobs()\n"
+    source += "for name in ('note', 'newer', 'newest'): app.job(name=name)(note)\n"
+    (lab.directory / "newest.py").write_text(source)
+    lab.worker(app="newest.py")
+    lab.wait(lambda: lab.counts() == {"finished": 2200}, "all jobs are finished")
     stranger.close()
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tests.harness.queue import QueueUnderTest
+import pytest
+
+from fastjobs.model.stored import Marks
+from tests.harness.queue import Held, QueueUnderTest
 
 
 def test_postponed_jobs_are_scheduled(queue: QueueUnderTest) -> None:
@@ -77,6 +80,43 @@ def test_times_of_postponements_that_are_over_are_not_kept(queue: QueueUnderTest
         queue.seed_due()
     (marks,) = queue.raw.hvals(queue.keys.marks)
     assert len(marks.split(b" ")[5].split(b",")) == 1
+
+
+def postpone_growing(queue: QueueUnderTest, held: Held, refs: list[str] | None = None) -> None:
+    batch = queue.store.batch()
+    batch.postpone(queue.name, held.session, held.fence, 1_000, refs or held.refs, most_ms=3_000).run()
+
+
+def test_jobs_of_a_chunk_that_are_postponed_one_after_the_other_are_due_together(queue: QueueUnderTest) -> None:
+    held = queue.seed_executing(9)
+    chunk_id = held.refs[0].partition("~")[0]
+    for first in (0, 3, 6):
+        postpone_growing(queue, held, [f"{chunk_id}~{first:03d}+3"])
+    assert len(set(queue.get_scheduled().values())) == 1
+    (marks,) = queue.raw.hvals(queue.keys.marks)
+    assert marks.decode().split(" ")[5] == "1"
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_delays_grow_with_each_round_up_to_a_limit(queue: QueueUnderTest, n: int) -> None:
+    chunk_id = queue.enqueue(n)
+    session = queue.open()
+    delays = []
+    for rounds in range(4):
+        held = queue.fetch(session, n)
+        assert held.lease.spans[0].rounds == rounds
+        postpone_growing(queue, held)
+        (due_ms,) = set(queue.get_scheduled().values())
+        delays.append(round((due_ms - held.lease.now_ms) / 1000))
+        let_round_end(queue, chunk_id)
+    assert delays == [1, 2, 3, 3]
+
+
+def let_round_end(queue: QueueUnderTest, chunk_id: str) -> None:
+    """Lets the postponed jobs of a chunk be due now, as if their time had passed."""
+    marks = Marks.parse(queue.raw.hget(queue.keys.marks, chunk_id))
+    queue.raw.hset(queue.keys.marks, chunk_id, marks._replace(postponed=(queue.server_ms() - 1,)).pack())
+    queue.seed_due()
 
 
 def test_a_postponed_job_that_is_to_be_cancelled_ends(queue: QueueUnderTest) -> None:

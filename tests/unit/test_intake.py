@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fastjobs import FastJobs
 from fastjobs._core import Chunk, ChunkWriter
 from fastjobs.config import Config
 from fastjobs.registry import Hooks
@@ -19,6 +20,8 @@ from fastjobs.worker.process.sizing import Sizing
 from fastjobs.worker.process.thread_executor import ThreadExecutor
 from tests.harness.jobs import Bench, make_bench
 
+KNOWN = FastJobs("unix:///nowhere")
+KNOWN.job(name="work")(print)
 CONFIG = Config(signing_keys={"k": "A" * 43 + "="}, require_signed=True)
 
 
@@ -32,14 +35,14 @@ def intake_on(bench: Bench) -> tuple[Intake, HeldLeases]:
     leases = HeldLeases(bench.board)
     executor = ThreadExecutor(bench.backlog)
     quarantine = Quarantine(bench.backlog, executor, Shutdown(executor, bench.board.seats))
-    composer = Composer({}, HookCaller(Hooks(), {}, None, "w"), 0, bench.backlog)
+    composer = Composer(KNOWN._registry, HookCaller(Hooks(), {}, None, "w"), 0, bench.backlog)
     made = Intake(CONFIG, Keyring(CONFIG), bench.backlog, composer, leases, quarantine, "w")
     made.add_partitions(["one", "other"])
     return made, leases
 
 
 def lease_of(fence: int, first: int, payload: bytes) -> Lease:
-    return Lease(fence, 0, -1, [LeasedSpan(f"X~{first:03d}+2", 0, 0, 0, 4 if payload else 0, payload)])
+    return Lease(fence, 0, -1, [LeasedSpan(f"X~{first:03d}+2", 0, 0, 0, 0, 4 if payload else 0, payload)])
 
 
 def test_a_chunk_read_in_one_queue_is_not_taken_for_one_of_another(bench: Bench) -> None:
@@ -70,7 +73,7 @@ def large_lease(fence: int, size: int) -> Lease:
         writer.add(writer.entry("work"), ("x" * (size // 2),))
     packed = Keyring(CONFIG).seal_chunk("one", f"X{fence}", writer.finish(0))
     assert len(packed) < 10_000
-    return Lease(fence, 0, -1, [LeasedSpan(f"X{fence}~000+1", 0, 0, 0, 2, packed)])
+    return Lease(fence, 0, -1, [LeasedSpan(f"X{fence}~000+1", 0, 0, 0, 0, 2, packed)])
 
 
 def test_decoded_chunks_are_kept_within_a_bound_of_their_unpacked_size(bench: Bench) -> None:
@@ -94,3 +97,31 @@ def test_a_process_that_holds_much_unpacked_leases_for_idle_seats_only(bench: Be
     for lease in leases:
         leases.settle(lease, 1)
     assert leases.size == 0
+
+
+def mixed_lease(fence: int, types: str, rounds: int = 0) -> Lease:
+    """A lease of a chunk whose jobs are of types named by a letter each; `w` is known here."""
+    writer = ChunkWriter()
+    for letter in types:
+        writer.add(writer.entry("work" if letter == "w" else letter), (letter,))
+    packed = Keyring(CONFIG).seal_chunk("one", f"X{fence}", writer.finish(0))
+    return Lease(fence, 0, -1, [LeasedSpan(f"X{fence}~000+{len(types)}", 0, 0, 0, rounds, len(types), packed)])
+
+
+def test_neighbours_of_unknown_types_are_put_off_together(bench: Bench) -> None:
+    intake, _ = intake_on(bench)
+    intake.accept("one", mixed_lease(1, "xyxywwzwxx"))
+    assert [(item.first, item.count, item.unknown) for item in intake.put_off] == [
+        (0, 4, True),
+        (6, 1, True),
+        (8, 2, True),
+    ]
+    assert [(first, count) for _, first, count in bench.backlog.withdraw()] == [(4, 2), (7, 1)]
+
+
+def test_jobs_of_unknown_types_that_were_put_off_often_enough_leave_their_chunk(bench: Bench) -> None:
+    intake, _ = intake_on(bench)
+    intake.accept("one", mixed_lease(1, "xxx", rounds=19))
+    intake.accept("one", mixed_lease(2, "xxx", rounds=20))
+    assert [(item.first, item.count, item.unknown) for item in intake.put_off] == [(0, 3, True)]
+    assert bench.backlog.unstarted == 3

@@ -22,7 +22,7 @@ from fastjobs.model.stored import (
     leased_value,
     packed_chunk,
     parse_leased,
-    parse_redeliveries,
+    parse_returns,
     read_leased,
     record_body,
     segments,
@@ -36,7 +36,9 @@ INDEXES = st.lists(st.integers(0, 999), unique=True).map(tuple)
 WORDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1)
 #: Words of a newer release.
 MORE = st.just(()) | st.lists(WORDS, max_size=2).map(tuple)
-MARKS = st.builds(Marks, NUMBERS, NUMBERS, NUMBERS, NUMBERS, INDEXES, INDEXES, MORE)
+PLAIN_MARKS = st.builds(Marks, NUMBERS, NUMBERS, NUMBERS, NUMBERS, INDEXES, st.just(0), st.just(()))
+POSTPONED = st.lists(NUMBERS, min_size=1).map(tuple)
+MARKS = PLAIN_MARKS | st.builds(Marks, NUMBERS, NUMBERS, NUMBERS, NUMBERS, INDEXES, NUMBERS, POSTPONED, MORE)
 RECORDS = st.builds(
     StoredRecord, st.sampled_from(("queued", "failed")), PLACES, NUMBERS, WORDS, WORDS | st.just(""), st.binary(), MORE
 )
@@ -91,7 +93,7 @@ def test_damaged_records_are_not_read(line: bytes) -> None:
 def test_marks_are_parsed_as_they_were_formatted(marks: Marks) -> None:
     stored = marks.pack()
     assert Marks.parse(stored) == Marks.read(stored) == marks
-    assert parse_redeliveries(stored) == marks.redeliveries
+    assert parse_returns(stored) == (marks.redeliveries, marks.rounds)
 
 
 @pytest.mark.parametrize("stored", [b"", b"1 0 0 0", b"1 0 0 0 ", b"1 0 0 0 -1", b"1 0 0 0 1,", b"1 0 0 0 - ", b"x"])

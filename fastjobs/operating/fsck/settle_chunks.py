@@ -164,6 +164,6 @@ class _Settler:
             self._wanted["finished"][chunk.id] = self._inventory.segments[chunk.id]
 
     def _want_marks(self, chunk: _Chunk, done: int, keep_ms: int, postponed: tuple[int, ...]) -> None:
-        redeliveries = chunk.marks.redeliveries if chunk.marks else 0
-        marks = Marks(done, redeliveries, chunk.kept, keep_ms, chunk.detached, postponed)
+        redeliveries, rounds = (chunk.marks.redeliveries, chunk.marks.rounds) if chunk.marks else (0, 0)
+        marks = Marks(done, redeliveries, chunk.kept, keep_ms, chunk.detached, rounds, postponed)
         self._wanted["marks"][chunk.id] = marks.pack()

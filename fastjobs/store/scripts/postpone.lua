@@ -4,7 +4,9 @@
 -- ARGV[1] session
 -- ARGV[2] fence
 -- ARGV[3] delay_ms   from the server's now
--- ARGV[4..] refs to postpone
+-- ARGV[4] most_ms    to which the delay doubles with each round of a chunk's postponements; the same as delay_ms = it
+--                    does not grow
+-- ARGV[5..] refs to postpone
 -- Returns the number of jobs taken off the lease (0 for those that were before), or -1 when the session is fenced.
 -- O(refs * lease). Keeps: a job that no worker can run now is neither lost nor fetched over and over, and keeps its
 -- place.
@@ -28,8 +30,8 @@
 -- @include lib/give_back
 -- @include lib/order
 
-local session, fence, delay_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local FIRST_REF = 4
+local session, fence, delay_ms, most_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local FIRST_REF = 5
 
 -- @check except leases sessions
 if not is_open(session) then
@@ -41,8 +43,26 @@ if not entries then
 end
 run_when_full(keys.scheduled)
 local now_ms = server_clock()
-local due_ms = now_ms + delay_ms
-local due = string.format('%.0f', due_ms)
+
+-- Chunk id -> {due (ms, text), rounds}; and an entry of each chunk of which jobs were postponed.
+local plans, postponed = {}, {}
+
+-- When jobs of a chunk are due, and the rounds that it has had then. Jobs join those of their chunk that were postponed
+-- before, if these are due within the delay: a round is one time, however many calls it takes.
+local function plan(id)
+  if not plans[id] then
+    local mark = read_marks(id)
+    local latest = tonumber(string.match(mark.postponed, '^%d+') or 0)
+    local due_ms, rounds = now_ms + math.min(most_ms, delay_ms * 2 ^ mark.rounds), mark.rounds
+    if now_ms < latest and latest <= due_ms then
+      due_ms = latest
+    elseif most_ms > delay_ms then
+      rounds = rounds + 1
+    end
+    plans[id] = {due = string.format('%.0f', due_ms), rounds = rounds}
+  end
+  return plans[id]
+end
 
 -- Whether a span of the chunk is scheduled for this time.
 local function is_scheduled(prefix, time)
@@ -55,26 +75,27 @@ end
 -- `locate` can find a span only by its time.
 local function note_postponed(entry)
   local prefix = scheduled_member('s', entry.score, entry.sequence .. entry.id .. '~')
-  local mark = read_marks(entry.id)
-  local times = {due}
+  local mark, planned = read_marks(entry.id), plan(entry.id)
+  local times = {planned.due}
   for time in string.gmatch(mark.postponed, '%d+') do
-    if time ~= due and is_scheduled(prefix, time) then
+    if time ~= planned.due and is_scheduled(prefix, time) then
       times[#times + 1] = time
     end
   end
-  mark.postponed = table.concat(times, ',')
+  mark.rounds, mark.postponed = planned.rounds, table.concat(times, ',')
   write_marks(entry.id, mark)
 end
 
 local function put_off(entry, first, count)
+  local due = entry.detached and string.format('%.0f', now_ms + delay_ms) or plan(entry.id).due
   return_jobs(entry, first, count, now_ms, 'scheduled', function(ref)
     redis.call('ZADD', keys.scheduled, due, scheduled_member('s', entry.score, entry.sequence .. ref))
     if entry.detached then
       local record = read_record(ref)
-      record.status, record.at_ms = 'scheduled', due_ms
+      record.status, record.at_ms = 'scheduled', tonumber(due)
       write_record(ref, record)
-    elseif string.find(ref, '+', 1, true) then
-      note_postponed(entry)
+    else
+      postponed[entry.id] = entry
     end
   end)
 end
@@ -83,6 +104,9 @@ local taken = 0
 for position = FIRST_REF, #ARGV do
   local id, first, count, detached = parse_ref(ARGV[position])
   taken = taken + take_from_lease(entries, id, first, count, detached, put_off)
+end
+for _, entry in pairs(postponed) do
+  note_postponed(entry)
 end
 write_lease(session, fence, entries)
 return taken

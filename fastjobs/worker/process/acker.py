@@ -9,9 +9,15 @@ from fastjobs.model.outcome import Outcome, Run
 from fastjobs.store.batch import Reply
 from fastjobs.store.store import Batch
 from fastjobs.worker.leases import HeldLease, HeldLeases, HeldSpan
+from fastjobs.worker.outcomes import UNKNOWN_DELAY_CAP_S
+from fastjobs.worker.process.intake import PutOff
 
 #: Most runs, and most outcomes, in one call: a script that takes a thousand failures would hold up everybody.
 _ACK_LIMIT = 32
+#: How long another worker has to take jobs over that this process cannot read ...
+_UNREADABLE_DELAY_MS = 30_000
+#: ... or does not know the type of: at first, and at most.
+_UNKNOWN_DELAYS_MS = (1_000, UNKNOWN_DELAY_CAP_S * 1_000)
 
 #: Takes the reply to a call in: settles leases, or finds that the session is fenced.
 Receipt = Callable[[], None]
@@ -79,11 +85,18 @@ class Acker:
             receipts.append(self._receipt(reply, lease, number, []))
         return receipts
 
-    def add_postponed(self, batch: Batch, span: HeldSpan, delay_ms: int) -> Receipt:
-        """Adds what puts a whole span off that this release cannot read."""
-        ref = span.part(span.first, span.count)
-        reply = batch.postpone(span.lease.partition, self._session, span.lease.fence, delay_ms, [ref])
-        return self._receipt(reply, span.lease, span.count, [])
+    def add_postponed(self, batch: Batch, put_off: Sequence[PutOff]) -> list[Receipt]:
+        """Adds what puts jobs off that this process cannot run, with one call for all of a lease."""
+        calls: dict[tuple[HeldLease, bool], list[PutOff]] = {}
+        for item in put_off:
+            calls.setdefault((item.span.lease, item.unknown), []).append(item)
+        receipts = []
+        for (lease, unknown), items in calls.items():
+            refs = [item.span.part(item.first, item.count) for item in items]
+            first_ms, most_ms = _UNKNOWN_DELAYS_MS if unknown else (_UNREADABLE_DELAY_MS, 0)
+            reply = batch.postpone(lease.partition, self._session, lease.fence, first_ms, refs, most_ms=most_ms)
+            receipts.append(self._receipt(reply, lease, sum(item.count for item in items), []))
+        return receipts
 
     def _receipt(self, reply: Reply[int], lease: HeldLease, number: int, reports: list[Run | Outcome]) -> Receipt:
         def settle() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import groupby
+from typing import NamedTuple
 
 import orjson
 
@@ -27,6 +29,16 @@ log = logging.getLogger("fastjobs.worker")
 #: Decoded chunks kept because more of their jobs will probably be leased, and their bytes; the latest is kept anyway.
 _KEPT_CHUNKS = 8
 _KEPT_BYTES = 16 << 20
+
+
+class PutOff(NamedTuple):
+    """Jobs of a span that this process cannot run: another worker may."""
+
+    span: HeldSpan
+    first: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody calls
+    #: Whether their types are unknown here; else their chunk is of a newer release, or sealed with an unknown key.
+    unknown: bool
 
 
 class Intake:
@@ -65,8 +77,8 @@ class Intake:
         self._chunks: OrderedDict[tuple[str, str], Chunk] = OrderedDict()
         #: Unreadable chunks of the lease being taken in, with their size, which comes with the first span only.
         self._refused: dict[str, tuple[errors.ChunkError, int]] = {}
-        #: Spans written by a newer release, or sealed with a key that is not known here, to be put off.
-        self.too_new: list[HeldSpan] = []
+        #: Jobs that cannot be run here, to be put off.
+        self.put_off: list[PutOff] = []
 
     def add_partitions(self, partitions: Sequence[str]) -> None:
         """Adds partitions; the board numbers them in the order they are added."""
@@ -99,7 +111,7 @@ class Intake:
         for span, (item, *_) in zip(lease.spans, spans, strict=True):
             span.column = column
             column += span.count
-            self._start(span, item.redeliveries, clock_ns)
+            self._start(span, item, clock_ns)
         return lease.jobs
 
     def _hold(
@@ -124,13 +136,14 @@ class Intake:
                     raise errors.CorruptChunk(f"it has {span.n} jobs, not {first + count}")
         except (errors.NewerFormat, errors.MissingKey) as error:
             event(log, logging.WARNING, "cannot read chunk, leaving it to another worker", chunk=ref, reason=error)
-            self.too_new.append(span)
+            self.put_off.append(PutOff(span, first, count, unknown=False))
         except errors.CorruptChunk as error:
             lease.outcomes += outcomes.unreadable(span, error, self._worker, item.payload)
         return span
 
-    def _start(self, span: HeldSpan, redeliveries: int, clock_ns: int) -> None:
+    def _start(self, span: HeldSpan, leased: LeasedSpan, clock_ns: int) -> None:
         """Hands the jobs of a readable span to the executors; clock_ns: the boot clock minus the server's."""
+        redeliveries = leased.redeliveries
         if span.chunk is None and span.record is None:
             return
         around = self._composer.table(_types(span))
@@ -144,23 +157,52 @@ class Intake:
                 for index in range(span.first, span.first + span.count)
             ]
             return
-        jobs = LeasedJobs(
-            span.chunk,
-            around.handlers,
-            span.lease.slot,
-            span.column,
-            span.first,
-            span.count,
-            span.record.payload if span.record else None,
-            span,
-            self._limits(around.limits, span, redeliveries, clock_ns) if around.limits else None,
-            around.before,
-            around.after,
-        )
-        if span.record and span.record.crashes:
-            self._quarantine.suspects.append(jobs)
-        else:
-            self._backlog.push(jobs)
+        limits = self._limits(around.limits, span, redeliveries, clock_ns) if around.limits else None
+        for first, count in self._runnable(span, around.handlers, leased.rounds):
+            jobs = LeasedJobs(
+                span.chunk,
+                around.handlers,
+                span.lease.slot,
+                span.column + first - span.first,
+                first,
+                count,
+                span.record.payload if span.record else None,
+                span,
+                limits,
+                around.before,
+                around.after,
+            )
+            if span.record and span.record.crashes:
+                self._quarantine.suspects.append(jobs)
+            else:
+                self._backlog.push(jobs)
+
+    def _runnable(self, span: HeldSpan, handlers: Sequence[object], rounds: int) -> list[tuple[int, int]]:
+        """(first, count) of the jobs of a span to be run here; puts neighbours of unknown types off together."""
+        chunk = span.chunk
+        if chunk is None or None not in handlers or rounds >= outcomes.UNKNOWN_LIMIT:
+            return [(span.first, span.count)]
+        runnable, start = [], span.first
+        indexes = range(span.first, span.first + span.count)
+        for known, run in groupby(indexes, lambda index: handlers[chunk.type_index(index)] is not None):
+            first, count = start, len(list(run))
+            start += count
+            if known:
+                runnable.append((first, count))
+            else:
+                self.put_off.append(PutOff(span, first, count, unknown=True))
+        unknown = span.count - sum(count for _, count in runnable)
+        if unknown:
+            names = {name for (name, _), handler in zip(chunk.types, handlers, strict=True) if handler is None}
+            event(
+                log,
+                logging.WARNING,
+                "unknown job type, jobs postponed",
+                chunk=span.ref,
+                jobs=unknown,
+                types=",".join(sorted(names)),
+            )
+        return runnable
 
     def _limits(self, limits: list[Limits], span: HeldSpan, redeliveries: int, clock_ns: int) -> list[tuple[int, int]]:
         """The timeouts and expiry times, as `LeasedJobs` takes them."""

@@ -19,8 +19,6 @@ from fastjobs.worker.process.sizing import Sizing
 #: How long a result may wait to be reported with others, while all seats are busy, or some are.
 _REPORT_BUSY_S = 0.1
 _REPORT_IDLE_S = 0.005
-#: How long another worker has to take over a span that this process cannot read.
-_TOO_NEW_DELAY_MS = 30_000
 
 
 class Reporter:
@@ -33,7 +31,7 @@ class Reporter:
         executor: how many seats are empty.
         leases: the outcomes that wait to be reported.
         sizing: how many jobs to hold.
-        intake: the spans that this process cannot read.
+        intake: the jobs that this process cannot run.
         quarantine: while suspects wait, everything else is given back.
         orders: whether nothing more is to be started.
         shutdown: whether the process ends.
@@ -76,8 +74,8 @@ class Reporter:
             if self._acker.retry_in_s is not None:
                 self._fetcher.look_within(self._acker.retry_in_s)
         receipts += self._add_releases(batch)
-        receipts += [self._acker.add_postponed(batch, span, _TOO_NEW_DELAY_MS) for span in self._intake.too_new]
-        self._intake.too_new.clear()
+        receipts += self._acker.add_postponed(batch, self._intake.put_off)
+        self._intake.put_off.clear()
         self._quarantine.start_next()
         return receipts
 
