@@ -36,7 +36,7 @@ INDEXES = st.lists(st.integers(0, 999), unique=True).map(tuple)
 WORDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1)
 #: Words of a newer release.
 MORE = st.just(()) | st.lists(WORDS, max_size=2).map(tuple)
-PLAIN_MARKS = st.builds(Marks, NUMBERS, NUMBERS, NUMBERS, NUMBERS, INDEXES, st.just(0), st.just(()))
+PLAIN_MARKS = st.builds(Marks, NUMBERS, NUMBERS, NUMBERS, NUMBERS, INDEXES, st.just(0), st.just(()), st.just(()))
 POSTPONED = st.lists(NUMBERS, min_size=1).map(tuple)
 MARKS = PLAIN_MARKS | st.builds(Marks, NUMBERS, NUMBERS, NUMBERS, NUMBERS, INDEXES, NUMBERS, POSTPONED, MORE)
 RECORDS = st.builds(

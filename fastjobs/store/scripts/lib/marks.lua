@@ -3,8 +3,8 @@
 -- kept for keep ms. Redeliveries counts how often jobs of it came back from a dead session. Detached lists the indexes
 -- of the jobs that left it, separated by commas, or is "-". A chunk with postponed spans has two more words: how many
 -- rounds of growing delays they have had, and their due times (ms), separated by commas, the last one given first.
--- Further words, behind these two, of which the second may be empty, are those of a newer release, and are kept. A chunk
--- that has ended has marks only if jobs were taken out of its history.
+-- Further words, behind these two, of which the second may be empty, are those of a newer release, and are kept. A
+-- chunk that has ended has marks only if jobs were taken out of its history.
 
 local function fresh_marks()
   return {
