@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
+from fastjobs import importing
 from fastjobs.config import Config, load_config, load_worker_config
 from fastjobs.context import Context, takes_context
 from fastjobs.enqueuing import Enqueuing
 from fastjobs.errors import ConfigError
 from fastjobs.jobtypes import JobType
+from fastjobs.loader import target_of
 from fastjobs.model.names import check_name
 from fastjobs.model.partitions import Partitioner
 from fastjobs.model.retry import RetryDelay
@@ -252,34 +252,27 @@ class FastJobs:
         """Returns a worker for this app that runs in processes of its own.
 
         Args:
-            app: where the processes find the app, "module:variable"; default: the module that made this call.
+            app: where the processes find the app, "module:variable"; default: a module of this process that holds it.
+                The script that is running counts only if no other does, or if it has handlers of its own.
             settings: fields of `WorkerConfig`: processes, threads, queues, batch_size, ...
 
         Raises:
-            ConfigError: no module holds the app, or a setting cannot be used.
+            ConfigError: no module holds the app, a setting cannot be used, or a worker or a command is importing the
+                app: the call needs a function, or `if __name__ == "__main__":`.
 
         Example:
             with app.pool(processes=8, batch_size=500):
                 ...
         """
+        if importing.running:
+            raise importing.refuse("starts a pool")
         load_worker_config(**settings)
-        return Pool(app or self._target(), settings)
+        in_script = any(item.handler.__module__ == "__main__" for item in self._registry.values())
+        return Pool(app or target_of(self, in_script=in_script), settings)
 
     def close(self) -> None:
         """Closes this thread's connection; the next use opens it again."""
         self._enqueuing.close()
-
-    def _target(self) -> str:
-        """Where a new process can import this app from: a module of this process that holds it."""
-        for name, module in list(sys.modules.items()):
-            for variable, value in list(vars(module).items()) if hasattr(module, "__dict__") else ():
-                if value is self:
-                    file = getattr(module, "__file__", None)
-                    place = file if name == "__main__" else name
-                    if place is None:
-                        continue
-                    return f"{Path(place).resolve() if place == file else place}:{variable}"
-        raise ConfigError("this app is in no module's variable: say where it is, app.pool(app='module:variable')")
 
 
 def _check_handler(handler: Callable[..., Any]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from fastjobs import importing
 from fastjobs.config import Config
 from fastjobs.errors import ConfigError
 from fastjobs.job import Job, JobActions, JobIds
@@ -55,6 +56,8 @@ class Enqueuing:
 
     def enqueue(self, call: Call) -> Job:
         """Stores one call; see `JobType.enqueue`."""
+        if importing.running:
+            raise importing.refuse("enqueues a job")
         job_type, options, line, args, kwargs = call
         if self._buffer is not None and options.job_id is None:
             buffered = self._buffer.add(call)
@@ -73,6 +76,8 @@ class Enqueuing:
         self, job_type: RegisteredType, options: Options, items: Iterable[Any], *, progress: bool, spread_ms: int = 0
     ) -> JobIds:
         """Stores one job per item; see `JobType.enqueue_many`."""
+        if importing.running:
+            raise importing.refuse("enqueues jobs")
         if options.job_id is not None:
             raise ConfigError("job_id is for one job; enqueue_many makes its own ids")
         with progress_bar(items, show=progress) as advance:
@@ -80,6 +85,8 @@ class Enqueuing:
 
     def enqueue_calls(self, calls: Iterable[Call], *, progress: bool) -> Sequence[str]:
         """Stores calls of any job types; see `FastJobs.enqueue_many`."""
+        if importing.running:
+            raise importing.refuse("enqueues jobs")
         with progress_bar(calls, show=progress) as advance:
             return self._producer.enqueue_calls(calls, advance)
 

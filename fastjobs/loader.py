@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
+from fastjobs import importing
 from fastjobs.config import pyproject_settings
 from fastjobs.errors import ConfigError
 
@@ -46,7 +47,7 @@ def resolve_target(target: str | None) -> str:
 
 
 def load_app(target: str | None, kind: type[T]) -> tuple[str, T]:
-    """Imports the app.
+    """Imports the app; a file under its own name, so that `from jobs import app` in another module gives the same app.
 
     Args:
         target: as in `resolve_target`.
@@ -56,11 +57,13 @@ def load_app(target: str | None, kind: type[T]) -> tuple[str, T]:
         The target, and the app.
 
     Raises:
-        ConfigError: there is no such module, file or variable, it is not an app, or importing it failed.
+        ConfigError: there is no such module, file or variable, it is not an app, importing it failed, or the app
+            enqueues jobs while it is imported.
     """
     target = resolve_target(target)
     place, _, variable = target.partition(":")
-    module = _import(place)
+    with importing.app_import():
+        module = _import(place)
     if variable:
         app = getattr(module, variable, None)
         if not isinstance(app, kind):
@@ -74,9 +77,36 @@ def load_app(target: str | None, kind: type[T]) -> tuple[str, T]:
     return f"{place}:{name}", app
 
 
+def target_of(app: object, *, in_script: bool) -> str:
+    """Returns the target from which a new process can import an app: a variable of a module of this process.
+
+    Args:
+        app: the app.
+        in_script: whether to prefer the script that is running, as it has handlers of its own. Otherwise any other
+            module is better: a process that imports the script runs its statements.
+
+    Raises:
+        ConfigError: no module that can be imported holds the app in a variable.
+    """
+    found = sorted(_targets_of(app), key=lambda item: (item[0] == "__main__") != in_script)
+    if not found:
+        raise ConfigError("this app is in no module's variable: say where it is, app.pool(app='module:variable')")
+    return found[0][1]
+
+
+def _targets_of(app: object) -> Iterator[tuple[str, str]]:
+    """Yields (module, target) for each variable that holds the app."""
+    for module in list(sys.modules.values()):
+        # Its own name: multiprocessing lists the running script as `__mp_main__` as well.
+        name, file = getattr(module, "__name__", ""), getattr(module, "__file__", None)
+        place = str(Path(file).resolve()) if name == "__main__" and file else name
+        for variable, value in list(vars(module).items()) if hasattr(module, "__dict__") else ():
+            if value is app and place != "__main__":
+                yield name, f"{place}:{variable}"
+
+
 def _import(place: str) -> ModuleType:
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    _search_first(Path.cwd())
     if place.endswith(".py") or os.sep in place:
         return _import_file(Path(place))
     try:
@@ -90,24 +120,31 @@ def _import(place: str) -> ModuleType:
 
 
 def _import_file(path: Path) -> ModuleType:
-    """Imports a file under a special name, so that its `__main__` part does not run."""
     path = path.resolve()
     if not path.is_file():
         raise ConfigError(f"there is no file {path}")
-    digest = hashlib.sha1(str(path).encode(), usedforsecurity=False).hexdigest()[:8]
-    name = f"{path.stem}_{digest}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
+    root, name = _module_of(path)
+    _search_first(root)
     try:
-        spec.loader.exec_module(module)
+        module = importlib.import_module(name)
     except Exception as error:
-        del sys.modules[name]
         raise ConfigError(f"importing {path} failed: {type(error).__name__}: {error}") from error
+    found = getattr(module, "__file__", None)
+    if found is None or Path(found).resolve() != path:
+        raise ConfigError(
+            f"{path} cannot be imported: its name {name!r} is that of {found or 'a built-in module'}; rename the file"
+        )
     return module
+
+
+def _module_of(path: Path) -> tuple[Path, str]:
+    """Returns the folder from which a file is imported, and its name there: with its packages, if it is in some."""
+    root, parts = path.parent, [path.stem]
+    while (root / "__init__.py").is_file():
+        root, parts = root.parent, [root.name, *parts]
+    return root, ".".join(parts)
+
+
+def _search_first(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))

@@ -168,9 +168,13 @@ def test_demo_runs_twice_in_the_same_place_and_leaves_no_server(files: Path, pro
     assert len(lines_of(home / "report.jsonl")) == len(TEXTS)
 
 
+#: What follows is done when a worker imports the module, and not when the demo does.
+BY_WORKER = "from fastjobs import importing\nif importing.running:\n"
+
+
 def test_demo_exits_with_1_when_its_worker_cannot_run(files: Path, project: Path) -> None:
     home = project / "demo"
-    examples = altered_examples(project, "if __name__ != 'demo_jobs':\n    raise RuntimeError('broken')\n")
+    examples = altered_examples(project, f"{BY_WORKER}    raise RuntimeError('broken')\n")
     result = run_demo(examples, home, files)
     assert result.returncode == 1
     assert "the worker exited with 2" in result.stdout
@@ -179,7 +183,7 @@ def test_demo_exits_with_1_when_its_worker_cannot_run(files: Path, project: Path
 
 
 def test_demo_exits_with_1_when_a_job_reports_something_else(files: Path, project: Path) -> None:
-    lie = "import index_files\nif __name__ != 'demo_jobs':\n    index_files.WORD = index_files.re.compile('two')\n"
+    lie = f"import index_files\n{BY_WORKER}    index_files.WORD = index_files.re.compile('two')\n"
     result = run_demo(altered_examples(project, lie), project / "demo", files)
     assert result.returncode == 1
     assert f"{files / 'plain.txt'}: reported" in result.stdout
@@ -187,7 +191,7 @@ def test_demo_exits_with_1_when_a_job_reports_something_else(files: Path, projec
 
 
 def altered_examples(project: Path, code: str) -> Path:
-    """A copy of the examples whose `demo_jobs.py` ends with other code: a worker imports it under another name."""
+    """A copy of the examples whose `demo_jobs.py` ends with other code."""
     examples = project / "examples"
     shutil.copytree(EXAMPLES, examples, ignore=shutil.ignore_patterns("__pycache__"))
     with (examples / "demo_jobs.py").open("a") as file:

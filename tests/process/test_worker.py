@@ -372,12 +372,60 @@ def test_version_and_help():
 
 # From Python.
 
+SCRIPT_APP = """
+from fastjobs import FastJobs
+app = FastJobs()
+@app.job(retries=0)
+def note(text: str) -> None: ...
+"""
+
 POOL_PROGRAM = """
 import sys
 from tests.apps.main import app
 if __name__ == "__main__":
     {body}
 """
+
+
+UNGUARDED = """
+{app}
+for number in range(10):
+    note.enqueue(str(number))
+with app.pool(processes=2, burst=True) as pool:
+    print("exit code", pool.wait())
+"""
+
+
+def run_script(lab: Lab, text: str) -> str:
+    (lab.directory / "script.py").write_text(text)
+    command = [sys.executable, "script.py"]
+    return end(
+        subprocess.Popen(
+            command,
+            cwd=lab.directory,
+            env=lab.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+    )
+
+
+def test_a_pool_of_a_script_without_a_main_guard_enqueues_nothing_twice(lab):
+    """The processes import the script: what it does when it is imported, each of them would do again."""
+    output = run_script(lab, UNGUARDED.format(app=SCRIPT_APP))
+    assert "the app enqueues a job while a worker or a command imports it" in output
+    assert "if __name__ == '__main__':" in output
+    assert "exit code 2" in output
+    assert lab.counts() == {"queued": 10}
+
+
+def test_a_script_that_only_uses_an_app_is_not_imported_by_its_pool(lab):
+    (lab.directory / "shop.py").write_text(SCRIPT_APP)
+    output = run_script(lab, UNGUARDED.format(app="from shop import app, note"))
+    assert "exit code 0" in output
+    assert lab.counts() == {"finished": 10}
 
 
 def run_pool(lab: Lab, body: str) -> subprocess.Popen[str]:

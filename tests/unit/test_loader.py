@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,12 +69,43 @@ def test_a_variable_that_is_missing_or_no_app_is_told(here: Path, target: str) -
         load_app(f"shop_f:{target}", App)
 
 
-def test_a_file_is_imported_once_under_a_name_of_its_own(here: Path) -> None:
+def test_a_file_is_imported_once_under_its_own_name(here: Path) -> None:
     (here / "jobs.py").write_text(f"{SOURCE}app = App()\nif __name__ == '__main__':\n    raise SystemExit(1)\n")
     target, app = load_app("jobs.py", App)
     assert target == "jobs.py:app"
     assert load_app(str(here / "jobs.py"), App)[1] is app
-    assert "jobs" not in sys.modules
+    assert sys.modules["jobs"].app is app
+
+
+def test_another_module_that_imports_the_file_gets_the_same_app(here: Path) -> None:
+    (here / "jobs.py").write_text(f"{SOURCE}app = App()\nimport handlers_l\n")
+    (here / "handlers_l.py").write_text("from jobs import app\n")
+    _, app = load_app("jobs.py", App)
+    assert sys.modules["handlers_l"].app is app
+
+
+def test_a_file_in_packages_is_imported_with_them(here: Path) -> None:
+    (here / "shop_m" / "work").mkdir(parents=True)
+    for folder in ("shop_m", "shop_m/work"):
+        (here / folder / "__init__.py").touch()
+    (here / "shop_m" / "base.py").write_text("value = 5\n")
+    (here / "shop_m" / "work" / "jobs.py").write_text(f"{SOURCE}from ..base import value\napp = App()\n")
+    target, app = load_app("shop_m/work/jobs.py", App)
+    assert target == "shop_m/work/jobs.py:app"
+    assert load_app("shop_m.work.jobs", App)[1] is app
+
+
+def test_what_a_file_defines_can_be_pickled(here: Path) -> None:
+    (here / "shop_n.py").write_text(f"{SOURCE}app = App()\nclass Order: pass\n")
+    load_app("shop_n.py", App)
+    assert type(pickle.loads(pickle.dumps(sys.modules["shop_n"].Order()))) is sys.modules["shop_n"].Order
+
+
+@pytest.mark.parametrize("name", ["queue.py", "sys.py"])
+def test_a_file_with_the_name_of_another_module_is_refused(here: Path, name: str) -> None:
+    (here / name).write_text(f"{SOURCE}app = App()\n")
+    with pytest.raises(ConfigError, match=f"{name} cannot be imported: its name '{name[:-3]}' is that of .*rename"):
+        load_app(name, App)
 
 
 def test_a_file_may_import_its_neighbours(here: Path) -> None:

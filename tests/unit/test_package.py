@@ -18,6 +18,7 @@ PACKAGE = Path(fastjobs.__file__).parent
 #: Low to high. A module imports from its own layer and those below it; a folder counts as one.
 LAYERS = [
     ["errors"],
+    ["importing"],
     ["model"],
     ["_core"],
     ["logs", "config", "options"],
