@@ -18,6 +18,7 @@ from fastjobs.operating.recurring import Recurring, RecurringJobs
 from fastjobs.options import Options
 from fastjobs.producing.buffering import Buffer
 from fastjobs.producing.call import Call
+from fastjobs.producing.channel import Channel
 from fastjobs.producing.producer import Producer
 from fastjobs.producing.progress import progress_bar
 from fastjobs.registry import RegisteredType
@@ -62,7 +63,7 @@ class Enqueuing:
         if self._buffer is not None and options.job_id is None:
             buffered = self._buffer.add(call)
             return Job(self._actions, buffered, buffered.partition)
-        partition, job_id = self._producer.enqueue(call)
+        partition, job_id, _ = self._producer.enqueue(call)
         job = Job(self._actions, job_id, partition)
         job.type, job.priority = job_type.name, line.priority
         job.args, job.kwargs = list(args), dict(kwargs or {})
@@ -101,7 +102,7 @@ class Enqueuing:
         """Gathers single enqueues while its block runs; see `FastJobs.buffered`."""
         if self._buffer is not None:
             raise ConfigError("this app is buffered already")
-        buffer = Buffer(self._new_store, self._config, self.partitioner, linger_s)
+        buffer = Buffer(self._new_channel, self._config, self.partitioner, linger_s)
         buffer.start()
         self._buffer = buffer
         try:
@@ -114,5 +115,5 @@ class Enqueuing:
         """Closes this thread's connection; the next use opens it again."""
         self._producer.close()
 
-    def _new_store(self) -> Store:
-        return Store(self._endpoint.connect(), self._config)
+    def _new_channel(self) -> Channel:
+        return Channel(Store(self._endpoint.connect(), self._config), self._producer.channel)

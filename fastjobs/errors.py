@@ -7,7 +7,8 @@ ours. `Retry` and `Discard` are not failures: a handler raises them to say how i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 
 class FastJobsError(Exception):
@@ -159,17 +160,47 @@ class NotEnqueued(StoreError):
 class EnqueueUnknown(StoreError):
     """The outcome is unknown: the server did not answer within the retry budget.
 
-    Enqueue again under the same ids to be sure: a stored job is never stored twice.
+    Call `resend` to be certain: a job that is stored already is not stored again.
 
     Attributes:
         ids: ids of the jobs that may or may not be stored.
         enqueued: ids of the jobs of the same call that were certainly stored.
     """
 
-    def __init__(self, message: str, ids: Sequence[str], enqueued: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        ids: Sequence[str],
+        enqueued: Sequence[str] = (),
+        resend: Callable[[], Sequence[str]] | None = None,
+    ) -> None:
         super().__init__(message)
         self.ids = ids
         self.enqueued = enqueued
+        self._resend = resend
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What sends again stays behind: it needs the connection of the process that got the error.
+        return type(self), (str(self), list(self.ids), list(self.enqueued))
+
+    def resend(self) -> Sequence[str]:
+        """Sends exactly the jobs in doubt again, from any thread of the process that enqueued them.
+
+        The server recognises chunks that it has stored, for an hour or twice `retry_budget_s` after the first send,
+        even when their jobs have run and their history is gone.
+
+        Returns:
+            The ids of these jobs; now all are stored.
+
+        Raises:
+            EnqueueUnknown: there was no answer again, or the server refused: its own `resend` goes on with what is
+                still in doubt.
+            JobIdConflict: all are stored, but those whose chosen ids belong to other jobs.
+            JobError: the error has come from another process.
+        """
+        if self._resend is None:
+            raise JobError("only the process that enqueued the jobs can send them again")
+        return self._resend()
 
 
 class InternalError(FastJobsError):

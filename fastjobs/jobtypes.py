@@ -125,7 +125,7 @@ class JobType(Generic[P, R]):
             PayloadError: an argument cannot be stored exactly; the message names it.
             JobIdConflict: the chosen id belongs to another job.
             NotEnqueued: the server refused it; it is certainly not stored.
-            EnqueueUnknown: no answer within `retry_budget_s`; enqueue again with the same id to be sure.
+            EnqueueUnknown: no answer within `retry_budget_s`; its `resend()` makes it certain.
         """
         return self._enqueuing.enqueue(self.call(*args, **kwargs))
 

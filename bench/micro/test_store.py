@@ -9,6 +9,7 @@ import pytest
 from bench.driver import CHUNK_JOBS
 from fastjobs._core import new_id
 from fastjobs.config import Config
+from fastjobs.model.origin import Origin
 from fastjobs.model.outcome import Outcome, Run
 from fastjobs.model.refs import JobAddress
 from fastjobs.server.connection import Client
@@ -40,7 +41,7 @@ def lease(store, session, packed):
     requests = itertools.count(1)
 
     def take():
-        store.batch().enqueue(QUEUE, new_id(), CHUNK_JOBS, 0, packed).run()
+        store.batch().enqueue(QUEUE, new_id(), CHUNK_JOBS, 0, packed, Origin(new_id(), 1, has_chosen_id=False)).run()
         leased = store.batch().fetch(QUEUE, session, next(requests), CHUNK_JOBS).run()
         (span,) = leased.spans
         return leased.fence, span.ref.partition("~")[0]
@@ -50,7 +51,11 @@ def lease(store, session, packed):
 
 def test_enqueue_a_chunk(benchmark, store, packed):
     def enqueue():
-        return store.batch().enqueue(QUEUE, new_id(), CHUNK_JOBS, 0, packed).run()
+        return (
+            store.batch()
+            .enqueue(QUEUE, new_id(), CHUNK_JOBS, 0, packed, Origin(new_id(), 1, has_chosen_id=False))
+            .run()
+        )
 
     assert benchmark.pedantic(enqueue, rounds=500, warmup_rounds=20) is Stored.CREATED
 
@@ -59,7 +64,11 @@ def test_enqueue_a_chunk_that_is_stored(benchmark, store, packed):
     chunk_id = new_id()
 
     def enqueue():
-        return store.batch().enqueue(QUEUE, chunk_id, CHUNK_JOBS, 0, packed).run()
+        return (
+            store.batch()
+            .enqueue(QUEUE, chunk_id, CHUNK_JOBS, 0, packed, Origin(new_id(), 1, has_chosen_id=False))
+            .run()
+        )
 
     enqueue()
     assert benchmark(enqueue) is Stored.EXISTING
@@ -72,7 +81,7 @@ def test_fetch_a_chunk(benchmark, store, session, packed):
         return store.batch().fetch(QUEUE, session, next(requests), CHUNK_JOBS).run()
 
     def enqueue():
-        store.batch().enqueue(QUEUE, new_id(), CHUNK_JOBS, 0, packed).run()
+        store.batch().enqueue(QUEUE, new_id(), CHUNK_JOBS, 0, packed, Origin(new_id(), 1, has_chosen_id=False)).run()
 
     leased = benchmark.pedantic(fetch, setup=enqueue, rounds=300, warmup_rounds=10)
     assert leased.fence > 0
@@ -130,7 +139,7 @@ def test_audit_a_session(benchmark, store, session, lease):
 
 def test_find_a_job(benchmark, store, packed):
     chunk_id = new_id()
-    store.batch().enqueue(QUEUE, chunk_id, CHUNK_JOBS, 0, packed).run()
+    store.batch().enqueue(QUEUE, chunk_id, CHUNK_JOBS, 0, packed, Origin(new_id(), 1, has_chosen_id=False)).run()
     address = JobAddress(chunk_id, 500, alone=False)
     found = benchmark(lambda: store.batch().find(QUEUE, address).run())
     assert found.status == "queued"

@@ -16,10 +16,9 @@ from fastjobs.config import Config
 from fastjobs.model.partitions import Partitioner
 from fastjobs.model.refs import job_ref
 from fastjobs.producing.call import Call
-from fastjobs.producing.listed_partitions import ListedPartitions
+from fastjobs.producing.channel import Channel
 from fastjobs.producing.open_chunks import OpenChunk, OpenChunks
 from fastjobs.producing.sending import Sending
-from fastjobs.store.store import Store
 
 #: Full chunks that may wait to be sent; beyond that, enqueuing waits.
 _MAX_WAITING = 64
@@ -53,16 +52,17 @@ class Buffer:
     `flush` or the block has ended without an error.
 
     Args:
-        connect: makes a store over a connection of its own.
+        connect: makes a channel with a connection of its own.
         config: the app's settings.
         partitioner: chooses the partitions of chunks.
         linger_s: how long a job waits for others, in seconds.
     """
 
-    def __init__(self, connect: Callable[[], Store], config: Config, partitioner: Partitioner, linger_s: float) -> None:
-        self._store = connect()
+    def __init__(
+        self, connect: Callable[[], Channel], config: Config, partitioner: Partitioner, linger_s: float
+    ) -> None:
+        self._channel = connect()
         self._linger_s = linger_s
-        self._listed = ListedPartitions()
         self._lock = threading.Lock()
         self._changed = changed = threading.Condition(self._lock)
         self._waiting = waiting = deque[tuple[OpenChunk, bytes]]()
@@ -118,7 +118,7 @@ class Buffer:
                 self._stopped = True
                 self._changed.notify_all()
             self._thread.join()
-            self._store.client.close()
+            self._channel.store.client.close()
 
     def _wait_for_room(self) -> None:
         self._raise_failure()
@@ -165,10 +165,10 @@ class Buffer:
 
     def _send(self, batch: list[tuple[OpenChunk, bytes]]) -> errors.FastJobsError | None:
         """Sends chunks; returns what went wrong."""
-        sending = Sending(self._store, self._listed)
+        sending = Sending(self._channel)
         try:
             for chunk, packed in batch:
-                sending.send(chunk.line, chunk.destination, chunk.count, packed)
+                sending.send_new(chunk.line, chunk.destination, chunk.count, packed)
             sending.finish()
         except errors.FastJobsError as error:
             return error

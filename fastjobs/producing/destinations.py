@@ -17,6 +17,8 @@ class Destination(NamedTuple):
 
     partition: str
     chunk_id: str
+    #: Whether a user chose the id.
+    is_chosen: bool = False
 
 
 def new_destination(partitioner: Partitioner, line: Line) -> Destination:
@@ -33,7 +35,7 @@ def destination_of(store: Store, line: Line, job_id: str) -> Destination:
     """
     count = store.config.partitions_of(line.queue)
     if count == 1:
-        return Destination(line.queue, job_id)
+        return Destination(line.queue, job_id, is_chosen=True)
     # A job that was stored when there were fewer partitions must be found there, not stored twice.
     pinned = [] if line.partition is None else [line.partition]
     names = [partition_name(line.queue, number) for number in pinned + earlier_places(job_id, count)]
@@ -41,4 +43,4 @@ def destination_of(store: Store, line: Line, job_id: str) -> Destination:
     looks = [(name, batch.has_chunk(name, job_id), batch.has_record(name, job_ref(job_id, 0))) for name in names]
     batch.run(PRODUCER_RETRIES, store.config.retry_budget_s)
     used = (name for name, in_chunk, detached in looks if in_chunk.value or detached.value)
-    return Destination(next(used, names[0]), job_id)
+    return Destination(next(used, names[0]), job_id, is_chosen=True)

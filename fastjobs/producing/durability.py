@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 
 from fastjobs import errors
-from fastjobs.job import JobIds
 from fastjobs.model.times import now_ms
-from fastjobs.producing.sent import Sent
+from fastjobs.producing.sent import PackedChunk, Sent
 from fastjobs.server.exchanges.single import PRODUCER_RETRIES
 from fastjobs.store.store import Store
 
@@ -20,13 +20,13 @@ class Durability:
 
     Args:
         store: over the connection that sends the chunks.
-        stored: the ids of all jobs that are stored, for errors.
+        in_doubt: makes the error for some of them, with a message.
     """
 
-    def __init__(self, store: Store, stored: JobIds) -> None:
+    def __init__(self, store: Store, in_doubt: Callable[[str, Sequence[PackedChunk]], errors.EnqueueUnknown]) -> None:
         self._store = store
         self._config = store.config
-        self._stored = stored
+        self._in_doubt = in_doubt
         self._unsafe: list[Sent] = []
         #: The connection over which the first of them was sent.
         self._generation = store.client.generation
@@ -77,7 +77,7 @@ class Durability:
     def _copies(self, timeout_ms: int) -> int:
         """Returns how many copies there are of the chunk that has the fewest."""
         config, batch, reached = self._config, self._store.batch(), []
-        partitions = list(dict.fromkeys(sent.partition for sent in self._unsafe))
+        partitions = list(dict.fromkeys(sent.chunk.partition for sent in self._unsafe))
         for partition in partitions if self._store.is_cluster else partitions[-1:]:
             # A write of its own, should the connection that stored the chunks have been lost meanwhile.
             batch.note_durable(partition, now_ms())
@@ -111,5 +111,6 @@ class Durability:
             raise self._not_safe("servers take over from each other all the time")
 
     def _not_safe(self, message: str) -> errors.EnqueueUnknown:
+        chunks = [sent.chunk for sent in self._unsafe]
         self._unsafe.clear()
-        return errors.EnqueueUnknown(message, self._stored, self._stored)
+        return self._in_doubt(message, chunks)

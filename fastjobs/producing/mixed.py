@@ -59,7 +59,7 @@ class Mix:
 
     def __init__(self, sending: Sending, config: Config, partitioner: Partitioner) -> None:
         def send(chunk: OpenChunk, packed: bytes) -> None:
-            sending.send(chunk.line, chunk.destination, chunk.count, packed)
+            sending.send_new(chunk.line, chunk.destination, chunk.count, packed)
 
         self._sending = sending
         self._chunks = OpenChunks(config, partitioner, send, most=_OPEN_CHUNKS)

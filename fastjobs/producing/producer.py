@@ -15,8 +15,8 @@ from fastjobs.model.partitions import Partitioner
 from fastjobs.model.times import now_ms
 from fastjobs.options import Options
 from fastjobs.producing.call import Call, line_of
+from fastjobs.producing.channel import Channel
 from fastjobs.producing.destinations import Destination, new_destination
-from fastjobs.producing.listed_partitions import ListedPartitions
 from fastjobs.producing.mixed import Mix
 from fastjobs.producing.open_chunks import new_writer
 from fastjobs.producing.progress import Progress
@@ -31,11 +31,8 @@ from fastjobs.store.store import Store
 class _ThreadState(threading.local):
     """The state of one thread: connections and buffers are not shared."""
 
-    store: Store | None = None
+    channel: Channel | None = None
     writer: ChunkWriter | None = None
-
-    def __init__(self) -> None:
-        self.listed = ListedPartitions()
 
 
 class Producer:
@@ -81,7 +78,7 @@ class Producer:
             destination = new_destination(self._partitioner, line)
         else:
             destination = self._sending().destination_of(line, job_id)
-        send_one(self.store(), local.listed, line, destination, blob)
+        send_one(self.channel(), line, destination, blob)
         return destination
 
     def enqueue_many(
@@ -121,7 +118,7 @@ class Producer:
                 if writer.count:
                     n, line = writer.count, spread.line(len(ids))
                     destination = new_destination(self._partitioner, line)
-                    sending.send(line, destination, n, writer.finish(now_ms()))
+                    sending.send_new(line, destination, n, writer.finish(now_ms()))
                     ids.add_chunk(destination.chunk_id, n)
         sending.finish()
         return ids
@@ -142,18 +139,24 @@ class Producer:
 
     def store(self) -> Store:
         """Returns this thread's store."""
-        if self._local.store is None:
+        return self.channel().store
+
+    def channel(self) -> Channel:
+        """Returns what this thread sends chunks with."""
+        channel = self._local.channel
+        if channel is None:
             endpoint = self._endpoint
-            self._local.store = Store(endpoint.connect(), self._config, endpoint.patience_s)
-        return self._local.store
+            store = Store(endpoint.connect(), self._config, endpoint.patience_s)
+            channel = self._local.channel = Channel(store, self.channel)
+        return channel
 
     def close(self) -> None:
         """Closes this thread's connection; the next use opens it again."""
-        if self._local.store is not None:
-            self._local.store.client.close()
+        if self._local.channel is not None:
+            self._local.channel.store.client.close()
 
     def _sending(self, progress: Progress | None = None) -> Sending:
-        return Sending(self.store(), self._local.listed, progress)
+        return Sending(self.channel(), progress)
 
     @contextmanager
     def _writer(self) -> Iterator[ChunkWriter]:

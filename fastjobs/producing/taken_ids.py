@@ -36,28 +36,29 @@ def _is_resealed(store: Store, sent: Sent) -> bool:
     """Whether the chunk with this id is the same, but was sealed with another key."""
     if not store.keyring.seals:
         return False
-    stored = _ask(store, store.batch().stored_chunk(sent.partition, sent.chunk_id))
+    chunk = sent.chunk
+    stored = _ask(store, store.batch().stored_chunk(chunk.partition, chunk.id))
     if stored is None:
         return _is_same_record(store, sent)
     try:
-        there = store.keyring.open_chunk(sent.partition, sent.chunk_id, packed_chunk(stored))
+        there = store.keyring.open_chunk(chunk.partition, chunk.id, packed_chunk(stored))
     except errors.ChunkError:
         return False
-    return there[CONTENT_START:] == sent.blob[CONTENT_START:]
+    return there[CONTENT_START:] == chunk.blob[CONTENT_START:]
 
 
 def _is_same_record(store: Store, sent: Sent) -> bool:
     """Whether the job with this id left its chunk and is the same."""
-    ref = job_ref(sent.chunk_id, 0)
-    stored = _ask(store, store.batch().stored_record(sent.partition, ref))
+    partition, ref = sent.chunk.partition, job_ref(sent.chunk.id, 0)
+    stored = _ask(store, store.batch().stored_record(partition, ref))
     if stored is None:
         # It was destroyed or trimmed a moment ago.
         return True
     try:
-        record = JobRecord.decode(store.keyring.open_record(sent.partition, ref, record_body(stored)))
+        record = JobRecord.decode(store.keyring.open_record(partition, ref, record_body(stored)))
     except errors.ChunkError:
         return False
-    chunk = Chunk.decode(sent.blob)
+    chunk = Chunk.decode(sent.chunk.blob)
     name, options = chunk.types[0]
     same_options = record.options == (orjson.loads(options) if options else {})
     return record.type == name and record.payload == orjson.loads(chunk.payload(0)) and same_options

@@ -13,6 +13,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,6 +114,11 @@ class Expected:
     def complete(self) -> bool:
         """Whether all replies have been read."""
         return len(self.replies) == self.number
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a reply will not come any more, or is an error."""
+        return (self.lost and not self.complete) or any(isinstance(reply, ReplyError) for reply in self.replies)
 
 
 class Client:
@@ -254,6 +260,7 @@ class Client:
                 self._socket.settimeout(self._timeout_s)
             self._socket.sendall(data)
         except OSError as error:
+            self._take_in_what_came()
             self.close()
             raise errors.ConnectionLost(f"the connection broke while sending: {error}") from error
         except BaseException:
@@ -340,6 +347,12 @@ class Client:
             self.close()
             raise
         return True
+
+    def _take_in_what_came(self) -> None:
+        """Assigns the replies that came before a connection broke: their calls need not be sent again."""
+        with suppress(errors.ConnectionLost):
+            while self._expected and (self._take_in() or self._read_what_came()):
+                pass
 
     def _read(self, deadline: float) -> None:
         """Waits for more bytes and reads them."""

@@ -126,6 +126,11 @@ class BaseBatch:
         return self._exchange is None or self._exchange.ready()
 
     @property
+    def has_failed(self) -> bool:
+        """Whether a call has to be sent again, as far as is known without waiting."""
+        return self._exchange is not None and self._exchange.has_failed
+
+    @property
     def in_doubt(self) -> bool:
         """Whether calls were sent again that the server may have carried out before, without an answer."""
         return self._exchange is not None and self._exchange.in_doubt

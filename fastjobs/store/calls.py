@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 from fastjobs.model.definition import Definition
+from fastjobs.model.origin import Origin
 from fastjobs.model.outcome import Outcome, Run
 from fastjobs.model.refs import JobAddress, is_detached, job_ref, run_id
 from fastjobs.store.batch import BaseBatch, Reply
@@ -59,13 +60,28 @@ class ScriptCalls(BaseBatch):
         n: int,
         priority: int,
         blob: bytes,
+        origin: Origin,
         *,
         delay_ms: int = 0,
         due_at_ms: int = 0,
     ) -> Reply[Stored]:
         """Stores a chunk of `n` jobs; result `Stored`. Due after a delay, or at a time, or at once."""
         stored = self._keyspace.keyring.seal_chunk(partition, chunk_id, blob)
-        args = (chunk_id, n, priority, delay_ms, due_at_ms, _WAKE_CAP, stored)
+        sender, number, has_chosen_id = origin
+        keep_ms = self._keyspace.sender_keep_ms
+        args = (
+            chunk_id,
+            n,
+            priority,
+            delay_ms,
+            due_at_ms,
+            _WAKE_CAP,
+            sender,
+            number,
+            keep_ms,
+            int(has_chosen_id),
+            stored,
+        )
         return self.script("enqueue", partition, args, Stored)
 
     def open(self, partition: str, session: str) -> Reply[bool]:

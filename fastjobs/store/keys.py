@@ -115,6 +115,13 @@ class QueueKeys:
     recurring_due: bytes = _key(
         "zset", "id of a recurring job that is not paused; score = next due instant, ms", owner=f"{_LIB}recurring.lua"
     )
+    senders: bytes = _key(
+        "hash",
+        "sender (one thread of a producer) -> <forget at ms> <highest number stored>, "
+        "and <first>+<count> of numbers below it that are not stored",
+        owner=f"{_LIB}sender.lua",
+        compared=False,
+    )
     stats: bytes = _key(
         "hash", "counters, the sequence, the fence, the layout, and times for outages", owner=f"{_LIB}counters.lua"
     )

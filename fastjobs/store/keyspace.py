@@ -10,6 +10,9 @@ from fastjobs.store.keys import QueueKeys, queue_keys
 from fastjobs.store.scripts import load
 from fastjobs.store.sealing import Keyring
 
+#: How long a partition remembers a sender after its last chunk, in milliseconds; longer when it may try for longer.
+_SENDER_KEEP_MS = 3_600_000
+
 
 class Keyspace:
     """The keys, slots and packed heads of a namespace.
@@ -22,6 +25,8 @@ class Keyspace:
         self.config = config
         #: Seals what batches store; whoever reads what is stored opens it.
         self.keyring = Keyring(config)
+        #: How long a partition remembers this producer's senders after their last chunk.
+        self.sender_keep_ms = max(_SENDER_KEEP_MS, int(config.retry_budget_s * 2000))
         self._keys: dict[str, QueueKeys] = {}
         self._slots: dict[str, int] = {}
         self._heads: dict[tuple[str, str], tuple[bytes, int]] = {}

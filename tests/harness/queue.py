@@ -11,6 +11,7 @@ import redis
 
 from fastjobs._core import Chunk, ChunkWriter, new_id
 from fastjobs.config import Config
+from fastjobs.model.origin import Origin
 from fastjobs.model.outcome import Outcome, Run
 from fastjobs.model.record import JobRecord
 from fastjobs.model.refs import JobAddress, job_ref, parse_ref, parse_scheduled, split_member
@@ -51,6 +52,11 @@ def pack(n: int = 1, *, type_name: str = "work", payload: Any = None) -> bytes:
 
 def record(job_id: str = "x", *, type_name: str = "work", **values: Any) -> bytes:
     return JobRecord(id=job_id, type=type_name, payload=[0, {}], **values).encode()
+
+
+def origin(number: int = 1, *, sender: str | None = None, chosen: bool = True) -> Origin:
+    """Who sends a chunk: by default a sender of its own, with an id that was chosen."""
+    return Origin(sender or new_id(), number, chosen)
 
 
 class QueueUnderTest:
@@ -98,10 +104,13 @@ class QueueUnderTest:
         delay_ms: int = 0,
         due_at_ms: int = 0,
         blob: bytes | None = None,
+        sent_as: Origin | None = None,
     ) -> Stored:
-        blob = blob or pack(n)
+        blob, sent_as = blob or pack(n), sent_as or origin()
         batch = self.store.batch()
-        return batch.enqueue(self.name, chunk_id, n, priority, blob, delay_ms=delay_ms, due_at_ms=due_at_ms).run()
+        return batch.enqueue(
+            self.name, chunk_id, n, priority, blob, sent_as, delay_ms=delay_ms, due_at_ms=due_at_ms
+        ).run()
 
     def open(self, session: str | None = None) -> str:
         """Opens a session; returns its id."""

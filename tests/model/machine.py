@@ -21,6 +21,7 @@ from fastjobs import errors
 from fastjobs._core import ChunkWriter, new_id
 from fastjobs.config import Config
 from fastjobs.errors import JobNotFound
+from fastjobs.model.origin import Origin
 from fastjobs.model.outcome import Outcome, Run
 from fastjobs.model.record import ErrorRecord, JobRecord
 from fastjobs.model.refs import parse_lease_name, parse_scheduled, split_member
@@ -43,6 +44,7 @@ from tests.model.model import (
     ENDED_KEEP_MS,
     FINISHED_KEEP,
     LEASE_MS,
+    SENDER_KEEP_MS,
     TRIM_LIMIT,
     WAITING,
     ModelJob,
@@ -69,6 +71,20 @@ def same(what: str, found: dict[Any, Any], expected: dict[Any, Any]) -> None:
     names = {*found, *expected}
     differ = {name: (found.get(name), expected.get(name)) for name in names if found.get(name) != expected.get(name)}
     assert not differ, f"{what}, found and expected: {differ}"
+
+
+#: The numbers that a sender has used when a run begins.
+SENT_BEFORE = 100
+
+
+def senders_numbers(entry: bytes) -> tuple[int, set[int]]:
+    """When a sender is forgotten, and the numbers of its chunks that were stored."""
+    forget_ms, highest, *missing = entry.decode().split(" ")
+    numbers = set(range(1, int(highest) + 1))
+    for found in missing:
+        first, count = map(int, found.split("+"))
+        numbers -= set(range(first, first + count))
+    return int(forget_ms), numbers
 
 
 def when(condition: Callable[[QueueMachine], object]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -99,6 +115,7 @@ class QueueMachine(RuleBasedStateMachine):
     """One queue, several sessions, one clock."""
 
     server: ServerProcess
+    names_of_senders = ("tidy", "busy", "sparing")
     #: Steps of all runs, for the record.
     steps = 0
 
@@ -114,6 +131,8 @@ class QueueMachine(RuleBasedStateMachine):
         self.redis = self.server.client()
         self.store = Store(Client(self.server.url), self.config)
         self.other_store = Store(Client(self.server.url), self.config)
+        for store in (self.store, self.other_store):
+            store._keyspace.sender_keep_ms = SENDER_KEEP_MS
         self.keys = self.store.keys(QUEUE)
         self.clock = TestClock(self.redis, self.keys.chunks.removesuffix(b"chunks"))
         self.model = ModelQueue(self.clock.now_ms)
@@ -131,7 +150,7 @@ class QueueMachine(RuleBasedStateMachine):
         #: Calls that can be sent again at any later time and must then change nothing.
         self.sent: list[Callable[[Batch], Batch]] = []
         #: Calls to enqueue; sent again they may find that all is forgotten.
-        self.enqueued: list[tuple[str, Op]] = []
+        self.enqueued: list[tuple[str, Origin, Op]] = []
         self.numbers = Counter[str]()
         self.last_fence = 0
 
@@ -203,7 +222,14 @@ class QueueMachine(RuleBasedStateMachine):
     # Calls.
 
     def enqueue_op(
-        self, chunk_id: str, names: list[str], priority: int, variant: int, delay_ms: int, due_ms: int
+        self,
+        chunk_id: str,
+        names: list[str],
+        priority: int,
+        variant: int,
+        delay_ms: int,
+        due_ms: int,
+        origin: Origin,
     ) -> Op:
         writer = ChunkWriter()
         for number, name in enumerate(names):
@@ -211,11 +237,13 @@ class QueueMachine(RuleBasedStateMachine):
         blob = writer.finish(self.clock.now_ms)
 
         def add(batch: Batch) -> Reply[Stored]:
-            return batch.enqueue(QUEUE, chunk_id, len(names), priority, blob, delay_ms=delay_ms, due_at_ms=due_ms)
+            return batch.enqueue(
+                QUEUE, chunk_id, len(names), priority, blob, origin, delay_ms=delay_ms, due_at_ms=due_ms
+            )
 
         def apply(model: ModelQueue, result: Stored) -> None:
             due = model.now_ms + delay_ms if delay_ms else due_ms
-            expected = model.enqueue(chunk_id, (tuple(names), variant), names, priority, due)
+            expected = model.enqueue(chunk_id, (tuple(names), variant), names, priority, due, origin)
             assert result.name.lower() == expected
 
         return Op(add, apply)
@@ -382,10 +410,20 @@ class QueueMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin_with_a_lease(self) -> None:
-        """Most of what can go wrong needs one."""
+        """Most of what can go wrong needs one; and one of the senders has sent so much that its entry is trusted."""
+        self.redis.hset(self.keys.senders, "busy", f"{self.model.now_ms + SENDER_KEEP_MS} {SENT_BEFORE}")
+        self.model.senders["busy"] = (self.model.now_ms + SENDER_KEEP_MS, set(range(1, SENT_BEFORE + 1)))
+        self.numbers["busy"] = SENT_BEFORE
         self.open_session()
         self.enqueue(n=8, priority=0, delay_ms=0, ago_ms=0, mixed=True)
         self.fetch(number=0, want=5)
+
+    def next_origin(self, *, chosen: bool) -> Origin:
+        """Of one of a few senders; one leaves a number unused now and then."""
+        sender = self.names_of_senders[self.numbers["sent"] % len(self.names_of_senders)]
+        self.numbers["sent"] += 1
+        self.numbers[sender] += 2 if self.numbers["sent"] % 7 == 0 and sender == "sparing" else 1
+        return Origin(sender, self.numbers[sender], chosen)
 
     @rule(n=counts, priority=priorities, delay_ms=delays, ago_ms=st.integers(-3_000, 3_000), mixed=st.booleans())
     def enqueue(self, n: int, priority: int, delay_ms: int, ago_ms: int, mixed: bool) -> None:
@@ -394,28 +432,34 @@ class QueueMachine(RuleBasedStateMachine):
         self.sizes[chunk_id] = n
         names = [TYPES[number % 2] if mixed else TYPES[0] for number in range(n)]
         due_ms = self.clock.now_ms - ago_ms if mixed and not delay_ms else 0
-        op = self.enqueue_op(chunk_id, names, priority, 0, delay_ms, due_ms)
+        origin = self.next_origin(chosen=False)
+        op = self.enqueue_op(chunk_id, names, priority, 0, delay_ms, due_ms, origin)
         assert self.do(op) is Stored.CREATED
         assert self.again(op.add) is Stored.EXISTING
-        self.enqueued.append((chunk_id, op))
+        self.enqueued.append((chunk_id, origin, op))
 
     @rule(choice=st.integers(0, 2), variant=st.integers(0, 1), delay_ms=delays)
     def enqueue_with_chosen_id(self, choice: int, variant: int, delay_ms: int) -> None:
         """One of a few ids: its job may be stored, be another one, have left its chunk, or be long forgotten."""
         chunk_id = f"chosen{choice}"
         self.sizes[chunk_id] = 1
-        self.do(self.enqueue_op(chunk_id, [TYPES[0]], 0, variant, delay_ms, 0))
+        origin = self.next_origin(chosen=True)
+        op = self.enqueue_op(chunk_id, [TYPES[0]], 0, variant, delay_ms, 0, origin)
+        self.do(op)
+        self.enqueued.append((chunk_id, origin, op))
 
     @rule(number=picks)
     @when(lambda self: self.enqueued)
     def resend_enqueue(self, number: int) -> None:
-        """Also long afterwards, but not once some jobs of a chunk have gone and others have left it.
+        """The reply was lost: nothing is stored again, although the jobs may have ended and be forgotten.
 
-        A producer sends again for half a minute; looking for each of a thousand records would cost every enqueue.
+        Also long afterwards, when the sender is forgotten: then the id alone decides, unless some jobs of the chunk
+        have gone and others have left it. Looking for each of a thousand records would cost every enqueue.
         """
-        chunk_id, op = self.enqueued[number % len(self.enqueued)]
+        chunk_id, origin, op = self.enqueued[number % len(self.enqueued)]
         left = [ref for ref in self.model.jobs if ref.startswith(f"{chunk_id}~")]
-        if chunk_id in self.model.chunks or not left or f"{chunk_id}~000" in left:
+        known = self.model.was_sent(origin)
+        if known or chunk_id in self.model.chunks or not left or f"{chunk_id}~000" in left:
             self.do(op)
 
     # What workers do.
@@ -563,6 +607,7 @@ class QueueMachine(RuleBasedStateMachine):
         def apply(model: ModelQueue, forgotten: int) -> None:
             before = Counter(job.status for job in model.visible())
             model.trim(TRIM_LIMIT)
+            model.trim_senders()
             after = Counter(job.status for job in model.visible())
             assert forgotten == (before - after).total()
 
@@ -826,6 +871,8 @@ class QueueMachine(RuleBasedStateMachine):
         for status in ("failed", "cancelled"):
             ended = {ref.decode(): int(at) for ref, at in snapshot[status].items()}
             same(status, ended, {job.ref: job.ended_ms for job in model.in_status(status)})
+        senders = {name.decode(): senders_numbers(entry) for name, entry in snapshot["senders"].items()}
+        same("senders", senders, model.senders)
         logged = {what: int(at) for what, at in snapshot["finished_log"].items()}
         same("history", logged, {what: at for at, what, _ in model.log()})
         self.compare_counters(snapshot)

@@ -6,11 +6,15 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from fastjobs.model.origin import Origin
+
 LEASE_MS = 1_000
 #: History: finished jobs kept, failed and cancelled ones each, and for how long the latter are.
 FINISHED_KEEP = 6
 ENDED_KEEP = 4
 ENDED_KEEP_MS = 20_000
+#: How long a sender is remembered.
+SENDER_KEEP_MS = 45_000
 #: What one call forgets at most, as `trim` is called.
 TRIM_LIMIT = 500
 
@@ -90,6 +94,8 @@ class ModelQueue:
     last_sequence: int = -1
     tick_ms: int | None = None
     grace_until_ms: int = 0
+    #: Sender -> when it is forgotten, and the numbers of its chunks that were stored.
+    senders: dict[str, tuple[int, set[int]]] = field(default_factory=dict)
 
     def visible(self) -> list[ModelJob]:
         return [job for job in self.jobs.values() if not self.is_hidden(job)]
@@ -116,8 +122,16 @@ class ModelQueue:
 
     # Coming.
 
-    def enqueue(self, chunk_id: str, content: object, types: list[str], priority: int, due_ms: int) -> str:
+    def was_sent(self, origin: Origin) -> bool:
+        """Whether it is remembered that the chunk was stored."""
+        return origin.number in self.senders.get(origin.sender, (0, set()))[1]
+
+    def enqueue(
+        self, chunk_id: str, content: object, types: list[str], priority: int, due_ms: int, origin: Origin
+    ) -> str:
         """What a call to enqueue does and answers."""
+        if self.was_sent(origin):
+            return "existing"
         if chunk_id in self.chunks:
             return "existing" if self.chunks[chunk_id].content == content else "conflict"
         if f"{chunk_id}~000" in self.jobs:
@@ -127,6 +141,8 @@ class ModelQueue:
         self.chunks[chunk_id] = ModelChunk(chunk_id, content, jobs)
         self.jobs.update({job.ref: job for job in jobs.values()})
         self.totals["enqueued"] += len(jobs)
+        numbers = self.senders.get(origin.sender, (0, set()))[1]
+        self.senders[origin.sender] = self.now_ms + SENDER_KEEP_MS, numbers | {origin.number}
         return "created"
 
     def put_in_line(self, jobs: Iterable[ModelJob], due_ms: int, status: str) -> None:
@@ -257,6 +273,9 @@ class ModelQueue:
         self.trim_finished(limit)
         self.trim_ended("failed", limit)
         self.trim_ended("cancelled", limit)
+
+    def trim_senders(self) -> None:
+        self.senders = {name: entry for name, entry in self.senders.items() if entry[0] > self.now_ms}
 
     def trim_finished(self, limit: int) -> None:
         kept = sum(job.status == "finished" for job in self.visible())

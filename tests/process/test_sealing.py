@@ -22,6 +22,7 @@ from fastjobs.store.sealing import Keyring
 from fastjobs.store.store import Store
 from tests.harness.appfile import AppFile
 from tests.harness.commands import SCRIPTS, run
+from tests.harness.queue import origin
 from tests.harness.server import ServerProcess
 from tests.harness.waiting import wait_until
 
@@ -115,8 +116,8 @@ def test_what_nobody_with_a_key_has_enqueued_fails_and_never_runs(sealed: AppFil
     # What looks as if others could read it, for example of another key, waits for them instead.
     waiting = {f"waits{position}": flipped(genuine, position) for position in (2, 3, 22, 23, 24, 25)}
     for chunk_id, blob in {**chunks, **waiting}.items():
-        attacker.batch().enqueue("default", chunk_id, 1, 0, blob).run()
-    attacker.batch().enqueue("default", "many", 3, 0, packed("forged", "forged", "forged")).run()
+        attacker.batch().enqueue("default", chunk_id, 1, 0, blob, origin()).run()
+    attacker.batch().enqueue("default", "many", 3, 0, packed("forged", "forged", "forged"), origin()).run()
     # A record of a job that is to be run again, and a definition of a recurring job.
     sealed.plain.options(job_id="detached", delay=3600).enqueue("genuine")
     job = sealed.app.jobs.find("detached")

@@ -9,11 +9,11 @@ from tests.harness.queue import HEAD, QueueUnderTest, pack
 from tests.store.conftest import MakeQueue
 
 
-def test_a_finished_chunk_that_is_not_kept_leaves_only_counters(queue: QueueUnderTest) -> None:
+def test_a_finished_chunk_that_is_not_kept_leaves_only_counters_and_its_sender(queue: QueueUnderTest) -> None:
     held = queue.seed_executing(3)
     assert queue.finish(held) == 3
     queue.close_session(held.session)
-    assert set(queue.stored()) == {"stats"}
+    assert set(queue.stored()) == {"senders", "stats"}
     assert queue.raw.hget(queue.keys.stats, "finished_total") == b"3"
 
 
@@ -187,7 +187,7 @@ def test_a_detached_job_that_finished_and_is_not_kept_leaves_nothing(queue: Queu
     held = queue.fetch(queue.open(), 1)
     assert queue.finish(held) == 1
     queue.close_session(held.session)
-    assert set(queue.stored()) == {"stats"}
+    assert set(queue.stored()) == {"senders", "stats"}
 
 
 def test_a_job_that_is_to_be_cancelled_is_not_retried(queue: QueueUnderTest) -> None:

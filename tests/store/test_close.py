@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.harness.queue import QueueUnderTest, pack
+from tests.harness.queue import QueueUnderTest, origin, pack
 
 
 def test_a_closed_session_holds_nothing_and_is_gone(queue: QueueUnderTest) -> None:
@@ -49,7 +49,7 @@ def test_a_session_with_much_is_closed_in_bounded_steps(queue: QueueUnderTest) -
     session = queue.open()
     batch = queue.store.batch()
     for index in range(1200):
-        batch.enqueue(queue.name, f"c{index:04}", 1, 0, pack())
+        batch.enqueue(queue.name, f"c{index:04}", 1, 0, pack(), origin())
     batch.run()
     for _ in range(6):
         queue.fetch(session, 200)
@@ -67,7 +67,7 @@ def test_a_session_that_is_being_reclaimed_can_be_closed(queue: QueueUnderTest) 
     session = queue.open()
     batch = queue.store.batch()
     for index in range(1200):
-        batch.enqueue(queue.name, f"c{index:04}", 1, 0, pack())
+        batch.enqueue(queue.name, f"c{index:04}", 1, 0, pack(), origin())
     batch.run()
     for _ in range(6):
         queue.fetch(session, 200)

@@ -21,7 +21,7 @@ from fastjobs.store.keys import queue_keys
 from fastjobs.store.keyspace import Keyspace
 from fastjobs.store.replies import Stored
 from fastjobs.store.scripts import names
-from tests.harness.queue import QueueUnderTest, key_names, pack, record
+from tests.harness.queue import QueueUnderTest, key_names, origin, pack, record
 from tests.harness.server import ServerProcess
 from tests.harness.snapshot import take_snapshot
 from tests.harness.waiting import wait_until
@@ -57,10 +57,10 @@ def test_scripts_that_were_flushed_are_loaded_again(hurt: QueueUnderTest) -> Non
 def test_only_the_calls_whose_script_was_missing_are_sent_again(hurt: QueueUnderTest) -> None:
     hurt.open("s")
     batch = hurt.store.batch()
-    first = batch.enqueue(hurt.name, "a", 1, 0, pack())
+    first = batch.enqueue(hurt.name, "a", 1, 0, pack(), origin())
     flushed = batch.command("SCRIPT", "FLUSH")
     calls = batch.command("INCR", hurt.keys.stats + b"-calls")
-    second = batch.enqueue(hurt.name, "b", 1, 0, pack())
+    second = batch.enqueue(hurt.name, "b", 1, 0, pack(), origin())
     lease = batch.fetch(hurt.name, "s", 1, 5)
     batch.run()
     values = (first.value, flushed.value, calls.value, second.value)
@@ -74,7 +74,7 @@ def test_batches_in_flight_behind_a_flush_are_all_answered(hurt: QueueUnderTest)
         batch = hurt.store.batch()
         if index == 2:
             batch.command("SCRIPT", "FLUSH")
-        stored = batch.enqueue(hurt.name, f"c{index}", 1, 0, pack())
+        stored = batch.enqueue(hurt.name, f"c{index}", 1, 0, pack(), origin())
         batch.send()
         batches.append((batch, stored))
     # Not in the order they were sent in, either.
@@ -154,7 +154,7 @@ def test_a_full_server_is_drained_with_everything_that_happens_on_the_way(hurt: 
 # Foreign keys.
 
 
-def _calls(queue: QueueUnderTest) -> dict[str, Callable[[], object]]:
+def _calls(queue: QueueUnderTest, enqueue_delay_ms: int = 0) -> dict[str, Callable[[], object]]:
     """One call of each script that writes, each of which has something to do."""
 
     def call(script: str, *args: Any, **options: Any) -> object:
@@ -179,7 +179,7 @@ def _calls(queue: QueueUnderTest) -> dict[str, Callable[[], object]]:
     runs = [queue.run("chunk", 6, 0, 1, keep_ms=1000)]
     assert dead.refs
     return {
-        "enqueue": lambda: queue.try_enqueue(2, chunk_id="new"),
+        "enqueue": lambda: queue.try_enqueue(2, chunk_id="new", delay_ms=enqueue_delay_ms),
         "open": lambda: queue.open("new"),
         "fetch": lambda: queue.fetch("live", 2),
         "ack": lambda: queue.ack(held, runs, outcomes),
@@ -217,7 +217,8 @@ def _definition(queue: QueueUnderTest) -> Definition:
 
 @pytest.mark.parametrize("key_name", key_names())
 def test_a_foreign_key_stops_each_script_before_it_writes(hurt: QueueUnderTest, key_name: str) -> None:
-    calls = _calls(hurt)
+    # An enqueue needs only one of the two lines.
+    calls = _calls(hurt, enqueue_delay_ms=60_000 if key_name == "scheduled" else 0)
     key: bytes = getattr(hurt.keys, key_name)
     dump = hurt.raw.dump(key)
     hurt.raw.set(key, "something of somebody else")
@@ -295,7 +296,7 @@ def test_a_worker_waits_a_read_only_server_out(hurt: QueueUnderTest) -> None:
         return False
 
     try:
-        stored = hurt.store.batch().enqueue(hurt.name, "c", 1, 0, pack())
+        stored = hurt.store.batch().enqueue(hurt.name, "c", 1, 0, pack(), origin())
         result = stored.run(WORKER_RETRIES, None, promote_after_two)
     finally:
         hurt.raw.replicaof("NO", "ONE")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fastjobs._core import ChunkWriter
-from tests.harness.queue import QueueUnderTest, pack, payloads
+from tests.harness.queue import QueueUnderTest, origin, pack, payloads
 from tests.harness.waiting import wait_until
 from tests.store.conftest import MakeQueue
 
@@ -106,7 +106,7 @@ def test_more_spans_than_a_page_come_in_order(queue: QueueUnderTest) -> None:
 def test_a_lease_holds_a_bounded_number_of_refs(queue: QueueUnderTest) -> None:
     batch = queue.store.batch()
     for index in range(300):
-        batch.enqueue(queue.name, f"c{index}", 1, 0, pack())
+        batch.enqueue(queue.name, f"c{index}", 1, 0, pack(), origin())
     batch.run()
     assert len(queue.fetch(queue.open(), 2000).refs) == 256
 
@@ -181,7 +181,7 @@ def test_a_delayed_job_starts_when_its_time_has_come(queue: QueueUnderTest) -> N
 def test_a_crowd_due_at_once_is_let_in_step_by_step(queue: QueueUnderTest) -> None:
     batch = queue.store.batch()
     for index in range(300):
-        batch.enqueue(queue.name, f"c{index:03}", 1, 0, pack(), delay_ms=60_000 + index)
+        batch.enqueue(queue.name, f"c{index:03}", 1, 0, pack(), origin(), delay_ms=60_000 + index)
     batch.run()
     queue.seed_due()
     session = queue.open()
@@ -240,7 +240,7 @@ def test_draining_gives_each_job_once_and_leaves_nothing(make_queue: MakeQueue, 
     session = queue.open()
     assert queue.drain(session, want) == jobs
     queue.close_session(session)
-    assert set(queue.stored()) <= {"stats"}
+    assert set(queue.stored()) <= {"senders", "stats"}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.harness.queue import QueueUnderTest, pack
+from tests.harness.queue import QueueUnderTest, origin, pack
 from tests.harness.waiting import wait_until
 from tests.store.conftest import MakeQueue
 
@@ -75,7 +75,7 @@ def test_a_large_session_comes_back_in_bounded_steps_and_is_fenced_before_the_fi
     session = queue.open()
     batch = queue.store.batch()
     for index in range(1500):
-        batch.enqueue(queue.name, f"c{index:04}", 1, 0, pack())
+        batch.enqueue(queue.name, f"c{index:04}", 1, 0, pack(), origin())
     batch.run()
     held = [queue.fetch(session, 200) for _ in range(8)]
     queue.seed_expired(session)

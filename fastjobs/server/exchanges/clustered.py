@@ -73,6 +73,11 @@ class RoutedExchange:
         except errors.StoreError:
             return True
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether a call has to be sent again, as far as is known without reading."""
+        return self._failure is not None or any(group.expected.has_failed for group in self._groups)
+
     def step(self) -> errors.StoreError | None:
         """Makes one try; returns the error that left calls unanswered, or None when all are answered."""
         if not self._groups and self._failure is None:

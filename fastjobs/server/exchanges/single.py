@@ -54,6 +54,11 @@ class Exchange:
         except errors.StoreError:
             return True
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether a call has to be sent again, as far as is known without reading."""
+        return self._expected is None or self._expected.has_failed
+
     def step(self) -> errors.StoreError | None:
         """Makes one try; returns the error that left calls unanswered, or None when all are answered."""
         try:

@@ -1,17 +1,21 @@
 -- Stores one chunk of jobs and puts it in line, or into the schedule when it is due later.
 --
--- @keys chunks ready scheduled jobs stats wake
+-- @keys chunks ready scheduled jobs senders stats wake
 -- ARGV[1] id         chunk id, made by the producer before the first send
 -- ARGV[2] n          number of jobs in it
 -- ARGV[3] priority   higher runs first
 -- ARGV[4] delay_ms   from the server's now; 0 = at once
 -- ARGV[5] due_at_ms  when it is due, ms since 1970, if delay_ms is 0; in the past = at once
 -- ARGV[6] wake_cap   most hints to keep
--- ARGV[7] blob       the packed chunk
--- Returns 1 created, 2 existing (the same content was sent before), 3 conflict (the id has other content), 4 the job
--- has left its chunk, so only its record can show whether it is the same.
--- O(log queue). Keeps: one id is stored once, however often it is sent. The server refuses the first write when it is
--- out of memory, so nothing is ever half-written.
+-- ARGV[7] sender     who sends it
+-- ARGV[8] number     counts the chunks that the sender sends to this partition, from 1; the same when it is sent again
+-- ARGV[9] keep_ms    how long to remember the sender after this
+-- ARGV[10] chosen    1 = a user chose the id, so another job may have it; 0 = it is new
+-- ARGV[11] blob      the packed chunk
+-- Returns 1 created, 2 existing (it was sent before, or is stored with the same content), 3 conflict (the id has other
+-- content), 4 the job has left its chunk, so only its record can show whether it is the same.
+-- O(log queue). Keeps: a chunk is stored once, however often it is sent, also when its jobs are over and forgotten. The
+-- server refuses the first write when it is out of memory, so nothing is ever half-written.
 
 -- @include lib/read
 -- @include lib/layout
@@ -19,33 +23,48 @@
 -- @include lib/place
 -- @include lib/chunk
 -- @include lib/job_ref
+-- @include lib/sender
 
 -- @const CONTENT_OFFSET
 local id, n, score = ARGV[1], tonumber(ARGV[2]), string.format('%.0f', 0 - ARGV[3])
 local delay_ms, due_at_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
-local wake_cap, blob = tonumber(ARGV[6]), ARGV[7]
+local wake_cap, sender, number, keep_ms = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
+local chosen, blob = ARGV[10] == '1', ARGV[11]
 -- An idle worker looks again after this long; a job that is due before that has to wake one.
 local IDLE_WAIT_MS = 1000
 
 local counts = read('HMGET', keys.stats, 'sequence', 'enqueued_total', 'queued', 'scheduled', 'layout')
 check_layout(counts[5])
-local stored = read('HGET', keys.chunks, id)
-if stored then
-  local _, _, _, offset = read_chunk(stored)
-  return string.sub(stored, offset + CONTENT_OFFSET) == string.sub(blob, CONTENT_OFFSET + 1) and 2 or 3
-end
-if read('HEXISTS', keys.jobs, job_ref(id, 0)) == 1 then
-  -- Users never choose the id of a larger chunk: it is the same chunk, and all of its jobs have left it.
-  return n == 1 and 4 or 2
-end
--- @check except chunks jobs stats wake
-local hints = read('LLEN', keys.wake)
-
 local now_ms, now_us = server_clock()
+local known, entry = judge_sent(read('HGET', keys.senders, sender), number, now_ms + keep_ms)
+if known == 'stored' then
+  return 2
+end
+-- An id that nobody chose is taken only if it was sent before, which the entry of the sender can exclude.
+if chosen or known == 'unknown' then
+  local stored = read('HGET', keys.chunks, id)
+  if stored then
+    local _, _, _, offset = read_chunk(stored)
+    return string.sub(stored, offset + CONTENT_OFFSET) == string.sub(blob, CONTENT_OFFSET + 1) and 2 or 3
+  end
+  if read('HEXISTS', keys.jobs, job_ref(id, 0)) == 1 then
+    -- Users never choose the id of a larger chunk: it is the same chunk, and all of its jobs have left it.
+    return n == 1 and 4 or 2
+  end
+end
 local due_ms = delay_ms > 0 and now_ms + delay_ms or due_at_ms
 local delayed = due_ms > now_ms
+if delayed then
+  read('ZCARD', keys.scheduled)
+else
+  read('ZCARD', keys.ready)
+end
+local hints = read('LLEN', keys.wake)
+
 local sequence = delayed and due_sequence(due_ms) or sequence_after(counts[1], now_us)
-store_chunk(id, score, sequence, n, blob)
+-- The first write, and of a new id the first use of the key: it fails if the key has a foreign type.
+read('HSET', keys.chunks, id, chunk_value(score, sequence, n, blob))
+redis.call('HSET', keys.senders, sender, entry)
 local ref = n == 1 and id or string.format('%s~000+%d', id, n)
 -- The counters that were read, counted up: one write for all of them.
 local total = string.format('%.0f', (counts[2] or 0) + n)

@@ -2,8 +2,8 @@
 -- jobs come first, so that scripts can find each of its jobs without reading what the producer packed. Further words in
 -- the line are those of a newer release.
 
-local function store_chunk(id, score, sequence, n, blob)
-  redis.call('HSET', keys.chunks, id, string.format('%s %s %d\n', score, sequence, n) .. blob)
+local function chunk_value(score, sequence, n, blob)
+  return string.format('%s %s %d\n', score, sequence, n) .. blob
 end
 
 -- Takes a stored chunk apart: score, sequence, number of jobs, and the offset of the packed chunk.

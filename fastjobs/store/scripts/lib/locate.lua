@@ -2,6 +2,11 @@
 
 -- @include lib/job_ref
 
+-- When a delayed job with this sequence is due (ms).
+local function sequence_due_ms(sequence)
+  return tonumber(sequence, 16) / US_PER_MS
+end
+
 -- The span of a chunk in which the job at an index waits: its member, first index and count; nil when there is none.
 -- The refs of one chunk with one place share score and prefix (the member up to "~") and stand side by side, by index.
 local function find_span(zset, score, prefix, index)

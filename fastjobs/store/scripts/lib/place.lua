@@ -17,11 +17,6 @@ local function due_sequence(due_ms)
   return string.format(SEQUENCE_FORMAT, due_ms * US_PER_MS)
 end
 
--- When a delayed job with this sequence is due (ms).
-local function sequence_due_ms(sequence)
-  return tonumber(sequence, 16) / US_PER_MS
-end
-
 -- The member of `scheduled` that stands for a member of `ready`; kind is "s" scheduled or "r" retrying.
 local function scheduled_member(kind, score, member)
   return kind .. score .. ',' .. member

@@ -25,7 +25,7 @@ end
 -- Puts a run in line as `enqueue` does.
 local function enqueue_run(run, score, blob, now_us, wake_cap)
   local sequence = next_sequence(now_us)
-  store_chunk(run, score, sequence, 1, blob)
+  redis.call('HSET', keys.chunks, run, chunk_value(score, sequence, 1, blob))
   redis.call('ZADD', keys.ready, score, sequence .. run)
   move_count(nil, 'queued', 1)
   move_count(nil, 'enqueued_total', 1)

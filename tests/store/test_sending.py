@@ -1,0 +1,352 @@
+"""Sending again: what was stored once is not stored again, also when it is over and forgotten; the order is kept."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from fastjobs import EnqueueUnknown, FastJobs, JobError
+from fastjobs.jobtypes import JobType
+from fastjobs.store.replies import Stored
+from tests.harness.proxy import Behaviour, Proxy
+from tests.harness.queue import QueueUnderTest, origin
+from tests.harness.server import ServerProcess
+from tests.harness.waiting import wait_until
+from tests.store.conftest import MakeQueue
+
+#: Makes an app, by default at the shared server.
+MakeApp = Callable[..., FastJobs]
+
+
+@pytest.fixture
+def make_app(server: ServerProcess, namespace: str) -> Iterator[MakeApp]:
+    apps = []
+
+    def make(url: str | None = None, **settings: Any) -> FastJobs:
+        app = FastJobs(url or server.url, namespace=namespace, **settings)
+        apps.append(app)
+        return app
+
+    yield make
+    for app in apps:
+        app.close()
+
+
+@pytest.fixture
+def forgetful(make_queue: MakeQueue) -> QueueUnderTest:
+    """The queue the apps of the test use; it keeps no history."""
+    return make_queue(finished_keep=0, failed_keep=0)
+
+
+@pytest.fixture
+def proxy(server: ServerProcess) -> Iterator[Proxy]:
+    with Proxy(server.socket) as process:
+        yield process
+
+
+def job_type(app: FastJobs) -> JobType[..., None]:
+    def work(*args: Any) -> None:
+        """Never run here."""
+
+    return app.job(name="work")(work)
+
+
+def stored_in_all(queue: QueueUnderTest) -> int:
+    """How many jobs were ever stored."""
+    return int(queue.raw.hget(queue.keys.stats, "enqueued_total") or 0)
+
+
+def calls_of_scripts(queue: QueueUnderTest) -> int:
+    return int(queue.raw.info("commandstats")["cmdstat_evalsha"]["calls"])
+
+
+# The script.
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("chosen", [False, True])
+@pytest.mark.parametrize("number", [1, 2, 64, 65, 66, 1000])
+def test_a_chunk_sent_again_is_not_stored_again_when_it_is_forgotten(
+    forgetful: QueueUnderTest, n: int, chosen: bool, number: int
+) -> None:
+    sent_as = origin(number, chosen=chosen)
+    assert forgetful.try_enqueue(n, chunk_id="c", sent_as=sent_as) is Stored.CREATED
+    assert len(forgetful.drain(forgetful.open())) == n
+    assert forgetful.try_enqueue(n, chunk_id="c", sent_as=sent_as) is Stored.EXISTING
+    assert forgetful.counts() == {}
+    assert stored_in_all(forgetful) == n
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_numbers_in_any_order_are_each_stored_once(forgetful: QueueUnderTest, seed: int) -> None:
+    draw = random.Random(seed)
+    sender, session = origin().sender, forgetful.open()
+    numbers = [number for number in draw.sample(range(1, 140), 90) for _ in range(2)]
+    # Each is close to where it was sent, as chunks in flight are.
+    numbers.sort(key=lambda number: number + draw.uniform(0, 9))
+    met: set[int] = set()
+    for number in numbers:
+        result = forgetful.try_enqueue(
+            chunk_id=f"c{number}", sent_as=origin(number, sender=sender, chosen=draw.random() < 0.3)
+        )
+        assert result is (Stored.EXISTING if number in met else Stored.CREATED), number
+        met.add(number)
+        if draw.random() < 0.5:
+            forgetful.drain(session)
+    assert stored_in_all(forgetful) == 90
+
+
+def test_a_new_call_under_a_chosen_id_is_stored_again_once_its_job_is_forgotten(forgetful: QueueUnderTest) -> None:
+    """Only the same call is recognised: an id may be used again."""
+    sender, session = origin().sender, forgetful.open()
+    for number in range(1, 4):
+        assert forgetful.try_enqueue(chunk_id="mine", sent_as=origin(number, sender=sender)) is Stored.CREATED
+        forgetful.drain(session)
+
+
+def test_an_entry_that_cannot_be_read_stops_nobody(forgetful: QueueUnderTest) -> None:
+    for number, entry in enumerate((b"", b"x", b"1 2 3", b"9 9 a+1", b"1 -2", b"\xff", b"1 5 +++"), 1):
+        forgetful.raw.hset(forgetful.keys.senders, "s", entry)
+        assert forgetful.try_enqueue(chunk_id=f"c{number}", sent_as=origin(1, sender="s")) is Stored.CREATED
+    forgetful.raw.hset(forgetful.keys.senders, "s", b"x")
+    forgetful.raw.hset(forgetful.keys.stats, "senders_cursor", b"-9x")
+    assert forgetful.store.batch().trim(forgetful.name).run() == 0
+    assert not forgetful.raw.exists(forgetful.keys.senders)
+
+
+def test_senders_are_forgotten_in_bounded_steps_and_those_in_use_are_kept(forgetful: QueueUnderTest) -> None:
+    now_ms = forgetful.server_ms()
+    old = {f"old{number}": f"{now_ms - 1} {number} 1+1" for number in range(5000)}
+    forgetful.raw.hset(forgetful.keys.senders, mapping=old)
+    forgetful.enqueue()
+    scanned: list[int] = []
+
+    def step() -> bool:
+        before = forgetful.raw.hlen(forgetful.keys.senders)
+        assert forgetful.store.batch().trim(forgetful.name).run() == 0
+        scanned.append(before - forgetful.raw.hlen(forgetful.keys.senders))
+        return forgetful.raw.hlen(forgetful.keys.senders) == 1
+
+    wait_until(step, 20, "all but one are forgotten")
+    assert max(scanned) < 1500
+    (kept,) = forgetful.raw.hvals(forgetful.keys.senders)
+    assert 3_590_000 < int(kept.split()[0]) - now_ms < 3_700_000
+
+
+def test_a_sender_is_remembered_for_longer_than_it_tries(make_app: MakeApp, forgetful: QueueUnderTest) -> None:
+    job_type(make_app(retry_budget_s=86_400.0)).enqueue()
+    (kept,) = forgetful.raw.hvals(forgetful.keys.senders)
+    assert int(kept.split()[0]) - forgetful.server_ms() > 86_400_000 * 1.9
+
+
+# Producers.
+
+
+def test_a_lost_reply_does_not_run_a_job_again_that_is_over_and_forgotten(
+    make_app: MakeApp, forgetful: QueueUnderTest, proxy: Proxy
+) -> None:
+    kind = job_type(make_app(proxy.url))
+    kind.enqueue("first")
+    session = forgetful.open()
+    sent: list[bytes] = []
+    run: list[str] = []
+
+    def watch(data: bytes) -> None:
+        if b"second" in data:
+            sent.append(data)
+            # Workers are faster than the producer that sends again.
+            run.extend(forgetful.drain(session))
+
+    proxy.watch = watch
+    proxy.behave(Behaviour.CUT_AFTER_REQUEST, 1)
+    job = kind.enqueue("second")
+    assert len(sent) == 2
+    run += forgetful.drain(session)
+    assert [ref.partition("~")[0] for ref in run][1:] == [job.id]
+    assert stored_in_all(forgetful) == 2
+
+
+def test_replies_that_came_before_a_connection_was_closed_are_taken_in(
+    make_app: MakeApp, forgetful: QueueUnderTest
+) -> None:
+    """A slow generator, and a server that closes idle connections."""
+    app = make_app(chunk_jobs=10)
+    session = forgetful.open()
+
+    def items() -> Iterator[int]:
+        yield from range(50)
+        wait_until(lambda: stored_in_all(forgetful) == 50, 20, "all that was sent is stored")
+        forgetful.drain(session)
+        nonlocal calls
+        calls = calls_of_scripts(forgetful)
+        forgetful.raw.client_kill_filter(_type="normal", skipme=True)
+        yield from range(50, 60)
+
+    calls = 0
+    ids = job_type(app).enqueue_many(items())
+    assert len(ids) == 60
+    assert stored_in_all(forgetful) == 60
+    assert calls_of_scripts(forgetful) == calls + 1, "nothing was sent again"
+
+
+@pytest.mark.parametrize("behaviour", [Behaviour.CUT_AFTER_REQUEST, Behaviour.CUT_BEFORE_REQUEST, Behaviour.RESET])
+@pytest.mark.parametrize("lost", [1, 2, 5])
+def test_a_bulk_keeps_its_order_over_a_bad_line(
+    make_app: MakeApp, make_queue: MakeQueue, proxy: Proxy, behaviour: Behaviour, lost: int
+) -> None:
+    queue = make_queue()
+    app = make_app(proxy.url, chunk_jobs=1)
+
+    def items() -> Iterator[int]:
+        for index in range(200):
+            if index == 55:
+                proxy.behave(behaviour, lost)
+            yield index
+
+    ids = job_type(app).enqueue_many(items())
+    assert proxy.harmed >= lost
+    assert queue.get_ready() == [f"{job_id}~000" for job_id in ids]
+
+
+def test_mixed_calls_keep_their_order_over_a_bad_line(make_app: MakeApp, make_queue: MakeQueue, proxy: Proxy) -> None:
+    queue = make_queue()
+    app = make_app(proxy.url, chunk_jobs=3)
+    kind = job_type(app)
+
+    def calls() -> Iterator[Any]:
+        for index in range(100):
+            if index == 40:
+                proxy.behave(Behaviour.CUT_AFTER_REQUEST, 2)
+            yield kind.options(job_id=f"mine{index}").call(index) if index % 5 == 0 else kind.call(index)
+
+    ids = app.enqueue_many(calls())
+    ready = queue.get_ready()
+    assert sorted(ready) == sorted(job_id if "~" in job_id else f"{job_id}~000" for job_id in ids)
+    places = {ref: place for place, ref in enumerate(ready)}
+    for stride in ([job_id for job_id in ids if job_id.startswith("mine")], [i for i in ids if "mine" not in i]):
+        refs = [job_id if "~" in job_id else f"{job_id}~000" for job_id in stride]
+        assert [places[ref] for ref in refs] == sorted(places[ref] for ref in refs)
+
+
+def test_scripts_that_were_flushed_do_not_change_the_order_of_a_bulk(make_app: MakeApp, make_queue: MakeQueue) -> None:
+    queue = make_queue()
+
+    def items() -> Iterator[int]:
+        for index in range(100):
+            if index in (30, 60):
+                queue.raw.script_flush()
+            yield index
+
+    ids = job_type(make_app(chunk_jobs=1)).enqueue_many(items())
+    assert queue.get_ready() == [f"{job_id}~000" for job_id in ids]
+
+
+def test_what_is_in_doubt_is_made_certain_by_sending_it_again(
+    make_app: MakeApp, forgetful: QueueUnderTest, proxy: Proxy
+) -> None:
+    app = make_app(proxy.url, chunk_jobs=10, retry_budget_s=0.3, socket_timeout_s=0.2)
+    kind = job_type(app)
+    session = forgetful.open()
+
+    def items() -> Iterator[int]:
+        for index in range(100):
+            if index == 40:
+                wait_until(lambda: stored_in_all(forgetful) == 40, 20, "what was sent is stored")
+                proxy.behave(Behaviour.BLACKHOLE)
+            yield index
+
+    with pytest.raises(EnqueueUnknown) as caught:
+        kind.enqueue_many(items())
+    error = caught.value
+    with pytest.raises(EnqueueUnknown) as again:
+        error.resend()
+    assert list(again.value.ids) == list(error.ids)
+    proxy.heal()
+    # What arrived is run, and forgotten.
+    run = forgetful.drain(session)
+    kind.enqueue("another sender")
+    certain: list[str] = []
+    # Any thread can do it.
+    thread = threading.Thread(target=lambda: certain.extend(again.value.resend()))
+    thread.start()
+    thread.join(20)
+    assert certain == list(error.ids)
+    assert list(error.resend()) == certain, "and it may be done again"
+    run += forgetful.drain(session)
+    assert len(run) == len(set(run)) == stored_in_all(forgetful) == len(error.enqueued) + len(error.ids) + 1
+    assert {*error.enqueued, *error.ids} <= set(run)
+
+
+def test_one_job_in_doubt_is_made_certain(make_app: MakeApp, forgetful: QueueUnderTest, proxy: Proxy) -> None:
+    app = make_app(proxy.url, retry_budget_s=0.3, socket_timeout_s=0.2)
+    kind = job_type(app)
+    kind.enqueue("before")
+    proxy.behave(Behaviour.BLACKHOLE)
+    with pytest.raises(EnqueueUnknown) as caught:
+        kind.options(job_id="mine").enqueue("in doubt")
+    proxy.heal()
+    forgetful.drain(forgetful.open())
+    assert list(caught.value.resend()) == ["mine"]
+    assert stored_in_all(forgetful) == 2
+    assert forgetful.counts() == {}
+
+
+def test_sending_again_can_be_refused_and_tried_once_more(namespace: str) -> None:
+    with ServerProcess() as server, Proxy(server.socket) as proxy:
+        app = FastJobs(proxy.url, namespace=namespace, retry_budget_s=0.3, socket_timeout_s=0.2)
+        queue = QueueUnderTest(server.url, namespace)
+        kind = job_type(app)
+        kind.enqueue("before")
+        proxy.behave(Behaviour.CUT_BEFORE_REQUEST)
+        with pytest.raises(EnqueueUnknown) as caught:
+            kind.enqueue("never arrived")
+        proxy.heal()
+        queue.raw.config_set("maxmemory", 1)
+        with pytest.raises(EnqueueUnknown, match="OOM"):
+            caught.value.resend()
+        queue.raw.config_set("maxmemory", 0)
+        assert list(caught.value.resend()) == list(caught.value.ids)
+        assert stored_in_all(queue) == 2
+        queue.close()
+        app.close()
+
+
+def test_an_error_that_was_pickled_keeps_its_ids_and_cannot_send_again() -> None:
+    error = pickle.loads(pickle.dumps(EnqueueUnknown("lost", ["a"], ["b"], lambda: [])))
+    assert (str(error), error.ids, error.enqueued) == ("lost", ["a"], ["b"])
+    with pytest.raises(JobError, match="only the process"):
+        error.resend()
+
+
+def test_a_forked_process_sends_under_a_name_of_its_own(make_app: MakeApp, forgetful: QueueUnderTest) -> None:
+    kind = job_type(make_app())
+    kind.enqueue("parent")
+    child = os.fork()
+    if child == 0:
+        try:
+            kind.enqueue("child")
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    kind.enqueue("parent again")
+    entries = sorted(entry.split(b" ", 1)[1] for entry in forgetful.raw.hvals(forgetful.keys.senders))
+    assert entries == [b"1", b"2"]
+    assert forgetful.counts() == {"queued": 3}
+
+
+def test_ids_that_are_taken_do_not_pile_up_in_the_entry_of_the_sender(
+    make_app: MakeApp, forgetful: QueueUnderTest
+) -> None:
+    app = make_app()
+    kind = job_type(app)
+    for number in range(200):
+        kind.options(job_id="mine").enqueue()
+        kind.enqueue(number)
+    assert max(len(entry) for entry in forgetful.raw.hvals(forgetful.keys.senders)) < 200
+    assert forgetful.counts() == {"queued": 201}
