@@ -67,18 +67,18 @@ MUTANTS = [
         "'-inf', string.format('%.0f', now_ms + 50)",
     ),
     Mutant("a job that was enqueued before is stored again", "enqueue", "if stored then", "if false then"),
-    Mutant("a chunk that is sent again is stored again", "enqueue", "if known == 'stored' then", "if false then"),
+    Mutant("a chunk that is sent again is stored again", "enqueue", "if was_stored then", "if false then"),
     Mutant(
         "a chunk that was overtaken counts as stored",
         "lib/sender",
-        "    missing, highest = missing .. sent_range(highest + 1, number), number\n",
-        "    highest = number\n",
+        "missing, highest = missing .. sent_range(highest + 1, number), number",
+        "highest = number",
     ),
     Mutant(
         "a number that was overtaken and used stays unused",
         "lib/sender",
-        "        return sent_range(first, number) .. sent_range(number + 1, behind)\n",
-        "",
+        "return sent_range(first, number) .. sent_range(number + 1, behind)",
+        "return nil",
     ),
     Mutant(
         "what is given back goes to the end of the line",

@@ -23,7 +23,6 @@
 -- @include lib/place
 -- @include lib/chunk
 -- @include lib/job_ref
--- @include lib/sender
 
 -- @const CONTENT_OFFSET
 local id, n, score = ARGV[1], tonumber(ARGV[2]), string.format('%.0f', 0 - ARGV[3])
@@ -32,16 +31,27 @@ local wake_cap, sender, number, keep_ms = tonumber(ARGV[6]), ARGV[7], tonumber(A
 local chosen, blob = ARGV[10] == '1', ARGV[11]
 -- An idle worker looks again after this long; a job that is due before that has to wake one.
 local IDLE_WAIT_MS = 1000
+-- A sender that was forgotten may send some of its chunks again, those with the last few of its numbers. If it is then
+-- remembered anew, it has gaps, or numbers up to this one. Without these, its entry speaks for all that it has sent.
+local DOUBTFUL_NUMBERS = 64
 
 local counts = read('HMGET', keys.stats, 'sequence', 'enqueued_total', 'queued', 'scheduled', 'layout')
 check_layout(counts[5])
 local now_ms, now_us = server_clock()
-local known, entry = judge_sent(read('HGET', keys.senders, sender), number, now_ms + keep_ms)
-if known == 'stored' then
-  return 2
-end
--- An id that nobody chose is taken only if it was sent before, which the entry of the sender can exclude.
-if chosen or known == 'unknown' then
+local known, forget_ms = read('HGET', keys.senders, sender), now_ms + keep_ms
+local last = string.match(known or '', '^%d+ (%d+)$')
+local remembered
+if not chosen and last and number == last + 1 and number > DOUBTFUL_NUMBERS then
+  -- The usual case: nobody chose the id, and the sender has not sent the chunk before.
+  remembered = string.format('%.0f ', forget_ms) .. number
+else
+  -- Included here, because the usual case would pay for each function that it does not need.
+-- @include lib/sender
+  local was_stored
+  was_stored, remembered = judge_sent(known, number, forget_ms)
+  if was_stored then
+    return 2
+  end
   local stored = read('HGET', keys.chunks, id)
   if stored then
     local _, _, _, offset = read_chunk(stored)
@@ -64,7 +74,7 @@ local hints = read('LLEN', keys.wake)
 local sequence = delayed and due_sequence(due_ms) or sequence_after(counts[1], now_us)
 -- The first write, and of a new id the first use of the key: it fails if the key has a foreign type.
 read('HSET', keys.chunks, id, chunk_value(score, sequence, n, blob))
-redis.call('HSET', keys.senders, sender, entry)
+redis.call('HSET', keys.senders, sender, remembered)
 local ref = n == 1 and id or string.format('%s~000+%d', id, n)
 -- The counters that were read, counted up: one write for all of them.
 local total = string.format('%.0f', (counts[2] or 0) + n)
