@@ -20,5 +20,5 @@ class Channel:
     def __init__(self, store: Store, here: Callable[[], Channel]) -> None:
         self.store = store
         self.here = here
-        self.listed = ListedPartitions()
+        self.listed = ListedPartitions(store)
         self.sender = Sender()

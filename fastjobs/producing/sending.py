@@ -102,9 +102,8 @@ class Sending:
     def _begin(self, chunk: PackedChunk) -> None:
         batch = self._store.batch()
         stored = chunk.add_to(batch)
-        if chunk.partition not in self._channel.listed:
-            batch.list_partition(chunk.partition)
         batch.send()
+        self._channel.listed.ask(chunk.partition)
         if not self._in_flight:
             self._durability.begin()
         self._in_flight.append(Sent(chunk, batch, stored))
@@ -135,8 +134,7 @@ class Sending:
             self._note_stored(sent)
 
     def _note_stored(self, sent: Sent) -> None:
-        # Not before: a server that refused the chunk also refused to list its partition.
-        self._channel.listed.add(sent.chunk.partition)
+        self._channel.listed.settle(sent.chunk.partition)
         if sent.stored.value is not Stored.CREATED:
             self._channel.sender.note_unused()
         self.stored.add_chunk(sent.chunk.id, sent.chunk.n)
@@ -157,6 +155,7 @@ class Sending:
         outcomes += [(sent, _outcome(sent)) for sent in self._in_flight]
         self._in_flight.clear()
         self._channel.sender.begin_anew()
+        self._channel.listed.forget_requests()
         for sent, reason in outcomes:
             if reason is None:
                 self._note_stored(sent)

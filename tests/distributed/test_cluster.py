@@ -13,6 +13,7 @@ from redis.crc import key_slot
 
 from fastjobs import FastJobs, Status
 from fastjobs.errors import StoreError
+from fastjobs.store.keys import queue_keys, queues_key
 from fastjobs.store.store import Store
 from tests.distributed.conftest import PARTITIONS, MakeLab
 from tests.distributed.rights import minimal_user
@@ -328,6 +329,27 @@ def test_a_cluster_that_lacks_a_master_and_its_replica_is_waited_for(
 
 def _is_down(node: TcpServer) -> bool:
     return b"cluster_state:fail" in node.call("CLUSTER", "INFO")
+
+
+@pytest.mark.slow
+def test_jobs_are_stored_while_the_node_that_has_the_list_of_queues_is_down(own_cluster: LocalCluster) -> None:
+    app = FastJobs(own_cluster.url, namespace="list", retry_budget_s=2.0, socket_timeout_s=1.0)
+    kind = app.job(name="work")(print)
+    for node in own_cluster.nodes:
+        node.call("CONFIG", "SET", "cluster-require-full-coverage", "no")
+    down = own_cluster.owner(queues_key("list"))
+    queues = [f"q{number}" for number in range(20)]
+    elsewhere = [name for name in queues if own_cluster.owner(queue_keys("list", name).stats) is not down]
+    kind.options(queue=elsewhere[0]).enqueue(0)
+    own_cluster.replica_of(down).kill()
+    down.kill()
+    jobs = [kind.options(queue=name).enqueue(1) for name in elsewhere[1:4]]
+    ids = app.enqueue_many([kind.options(queue=elsewhere[4]).call(number) for number in range(3)])
+    assert len({job.id for job in jobs} | set(ids)) == 6
+    for name, number in zip(elsewhere[:5], (b"1", b"1", b"1", b"1", b"3"), strict=True):
+        stats = queue_keys("list", name).stats
+        assert own_cluster.owner(stats).call("HGET", stats, "queued") == number
+    app.close()
 
 
 # Rights.

@@ -13,6 +13,8 @@ import pytest
 
 from fastjobs import EnqueueUnknown, FastJobs, JobError
 from fastjobs.jobtypes import JobType
+from fastjobs.producing.listed_partitions import ListedPartitions
+from fastjobs.store.keys import queues_key
 from fastjobs.store.replies import Stored
 from tests.harness.proxy import Behaviour, Proxy
 from tests.harness.queue import QueueUnderTest, origin
@@ -350,3 +352,27 @@ def test_ids_that_are_taken_do_not_pile_up_in_the_entry_of_the_sender(
         kind.enqueue(number)
     assert max(len(entry) for entry in forgetful.raw.hvals(forgetful.keys.senders)) < 200
     assert forgetful.counts() == {"queued": 201}
+
+
+# Listing a queue.
+
+
+def test_a_stored_job_counts_as_stored_when_its_queue_cannot_be_listed(
+    make_app: MakeApp, make_queue: MakeQueue, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the failure: here the key of the list is a foreign one."""
+    queue = make_queue()
+    app = make_app()
+    kind = job_type(app)
+    listing = queues_key(app.config.namespace)
+    queue.raw.set(listing, "something of somebody else")
+    with caplog.at_level("WARNING", "fastjobs.producer"):
+        kind.enqueue(1)
+        assert len(kind.enqueue_many(range(2))) == 2
+        assert list(app.enqueue_many([kind.options(job_id="mine").call()])) == ["mine"]
+    assert queue.counts() == {"queued": 4}
+    assert [record.message for record in caplog.records] == ["queue not listed"]
+    queue.raw.delete(listing)
+    monkeypatch.setattr(ListedPartitions, "_AFTER_FAILURE_S", 0.0)
+    kind.enqueue(2)
+    assert queue.raw.smembers(listing) == {b"default"}
