@@ -151,10 +151,10 @@ class Queries(BaseBatch):
         """Reads a page of definitions: the cursor of the next page, b"0" after the last, and id -> definition."""
         return self.command("HSCAN", self._keyspace.keys(partition).recurring, cursor, "COUNT", count, parse=_page)
 
-    def first_due(self, partition: str, limit: int) -> Reply[list[tuple[bytes, bytes]]]:
-        """Reads (id, due ms) of the recurring jobs that are due first."""
+    def first_due(self, partition: str, passed: int, limit: int) -> Reply[list[tuple[bytes, bytes]]]:
+        """Reads (id, due ms) of the recurring jobs that are due first, behind so many that are passed."""
         due = self._keyspace.keys(partition).recurring_due
-        return self.command("ZRANGE", due, 0, limit - 1, "WITHSCORES", parse=_scored)
+        return self.command("ZRANGE", due, passed, passed + limit - 1, "WITHSCORES", parse=_scored)
 
     # Workers.
 

@@ -248,8 +248,11 @@ class ModelQueue:
                     chunk.rounds, chunk.postponed_ms = rounds, due_ms
 
     def tick(self) -> None:
-        if self.tick_ms is not None and abs(self.now_ms - self.tick_ms) > LEASE_MS / 2:
+        passed_ms = 0 if self.tick_ms is None else self.now_ms - self.tick_ms
+        if abs(passed_ms) > LEASE_MS / 2:
             self.grace_until_ms = self.now_ms + LEASE_MS
+        if passed_ms < -LEASE_MS / 2:
+            self.sessions = {name: deadline and deadline + passed_ms for name, deadline in self.sessions.items()}
         self.tick_ms = self.now_ms
 
     def expired(self) -> str | None:

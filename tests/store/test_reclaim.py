@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from tests.harness.queue import QueueUnderTest, origin, pack
+from tests.harness.server import ServerProcess
 from tests.harness.waiting import wait_until
+from tests.model.clock import TestClock, timed_scripts
 from tests.store.conftest import MakeQueue
 
 
@@ -141,6 +143,26 @@ def test_a_clock_that_went_back_counts_as_an_outage(make_queue: MakeQueue) -> No
     queue.raw.hset(queue.keys.stats, "tick", queue.server_ms() + 3_600_000)
     assert queue.reclaim() == (0, 0, False)
     assert queue.counts() == {"executing": 1}
+
+
+def test_a_dead_session_keeps_its_jobs_no_longer_when_the_clock_is_set_back(
+    server: ServerProcess, namespace: str
+) -> None:
+    """Fault B26."""
+    with timed_scripts():
+        queue = QueueUnderTest(server.url, namespace, lease_s=20)
+        clock = TestClock(queue.raw, queue.keys.chunks.removesuffix(b"chunks"))
+        dead, alive = queue.seed_executing(), queue.seed_executing()
+        clock.advance(-600_000)
+        for _ in range(5):
+            assert queue.renew(alive.session) == [True]
+            assert queue.reclaim_all() == 0
+            clock.advance(4_000)
+        assert queue.reclaim_all() == 1
+        assert queue.counts() == {"queued": 1, "executing": 1}
+        assert queue.finish(alive) == 1
+        assert queue.finish(dead) == -1
+        queue.close()
 
 
 def test_a_pause_of_less_than_half_a_lease_is_no_outage(make_queue: MakeQueue) -> None:

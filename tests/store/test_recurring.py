@@ -231,6 +231,52 @@ def test_what_cannot_be_read_here_is_left_to_others_and_holds_nobody_up(
     assert sum("cannot enqueue" in record.message for record in caplog.records) == 1
 
 
+def break_definitions(shop: Shop, number: int, due_ms: int) -> None:
+    """Defines recurring jobs that are due and cannot be fired: of a newer format, gone, or not due as they say."""
+    shop.report.every(3600, id="broken")
+    keys = shop.store.keys(QUEUE)
+    stored = shop.store.batch().command("HGET", keys.recurring, "broken").run()
+    batch = shop.store.batch()
+    for index in range(number):
+        if index % 3:
+            body = stored.replace(b'"v":1', b'"v":9') if index % 3 == 1 else stored
+            batch.command("HSET", keys.recurring, f"broken-{index}", body)
+        batch.command("ZADD", keys.recurring_due, due_ms, f"broken-{index}")
+    batch.run()
+
+
+def test_many_definitions_that_cannot_be_fired_hold_up_no_others(
+    shop: Shop, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    due_ms = shop.now_ms() - 5
+    break_definitions(shop, 250, due_ms - 60_000)
+    for index in range(150):
+        shop.report.every(3600, id=f"good-{index}", overlap="allow")
+        shop.seed_due(f"good-{index}", due_ms)
+    monkeypatch.setattr("fastjobs.worker.supervisor.recurrer.time.monotonic", lambda: 1000.0)
+    for _ in range(3):
+        for _ in range(20):
+            shop.recurrer.run()
+            if shop.recurrer.due_at > 1000.5:
+                break
+    assert len(shop.queued()) == 150
+    assert sum("cannot enqueue" in record.message for record in caplog.records) == 166
+    # What became due meanwhile is fired although the broken ones are still there.
+    shop.seed_due("good-7", shop.now_ms() - 5)
+    assert sum(shop.recurrer.run() for _ in range(5)) == 1
+    drop_broken(shop)
+
+
+def drop_broken(shop: Shop) -> None:
+    """Removes what the invariants would complain of."""
+    keys = shop.store.keys(QUEUE)
+    batch = shop.store.batch()
+    for index in range(250):
+        batch.command("HDEL", keys.recurring, f"broken-{index}")
+        batch.command("ZREM", keys.recurring_due, f"broken-{index}")
+    batch.run()
+
+
 # Missed runs.
 
 

@@ -132,7 +132,7 @@ end
 if taken == 0 then
   if is_tick_due(counts[2]) then
     run_when_full(keys.ready)
-    redis.call('HSET', keys.stats, unpack(tick_changes(counts[2], now_ms, lease_ms)))
+    redis.call('HSET', keys.stats, unpack(take_tick(counts[2], now_ms, lease_ms)))
   end
   local later = string.format('(%.0f', now_ms)
   local next_due = redis.call('ZRANGEBYSCORE', keys.scheduled, later, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
@@ -159,7 +159,7 @@ redis.call('HSET', keys.leases, session, string.format('%s:%.0f%s %.0f', request
   lease, table.concat(entries, ' '))
 redis.call('HSET', keys.stats, 'fence', string.format('%.0f', fence),
   'queued', string.format('%.0f', counts[4] - taken),
-  'executing', string.format('%.0f', (counts[5] or 0) + taken), unpack(tick_changes(counts[2], now_ms, lease_ms)))
+  'executing', string.format('%.0f', (counts[5] or 0) + taken), unpack(take_tick(counts[2], now_ms, lease_ms)))
 if rest or redis.call('ZCARD', keys.ready) > 0 then
   if hints == 0 then
     redis.call('LPUSH', keys.wake, '')

@@ -1,16 +1,29 @@
 -- The tick records when the server and a worker were last alive together. A gap longer than half a lease means that
 -- renewals could not get through (outage, frozen server, clock jump). Then nothing is reclaimed for the length of one
--- lease: otherwise an outage would requeue all leased jobs although their workers live.
+-- lease: otherwise an outage would requeue all leased jobs although their workers live. When the clock is set back, the
+-- deadlines of all sessions go back with it: otherwise a dead session would keep its jobs all that time.
 
--- The fields of `stats` to write, by the last tick (nil when there was none).
-local function tick_changes(last, now_ms, lease_ms)
+-- Moves the deadlines of all sessions that are not being reclaimed.
+local function move_deadlines(by_ms)
+  local found = redis.call('ZRANGEBYSCORE', keys.sessions, '(0', '+inf', 'WITHSCORES')
+  for position = 1, #found, 2 do
+    redis.call('ZADD', keys.sessions, 'XX', string.format('%.0f', found[position + 1] + by_ms), found[position])
+  end
+end
+
+-- Takes note of a tick, by the last one (nil when there was none); returns the fields of `stats` to write.
+local function take_tick(last, now_ms, lease_ms)
   local changes = {'tick', string.format('%.0f', now_ms)}
-  if last and math.abs(now_ms - tonumber(last)) > lease_ms / 2 then
+  local passed = now_ms - (tonumber(last) or now_ms)
+  if math.abs(passed) > lease_ms / 2 then
     changes[3], changes[4] = 'grace_until', string.format('%.0f', now_ms + lease_ms)
+    if passed < 0 then
+      move_deadlines(passed)
+    end
   end
   return changes
 end
 
 local function tick(now_ms, lease_ms)
-  redis.call('HSET', keys.stats, unpack(tick_changes(redis.call('HGET', keys.stats, 'tick'), now_ms, lease_ms)))
+  redis.call('HSET', keys.stats, unpack(take_tick(redis.call('HGET', keys.stats, 'tick'), now_ms, lease_ms)))
 end
