@@ -18,9 +18,9 @@ from fastjobs.errors import ChunkError, CorruptChunk, NewerFormat
 _VERSION = 1
 #: Errors kept per job: the first shows how it began, the last ones how it goes on.
 MAX_ERRORS = 10
-#: Characters of an error's message and traceback that are kept.
+#: Bytes of an error's message and traceback that are kept.
 MAX_MESSAGE = 2_000
-MAX_TRACEBACK = 16_000
+MAX_TRACEBACK = 4_000
 
 
 @dataclass(kw_only=True, slots=True)
@@ -85,8 +85,8 @@ class JobRecord:
 
     def add_error(self, error: ErrorRecord) -> None:
         """Appends an error; beyond `MAX_ERRORS` the second oldest goes."""
-        error.message = _storable(error.message[:MAX_MESSAGE])
-        error.traceback = _storable(_shortened(error.traceback, MAX_TRACEBACK))
+        error.message = _cut(error.message, MAX_MESSAGE)
+        error.traceback = _without_middle(error.traceback, MAX_TRACEBACK)
         self.errors.append(error)
         if len(self.errors) > MAX_ERRORS:
             del self.errors[1]
@@ -100,9 +100,7 @@ class JobRecord:
         if self.unreadable is not None:
             raise type(self.unreadable)(f"job {self.id!r} cannot be changed here: {self.unreadable}")
         values = {name: getattr(self, name) for name in _FIELDS if name not in ("errors", "extra")}
-        return orjson.dumps(
-            {"v": _VERSION, **values, "errors": [error.values() for error in self.errors], **self.extra}
-        )
+        return orjson.dumps({"v": _VERSION, **values, "errors": _with_shared_tracebacks(self.errors), **self.extra})
 
     @staticmethod
     def decode(data: bytes) -> JobRecord:
@@ -117,7 +115,7 @@ class JobRecord:
             version = values.pop("v")
             if type(version) is int and version > _VERSION:
                 raise NewerFormat(f"its record has format {version}, this release knows format {_VERSION}")
-            kept_errors = [ErrorRecord.read(error) for error in values.pop("errors")]
+            kept_errors = _read_errors(values.pop("errors"))
             extra = {name: values.pop(name) for name in list(values) if name not in _FIELDS}
             for name, kinds in _KINDS.items():
                 if name in values and type(values[name]) not in kinds:
@@ -127,18 +125,43 @@ class JobRecord:
             raise CorruptChunk(f"the record of a job cannot be read: {error}") from error
 
 
-def _shortened(text: str, limit: int) -> str:
-    """Text without its middle if it is too long: the ends of a traceback matter most, and a message can be longer."""
-    if len(text) <= limit:
-        return text
-    mark = "\n  ...\n"
+def _with_shared_tracebacks(kept: list[ErrorRecord]) -> list[dict[str, Any]]:
+    """Errors as they are stored: in place of a traceback that an earlier one has too stands the number of that one."""
+    first: dict[str, int] = {}
+    stored = []
+    for number, error in enumerate(kept):
+        values = error.values()
+        if error.traceback and first.setdefault(error.traceback, number) < number:
+            values["traceback"] = first[error.traceback]
+        stored.append(values)
+    return stored
+
+
+def _read_errors(stored: list[dict[str, Any]]) -> list[ErrorRecord]:
+    kept: list[ErrorRecord] = []
+    for values in stored:
+        shared = values.get("traceback", "")
+        if type(shared) is int:
+            if not 0 <= shared < len(kept):
+                raise ValueError(f"error {len(kept)} has the traceback of error {shared}")
+            values["traceback"] = kept[shared].traceback
+        kept.append(ErrorRecord.read(values))
+    return kept
+
+
+def _cut(text: str, limit: int) -> str:
+    """As much of a text as fits into so many bytes of UTF-8; lone surrogates become question marks."""
+    return text[:limit].encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")
+
+
+def _without_middle(text: str, limit: int) -> str:
+    """The same without its middle: the ends of a traceback matter most, and a message can be longer."""
+    packed = text.encode("utf-8", "replace")
+    if len(packed) <= limit:
+        return packed.decode()
+    mark = b"\n  ...\n"
     half = limit // 2
-    return text[:half] + mark + text[half + len(mark) - limit :]
-
-
-def _storable(text: str) -> str:
-    """Text that UTF-8 can hold: lone surrogates become question marks."""
-    return text.encode("utf-8", "replace").decode()
+    return (packed[:half] + mark + packed[half + len(mark) - limit :]).decode("utf-8", "ignore")
 
 
 #: What a worker relies on; a bool is no int here.

@@ -92,6 +92,30 @@ def test_long_texts_are_cut_both_ends_of_a_traceback_stay() -> None:
     assert error.traceback.endswith("the end")
 
 
+def test_texts_are_cut_by_their_bytes() -> None:
+    record = JobRecord(id="c", type="work", payload=[])
+    record.add_error(ErrorRecord(type="E", message="\u20ac" * 1_000, traceback="\u20ac" * 10_000))
+    (error,) = record.errors
+    assert error.message == "\u20ac" * 666
+    assert 3_990 < len(error.traceback.encode()) <= MAX_TRACEBACK
+
+
+def test_a_traceback_that_a_record_has_several_times_is_stored_once() -> None:
+    record = JobRecord(id="c", type="work", payload=[])
+    for attempt in range(5):
+        record.add_error(ErrorRecord(type="E", message=f"no {attempt}", traceback=f"{attempt // 3}" * 3_000))
+    assert JobRecord.decode(record.encode()) == record
+    assert len(record.encode()) < 7_000
+
+
+@pytest.mark.parametrize("number", [-1, 1, 2])
+def test_a_traceback_of_no_earlier_error_is_told(number: int) -> None:
+    errors = [{"type": "E", "message": "", "traceback": "t"}, {"type": "E", "message": "", "traceback": number}]
+    stored = {"v": 1, "id": "c", "type": "work", "payload": [], "errors": errors}
+    with pytest.raises(CorruptChunk, match="traceback"):
+        JobRecord.decode(json.dumps(stored).encode())
+
+
 def test_texts_that_utf8_cannot_hold_are_stored_all_the_same() -> None:
     record = JobRecord(id="c", type="work", payload=[])
     record.add_error(ErrorRecord(type="E", message="bad \ud800", traceback="\udfff"))
