@@ -1,7 +1,7 @@
 """Lists the partitions that a producer uses, so that workers find those that they do not know of.
 
-The list is in another key, on a cluster perhaps on another node. So a failure of listing says nothing about the jobs: it
-is logged, and the partition is listed later.
+The list is in another key, on a cluster perhaps on another node. So a failure of listing says nothing about the jobs:
+it is logged, and the partition is listed later.
 """
 
 from __future__ import annotations
