@@ -5,6 +5,7 @@
     `marks`       "<done> <redeliveries> <finished> <keep ms> <detached>", and " <rounds> <postponed>" where spans are
     `leases`      of a lease "<score> <member of `ready`>" per ref; of a session "<request>:<fence>" and its fences
     `finished`    segments "<first>+<count> <head><times of each job>"
+    `finishing`   "<chunk id>~<segment>"
     `recurring`   "<version> <revision> <status> <due ms> <last due ms> <last run> <overlap> <schedule>\\n<definition>"
 
 What the fields mean is said in `scripts/lib/`. Lines and marks may have further words, of a newer release; they are
@@ -16,7 +17,8 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from fastjobs.model.refs import SEQUENCE_DIGITS, Member, Place, parse_ready, read_ready
@@ -41,7 +43,9 @@ JOB_TIMES = struct.Struct("<ff")
 _SEQUENCE = f"[0-9a-f]{{{SEQUENCE_DIGITS}}}".encode()
 _CHUNK = rb"(-?\d{1,11}) (" + _SEQUENCE + rb") ([1-9]\d{0,3})(?: [!-~]+)*\n"
 _RECORD = rb"[a-z]+ -?\d{1,11} [0-9a-f]{1,%d} \d{1,15} [!-~]+ [!-~]*(?: [!-~]+)*\n" % SEQUENCE_DIGITS
-_MARKS = rb"(\d{1,9} ){3}\d{1,15} (-|\d{1,3}(,\d{1,3})*)( \d{1,9} (\d{1,15}(,\d{1,15})*|(?= ))( [!-~]+)*)?"
+_RUN = rb"\d{1,3}(-\d{1,3})?"
+_FURTHER_MARKS = rb" \d{1,9} (\d{1,15}(,\d{1,15})*|(?= ))( [!-~]+)*"
+_MARKS = rb"(\d{1,9} ){3}\d{1,15} (-|%b(,%b)*)(%b)?" % (_RUN, _RUN, _FURTHER_MARKS)
 _LEASED = rb"(-?\d{1,11}) (" + _SEQUENCE + rb"\S+)"
 _HELD = rb"\d{1,18}:\d{1,18}( \d{1,18})*"
 _SEGMENT = rb"(\d{1,3})\+([1-9]\d{0,3}) "
@@ -143,7 +147,7 @@ class Marks(NamedTuple):
     redeliveries: int = 0
     finished: int = 0
     keep_ms: int = 0
-    #: Indexes of the jobs that left the chunk, in the order they did.
+    #: Indexes of the jobs that left the chunk, in order.
     detached: tuple[int, ...] = ()
     #: How many rounds of growing delays its postponed jobs have had.
     rounds: int = 0
@@ -159,7 +163,7 @@ class Marks(NamedTuple):
         rounds, postponed, *more = further or (b"0", b"")
         return Marks(
             *(int(done), int(redeliveries), int(finished), int(keep_ms)),
-            () if detached == b"-" else _numbers(detached),
+            () if detached == b"-" else tuple(_indexes(detached)),
             int(rounds),
             _numbers(postponed) if postponed else (),
             tuple(word.decode() for word in more),
@@ -172,10 +176,31 @@ class Marks(NamedTuple):
 
     def pack(self) -> bytes:
         """Returns them as they are stored."""
-        words = [*self[:4], ",".join(map(str, self.detached)) or "-"]
+        words = [*self[:4], ",".join(_runs(self.detached)) or "-"]
         if self.postponed or self.more:
             words += [self.rounds, ",".join(map(str, self.postponed)), *self.more]
         return " ".join(map(str, words)).encode()
+
+
+def _indexes(text: bytes) -> Iterator[int]:
+    for run in text.split(b","):
+        first, _, last = run.partition(b"-")
+        yield from range(int(first), int(last or first) + 1)
+
+
+def _runs(indexes: Iterable[int]) -> Iterator[str]:
+    for first, count in neighbours(sorted(set(indexes))):
+        yield str(first) if count == 1 else f"{first}-{first + count - 1}"
+
+
+def neighbours(indexes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yields (first, count) of each run of neighbours in sorted indexes."""
+    if indexes and indexes[-1] - indexes[0] == len(indexes) - 1:
+        yield indexes[0], len(indexes)
+        return
+    for _, group in groupby(enumerate(indexes), lambda pair: pair[1] - pair[0]):
+        run = [index for _, index in group]
+        yield run[0], len(run)
 
 
 def _numbers(text: bytes) -> tuple[int, ...]:
@@ -260,7 +285,7 @@ class Segment(NamedTuple):
 
     def pack(self) -> bytes:
         """Returns it as it is stored."""
-        return b"%d+%d " % (self.first, self.count) + self.head + self.columns
+        return b"%03d+%d " % (self.first, self.count) + self.head + self.columns
 
     def times(self) -> Iterator[tuple[int, Times]]:
         """Yields (index, times) of each of its jobs."""
@@ -276,6 +301,22 @@ def times_of(head: bytes, first_times: bytes, times: bytes) -> Times:
     started_us, _ = SEGMENT_HEAD.unpack_from(head)
     started_at_ms = round(started_us / 1000 + (start_s - base_s) * 1000)
     return Times(started_at_ms, run_s, head[SEGMENT_HEAD.size :].decode("utf-8", "replace"))
+
+
+def finishing_member(chunk_id: str, segment: Segment) -> bytes:
+    """Returns the member of `finishing` that holds a segment of a chunk that goes on."""
+    return f"{chunk_id}~".encode() + segment.pack()
+
+
+def finishing_range(chunk_id: str) -> tuple[str, str]:
+    """Returns the bounds of the members of `finishing` that a chunk has, as the server takes them."""
+    return f"[{chunk_id}~", f"({chunk_id}~~"
+
+
+def split_finishing(member: bytes) -> tuple[str, bytes]:
+    """Takes a member of `finishing` apart: chunk id and segment."""
+    chunk_id, _, segment = member.partition(b"~")
+    return chunk_id.decode("utf-8", "replace"), segment
 
 
 def segments(stored: bytes) -> Iterator[Segment]:

@@ -261,8 +261,9 @@ class Listing:
         chunk = batch.stored_chunk(self._partition, entry.chunk_id)
         if entry.finished is None:
             return [chunk]
-        segments = batch.stored_segments(self._partition, entry.chunk_id)
-        return [chunk, segments, batch.stored_marks(self._partition, entry.chunk_id)]
+        ended = batch.stored_segments(self._partition, entry.chunk_id)
+        going_on = batch.finishing_segments(self._partition, entry.chunk_id)
+        return [chunk, ended, going_on, batch.stored_marks(self._partition, entry.chunk_id)]
 
     def _jobs(self, entry: _Entry, stored: list[bytes | None]) -> Iterator[ListedJob]:
         """Yields the jobs of an entry; none if they are gone by now."""
@@ -286,9 +287,9 @@ def _positions(entry: _Entry, stored: list[bytes | None]) -> Iterator[tuple[int,
     if entry.finished is None:
         yield from ((index, None) for index in range(entry.ref.first, entry.ref.first + entry.ref.count))
         return
-    _, finished, marks = stored
+    _, ended, going_on, marks = stored
     detached = set(Marks.parse(marks).detached) if marks else set()
-    for segment in segments(finished or b""):
+    for segment in segments(ended or going_on or b""):
         yield from ((index, times) for index, times in segment.times() if index not in detached)
 
 

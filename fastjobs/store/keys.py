@@ -96,9 +96,14 @@ class QueueKeys:
     )
     finished: bytes = _key(
         "hash",
-        "chunk id -> segments <first>+<count> <head> and eight bytes of times per job",
+        "id of a chunk that ended -> segments <first>+<count> <head> and eight bytes of times per job",
         owner=f"{_LIB}history.lua",
         large=True,
+    )
+    finishing: bytes = _key(
+        "zset",
+        "id of a chunk that goes on, a tilde, and one of its segments; score 0",
+        owner=f"{_LIB}history.lua",
     )
     finished_log: bytes = _key(
         "zset",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from fastjobs.model.stored import finishing_range, split_finishing
 from fastjobs.store.batch import BaseBatch, Reply
 from fastjobs.store.keys import queues_key, worker_orders_key, workers_key
 from fastjobs.store.replies import pairs
@@ -76,8 +77,13 @@ class Queries(BaseBatch):
         return self.command("HGET", self._keyspace.keys(partition).jobs, ref)
 
     def stored_segments(self, partition: str, chunk_id: str) -> Reply[bytes | None]:
-        """Reads the times of the finished jobs of a chunk; None when none are kept."""
+        """Reads the times of the finished jobs of a chunk that ended; None when none are kept."""
         return self.command("HGET", self._keyspace.keys(partition).finished, chunk_id)
+
+    def finishing_segments(self, partition: str, chunk_id: str) -> Reply[bytes | None]:
+        """Reads the times of the jobs that finished in a chunk that goes on; None when there are none."""
+        finishing = self._keyspace.keys(partition).finishing
+        return self.command("ZRANGE", finishing, *finishing_range(chunk_id), "BYLEX", parse=_joined_segments)
 
     def stored_marks(self, partition: str, chunk_id: str) -> Reply[bytes | None]:
         """Reads the marks of a chunk; None when it has none."""
@@ -214,3 +220,7 @@ class Queries(BaseBatch):
     def wait_for_replicas(self, replicas: int, timeout_ms: int) -> Reply[int]:
         """Waits until everything written before is on replicas; returns on how many it is."""
         return self.command("WAIT", replicas, timeout_ms)
+
+
+def _joined_segments(members: list[bytes]) -> bytes | None:
+    return b"".join(split_finishing(member)[1] for member in members) or None

@@ -22,6 +22,7 @@ from fastjobs.model.stored import (
     packed_chunk,
     parse_leased,
     segments,
+    split_finishing,
 )
 from fastjobs.store.keys import QUEUE_KEYS, QueueKeys
 
@@ -196,6 +197,10 @@ def _walk_chunks(snapshot: Snapshot, jobs: _Jobs) -> int:
     marks = {name.decode(): Marks.parse(value) for name, value in snapshot["marks"].items()}
     logged = {ref: number for number, ref in (parse_logged(name.decode()) for name in snapshot["finished_log"])}
     kept = 0
+    finishing: dict[str, bytes] = {}
+    for member in snapshot["finishing"]:
+        chunk_id, segment = split_finishing(member)
+        finishing[chunk_id] = finishing.get(chunk_id, b"") + segment
     for name, stored in snapshot["chunks"].items():
         chunk_id = name.decode()
         head = ChunkHead.read(stored)
@@ -207,13 +212,16 @@ def _walk_chunks(snapshot: Snapshot, jobs: _Jobs) -> int:
             continue
         mark = marks.pop(chunk_id, Marks())
         left = set(mark.detached)
-        finished = _finished_indexes(snapshot["finished"].get(name, b""), chunk_id)
+        going_on = finishing.pop(chunk_id, b"")
+        finished = _finished_indexes(snapshot["finished"].get(name, b"") + going_on, chunk_id)
         if chunk_id in logged:
+            assert not going_on, f"chunk {chunk_id} has ended, and has times of one that goes on"
             assert name in snapshot["finished"], f"chunk {chunk_id} is logged as finished and has no times"
             kept += logged[chunk_id]
             for index in finished - left:
                 jobs.meet(f"{chunk_id}~{index:03d}", "finished")
             continue
+        assert name not in snapshot["finished"], f"chunk {chunk_id} goes on, and has times of one that has ended"
         # A job that finished and was rescheduled or destroyed is in both.
         assert mark.done == len(finished | left), f"chunk {chunk_id}: {mark!r}, finished {sorted(finished)}"
         kept += mark.finished if mark.keep_ms else 0
@@ -223,6 +231,7 @@ def _walk_chunks(snapshot: Snapshot, jobs: _Jobs) -> int:
                 jobs.meet(job, "finished")
             elif index not in left:
                 assert job in jobs.met, f"{job} is in no line, no lease and not finished"
+    assert not finishing, f"times of chunks that are not stored: {list(finishing)}"
     for name in snapshot["finished"]:
         assert name in snapshot["chunks"], f"times of chunk {name!r}, which is not stored"
     for what in logged:
@@ -288,7 +297,18 @@ def _type_of(snapshot: Snapshot, ref: bytes) -> str:
 
 def _check_nothing_left(snapshot: Snapshot) -> None:
     """With no job, only counters remain, open sessions, and hints."""
-    for name in ("chunks", "jobs", "marks", "ready", "scheduled", "failed", "cancelled", "cancelling", "finished"):
+    for name in (
+        "chunks",
+        "jobs",
+        "marks",
+        "ready",
+        "scheduled",
+        "failed",
+        "cancelled",
+        "cancelling",
+        "finished",
+        "finishing",
+    ):
         assert not snapshot[name], f"no job is left, and {name} holds {list(snapshot[name])[:3]}"
     assert not snapshot["finished_log"], "no job is left, and finished_log holds something"
     leases = [name for name in snapshot["leases"] if parse_lease_name(name.decode())]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 import pytest
 
+from fastjobs.model.refs import parse_ref
 from fastjobs.model.stored import record_body
 from tests.harness.queue import HEAD, QueueUnderTest, pack
 from tests.store.conftest import MakeQueue
@@ -305,3 +309,48 @@ def test_an_ack_of_nothing_is_harmless(queue: QueueUnderTest) -> None:
     before = queue.stored()
     assert queue.ack(held) == 0
     assert queue.stored() == before
+
+
+def logged_bytes(queue: QueueUnderTest) -> int:
+    return int(queue.raw.info("persistence")["aof_current_size"])
+
+
+def test_what_an_ack_writes_does_not_grow_with_what_its_chunk_has(queue: QueueUnderTest) -> None:
+    held = queue.seed_executing(600)
+    chunk_id = parse_ref(held.refs[0]).chunk_id
+    written = []
+    for index in range(500):
+        before = logged_bytes(queue)
+        assert queue.ack(held, [queue.run(chunk_id, 600, index, 1, keep_ms=60_000)]) == 1
+        written.append(logged_bytes(queue) - before)
+    assert sum(written[-50:]) < 1.1 * sum(written[:50])
+    assert sum(written[-50:]) / 50 < 800
+    assert queue.status(chunk_id, 499) == "finished"
+    assert queue.status(chunk_id, 500) == "executing"
+    assert queue.ack(held, [queue.run(chunk_id, 600, 500, 100, keep_ms=60_000)]) == 100
+    assert queue.raw.zcard(queue.keys.finishing) == 0
+    found = queue.find(chunk_id, 321)
+    assert found is not None
+    assert (found.status, found.times) == ("finished", bytes((321 & 0xFF,)) * 8)
+
+
+@pytest.mark.parametrize(
+    ("indexes", "detached"),
+    [
+        (range(300), "0-299"),
+        (range(299, -1, -1), "0-299"),
+        ([5, 3, 4, 10, 0, 12, 11], "0,3-5,10-12"),
+        (range(0, 12, 2), "0,2,4,6,8,10"),
+    ],
+)
+def test_neighbours_that_left_their_chunk_take_one_entry_of_its_marks(
+    queue: QueueUnderTest, indexes: Sequence[int], detached: str
+) -> None:
+    held = queue.seed_executing(400)
+    chunk_id = parse_ref(held.refs[0]).chunk_id
+    for index in indexes:
+        assert queue.ack(held, (), [queue.outcome(chunk_id, index, "failed")]) == 1
+    assert queue.raw.hget(queue.keys.marks, chunk_id).decode().split(" ")[4] == detached
+    assert Counter(queue.status(chunk_id, index) for index in range(15)) == Counter(
+        "failed" if index in indexes else "executing" for index in range(15)
+    )

@@ -242,12 +242,32 @@ def test_orphans_go(queue: QueueUnderTest) -> None:
     before = queue.stored()
     queue.raw.hset(queue.keys.marks, mapping={"ghost": "1 0 0 0 -", "ghost~003": "0 2 0 0 -"})
     queue.raw.hset(queue.keys.finished, "ghost", b"0+1 " + bytes(9) + bytes(8))
+    queue.raw.zadd(queue.keys.finishing, {b"ghost~000+1 " + bytes(9) + bytes(8): 0, b"\xff\x00": 0})
     queue.raw.zadd(queue.keys.finished_log, {"4 ghost": 9e12, "1 ghost~001": 9e12})
     queue.raw.zadd(queue.keys.cancelling, {"ghost~001": 1})
     queue.raw.zadd(queue.keys.cancelled, {"ghost~007": 1})
     queue.raw.zadd(queue.keys.ready, {"nonsense": 1})
     assert repair(queue).lost == 0
     assert queue.stored() == before
+
+
+def test_times_of_a_chunk_that_goes_on_are_kept_apart_from_those_of_one_that_ended(queue: QueueUnderTest) -> None:
+    held = queue.seed_executing(9)
+    chunk_id = held.refs[0].partition("~")[0]
+    for first in (6, 0, 3):
+        queue.ack(held, [queue.run(chunk_id, 9, first, 2, keep_ms=60_000)])
+    before = queue.stored()
+    members = queue.raw.zrange(queue.keys.finishing, 0, -1)
+    # As if the chunk had ended; one of its segments is damaged as well.
+    queue.raw.delete(queue.keys.finishing)
+    queue.raw.hset(queue.keys.finished, chunk_id, b"".join(member.partition(b"~")[2] for member in members))
+    queue.raw.zadd(queue.keys.finishing, {f"{chunk_id}~nonsense": 0})
+    repair(queue)
+    assert queue.stored() == before
+    # A segment that is gone: its jobs run again.
+    queue.raw.zrem(queue.keys.finishing, members[1])
+    repair(queue)
+    assert [queue.status(chunk_id, index) for index in (0, 3, 4, 6)] == ["finished", "queued", "queued", "finished"]
 
 
 def test_recurring_jobs_are_due_when_they_say_so(queue: QueueUnderTest) -> None:

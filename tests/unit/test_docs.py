@@ -141,7 +141,7 @@ def test_the_commands_that_scripts_call_are_listed() -> None:
     words = {word for script in all_scripts() for word in re.findall(r"'([A-Z]{2,})'", script.source)}
     listed = re.search(r"^Scripts call: ([A-Z\s]+)\.", read("docs/redis.md"), re.MULTILINE)
     assert listed is not None
-    assert listed[1].split() == sorted(words - {"COUNT", "FJ", "LIMIT", "NX", "WITHSCORES", "XX"})
+    assert listed[1].split() == sorted(words - {"BYLEX", "COUNT", "FJ", "LIMIT", "NX", "REV", "WITHSCORES", "XX"})
 
 
 def test_every_flag_of_the_worker_is_described_as_its_help_does() -> None:

@@ -32,7 +32,7 @@ from tests.harness.queue import pack
 from tests.unit.test_refs import PLACES, REFS
 
 NUMBERS = st.integers(0, 10**8)
-INDEXES = st.lists(st.integers(0, 999), unique=True).map(tuple)
+INDEXES = st.lists(st.integers(0, 999), unique=True).map(sorted).map(tuple)
 WORDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1)
 #: Words of a newer release.
 MORE = st.just(()) | st.lists(WORDS, max_size=2).map(tuple)

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from fastjobs.model.names import is_name
 from fastjobs.model.refs import Member, Place, Ref, job_ref, parse_lease_name, read_ready, read_scheduled
 from fastjobs.model.status import Status
-from fastjobs.model.stored import ChunkHead, HeldFences, leased_value, read_leased
-from fastjobs.operating.fsck.contents import neighbours, same_score
+from fastjobs.model.stored import ChunkHead, HeldFences, leased_value, neighbours, read_leased
+from fastjobs.operating.fsck.contents import same_score
 from fastjobs.operating.fsck.findings import Finding
 from fastjobs.operating.fsck.inventory import DetachedJob, Inventory
 from fastjobs.operating.fsck.wanted import Wanted

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import groupby
 
 from fastjobs.store.keys import compared_keys
 
@@ -61,13 +60,3 @@ def same_score(one: bytes | str, other: bytes | str) -> bool:
         return one == other or float(one) == float(other)
     except ValueError:
         return False
-
-
-def neighbours(indexes: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yields (first, count) of each run of neighbours in sorted indexes."""
-    if indexes and indexes[-1] - indexes[0] == len(indexes) - 1:
-        yield indexes[0], len(indexes)
-        return
-    for _, group in groupby(enumerate(indexes), lambda pair: pair[1] - pair[0]):
-        run = [index for _, index in group]
-        yield run[0], len(run)

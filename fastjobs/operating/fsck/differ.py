@@ -15,7 +15,18 @@ from fastjobs.operating.fsck.wanted import Wanted
 
 #: Payload and records are written first, then where the jobs are; what goes is removed in the same order.
 _ORDER = (
-    *("jobs", "marks", "finished", "recurring", "failed", "cancelled", "finished_log", "ready", "scheduled"),
+    *(
+        "jobs",
+        "marks",
+        "finished",
+        "finishing",
+        "recurring",
+        "failed",
+        "cancelled",
+        "finished_log",
+        "ready",
+        "scheduled",
+    ),
     *("cancelling", "recurring_due", "leases", "sessions", "chunks"),
 )
 #: Fields of `stats` that scripts use as numbers, besides those that count jobs.

@@ -11,7 +11,15 @@ from fastjobs.model.names import is_name
 from fastjobs.model.record import ErrorRecord, JobRecord
 from fastjobs.model.refs import Member, Place, Ref, job_id, job_ref, read_logged, read_ref
 from fastjobs.model.status import Status
-from fastjobs.model.stored import ChunkHead, Marks, StoredRecord, record_body, segments
+from fastjobs.model.stored import (
+    ChunkHead,
+    Marks,
+    Segment,
+    StoredRecord,
+    record_body,
+    segments,
+    split_finishing,
+)
 from fastjobs.operating.fsck.contents import Contents
 from fastjobs.operating.fsck.findings import Finding, Findings
 from fastjobs.store.sealing import is_sealed
@@ -54,9 +62,9 @@ class Inventory:
     marks: dict[str, Marks] = field(default_factory=dict)
     #: By ref.
     jobs: dict[str, DetachedJob] = field(default_factory=dict)
-    #: By chunk: the indexes of the jobs that finished in it, and their segments.
+    #: By chunk: the indexes of the jobs that finished in it, and their segments in order.
     finished: dict[str, set[int]] = field(default_factory=dict)
-    segments: dict[str, bytes] = field(default_factory=dict)
+    segments: dict[str, list[Segment]] = field(default_factory=dict)
     #: By chunk id, or by ref: number of jobs in the finished log, and when to forget them.
     logged: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     #: By chunk: the indexes of the jobs whose record is gone, but not the payload; they return to their chunk.
@@ -120,27 +128,36 @@ def _read_marks(inventory: Inventory) -> None:
 
 
 def _read_times(inventory: Inventory) -> None:
-    for name, value in inventory.stored["finished"].items():
+    for name, value in _stored_segments(inventory.stored).items():
         head = inventory.heads.get(name)
         if head is None:
             inventory.note(Finding.TIMES_ORPHANED, name)
             continue
         inventory.finished[name], inventory.segments[name] = _finished_jobs(value, head.n)
-        if inventory.segments[name] != value:
+        if sum(len(segment.pack()) for segment in inventory.segments[name]) != len(value):
             inventory.note(Finding.TIMES_UNREADABLE, name)
 
 
-def _finished_jobs(value: bytes, n: int) -> tuple[set[int], bytes]:
-    """The indexes in the segments of a chunk, and those of the segments that fit."""
+def _stored_segments(stored: Contents) -> dict[str, bytes]:
+    """By chunk: the segments in `finished` and, one behind the other, those in `finishing`."""
+    found = defaultdict(bytes, stored["finished"])
+    for name in sorted(stored["finishing"]):
+        chunk_id, segment = split_finishing(name.encode("utf-8", "surrogateescape"))
+        found[chunk_id] += segment
+    return found
+
+
+def _finished_jobs(value: bytes, n: int) -> tuple[set[int], list[Segment]]:
+    """The indexes in the segments of a chunk, and those of the segments that fit, in order."""
     indexes: set[int] = set()
-    parts = []
+    kept = []
     for segment in segments(value):
         if segment.indexes.stop > n:
             break
         if indexes.isdisjoint(segment.indexes):
             indexes.update(segment.indexes)
-            parts.append(segment.pack())
-    return indexes, b"".join(parts)
+            kept.append(segment)
+    return indexes, sorted(kept)
 
 
 def _read_log(inventory: Inventory) -> None:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from fastjobs.model.refs import Member, Ref, is_detached, logged_member, read_ref
 from fastjobs.model.status import Status
-from fastjobs.model.stored import ChunkHead, Marks
+from fastjobs.model.stored import ChunkHead, Marks, finishing_member, neighbours
 from fastjobs.operating.fsck.claim import Claims
-from fastjobs.operating.fsck.contents import neighbours
 from fastjobs.operating.fsck.findings import Finding
 from fastjobs.operating.fsck.inventory import DetachedJob, Inventory
 from fastjobs.operating.fsck.wanted import Wanted
@@ -73,9 +72,8 @@ class _Chunk:
 
     @property
     def detached(self) -> tuple[int, ...]:
-        """The jobs that left it, in the order they did, as far as that is known."""
-        order = [index for index in dict.fromkeys(self.marks.detached) if index in self.left] if self.marks else []
-        return (*order, *sorted(self.left - set(order)))
+        """The jobs that left it, in order."""
+        return tuple(sorted(self.left))
 
 
 class _Settler:
@@ -127,6 +125,9 @@ class _Settler:
         if chunk.logged:
             self._note(Finding.CHUNK_NOT_OVER, chunk.id)
         self._keep_payload(chunk)
+        for segment in self._inventory.segments.get(chunk.id, ()):
+            member = finishing_member(chunk.id, segment)
+            self._wanted["finishing"][member.decode("utf-8", "surrogateescape")] = b"0"
         marks, postponed = chunk.marks or Marks(), self._postponed(chunk)
         keep_ms = marks.keep_ms
         if chunk.finished and chunk.marks is None:
@@ -149,6 +150,7 @@ class _Settler:
                 self._note(Finding.CHUNK_OVER, chunk.id)
             return
         self._keep_payload(chunk)
+        self._wanted["finished"][chunk.id] = b"".join(segment.pack() for segment in self._inventory.segments[chunk.id])
         if chunk.logged is None:
             self._note(Finding.CHUNK_NOT_LOGGED, chunk.id, chunk.kept)
         forget_ms = chunk.logged[1] if chunk.logged else b"%d" % (self._terms.now_ms + keep_ms)
@@ -160,8 +162,6 @@ class _Settler:
 
     def _keep_payload(self, chunk: _Chunk) -> None:
         self._wanted["chunks"][chunk.id] = self._stored["chunks"][chunk.id]
-        if chunk.finished:
-            self._wanted["finished"][chunk.id] = self._inventory.segments[chunk.id]
 
     def _want_marks(self, chunk: _Chunk, done: int, keep_ms: int, postponed: tuple[int, ...]) -> None:
         redeliveries, rounds = (chunk.marks.redeliveries, chunk.marks.rounds) if chunk.marks else (0, 0)

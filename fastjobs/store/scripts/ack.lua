@@ -1,6 +1,7 @@
 -- Ends leased jobs: takes spans of jobs that finished, and one outcome for each job that ended in another way.
 --
--- @keys chunks ready scheduled marks jobs leases sessions failed cancelled cancelling finished finished_log stats wake
+-- @keys chunks ready scheduled marks jobs leases sessions failed cancelled cancelling
+-- @keys finished finishing finished_log stats wake
 -- ARGV[1]  session
 -- ARGV[2]  fence
 -- ARGV[3]  finished_keep  finished jobs to keep
@@ -46,7 +47,7 @@ local session, fence = ARGV[1], ARGV[2]
 local finished_keep, ended_keep, ended_keep_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local spans = tonumber(ARGV[6])
 
--- @check except leases sessions cancelling
+-- @check except leases sessions failed cancelled cancelling
 if not is_open(session) then
   return -1
 end
@@ -55,6 +56,7 @@ if not entries then
   return 0
 end
 local cancelling = read('ZCARD', keys.cancelling) > 0
+local ended = read('ZCARD', keys.failed) + read('ZCARD', keys.cancelled)
 run_when_full(keys.ready)
 local now_ms, now_us = server_clock()
 
@@ -70,8 +72,12 @@ local function finish_span(id, n, first, count, head, times, keep_ms)
     if keep_ms > 0 or number < n then
       local offset = (from - first) * JOB_TIMES_BYTES
       local of_span = string.sub(times, offset + 1, offset + number * JOB_TIMES_BYTES)
-      local before = number < n and redis.call('HGET', keys.finished, id) or ''
-      redis.call('HSET', keys.finished, id, before .. from .. '+' .. number .. ' ' .. head .. of_span)
+      local segment = string.format('%03d+%d ', from, number) .. head .. of_span
+      if number < n then
+        note_finishing(id, segment)
+      else
+        redis.call('HSET', keys.finished, id, segment)
+      end
     end
     for index = from, cancelling and from + number - 1 or -1 do
       if was_cancelling(job_ref(id, index)) then
@@ -154,8 +160,11 @@ if taken > 0 then
   write_lease(session, fence, entries)
   write_counts()
   trim_finished(finished_keep, now_ms, 2 * settled + 2)
-  trim_ended('failed', ended_keep, ended_keep_ms, now_ms, 2 * settled + 2)
-  trim_ended('cancelled', ended_keep, ended_keep_ms, now_ms, 2 * settled + 2)
+  -- Without failed or cancelled jobs, before this call or from it, there is nothing to look at.
+  if ended > 0 or settled > spans then
+    trim_ended('failed', ended_keep, ended_keep_ms, now_ms, 2 * settled + 2)
+    trim_ended('cancelled', ended_keep, ended_keep_ms, now_ms, 2 * settled + 2)
+  end
   write_counts()
 end
 return taken

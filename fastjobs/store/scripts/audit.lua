@@ -1,6 +1,6 @@
 -- Gives back the leases that a live session does not know of, after a fetch whose reply was lost for good.
 --
--- @keys chunks ready marks jobs leases sessions cancelled cancelling finished finished_log stats wake
+-- @keys chunks ready marks jobs leases sessions cancelled cancelling finished finishing finished_log stats wake
 -- ARGV[1] session
 -- ARGV[2] request   number of the session's last fetch whose reply is known; after a later one, this does nothing
 -- ARGV[3..] fences that the session holds

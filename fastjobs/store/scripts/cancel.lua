@@ -1,6 +1,6 @@
 -- Cancels a job: one that waits never runs, one that is being executed is asked to end.
 --
--- @keys chunks ready scheduled marks jobs failed cancelled cancelling finished finished_log stats
+-- @keys chunks ready scheduled marks jobs failed cancelled cancelling finished finishing finished_log stats
 -- ARGV[1] id         chunk id
 -- ARGV[2] index      of the job in its chunk
 -- ARGV[3] alone      1 when the job has to be the only one of its chunk

@@ -1,6 +1,6 @@
 -- Drops jobs that wait in line or for their time, from the head of the line on; call it again until it returns 0.
 --
--- @keys chunks ready scheduled marks jobs finished finished_log stats
+-- @keys chunks ready scheduled marks jobs finished finishing finished_log stats
 -- ARGV[1] limit         most spans to drop in this call
 -- Returns the number of jobs dropped.
 -- O(limit log queue). Keeps: the counters equal what is stored.

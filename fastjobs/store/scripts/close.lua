@@ -1,6 +1,6 @@
 -- Ends a session in good order: all jobs it still holds go back to their places, and no attempt is charged.
 --
--- @keys chunks ready marks jobs leases sessions cancelled cancelling finished finished_log stats wake
+-- @keys chunks ready marks jobs leases sessions cancelled cancelling finished finishing finished_log stats wake
 -- ARGV[1] session
 -- ARGV[2] limit     most refs to give back in this call
 -- Returns {jobs given back, 1 when the session is closed or 0 when there is more to give back}.

@@ -1,6 +1,6 @@
 -- Removes every trace of a job. A job that is being executed may run to its end; its outcome is refused.
 --
--- @keys chunks ready scheduled marks jobs leases failed cancelled cancelling finished finished_log stats
+-- @keys chunks ready scheduled marks jobs leases failed cancelled cancelling finished finishing finished_log stats
 -- ARGV[1] id         chunk id
 -- ARGV[2] index      of the job in its chunk
 -- ARGV[3] alone      1 when the job has to be the only one of its chunk

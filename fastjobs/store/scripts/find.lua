@@ -1,6 +1,6 @@
 -- Reads everything about one job; writes nothing.
 --
--- @keys chunks ready scheduled marks jobs finished stats
+-- @keys chunks ready scheduled marks jobs finished finishing stats
 -- ARGV[1] id         chunk id
 -- ARGV[2] index      of the job in its chunk
 -- ARGV[3] alone      1 when the job has to be the only one of its chunk

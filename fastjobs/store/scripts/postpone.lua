@@ -1,6 +1,6 @@
 -- Moves leased, unstarted jobs into the schedule as they are: this process cannot run them, another one may.
 --
--- @keys chunks scheduled marks jobs leases sessions cancelled cancelling finished finished_log stats
+-- @keys chunks scheduled marks jobs leases sessions cancelled cancelling finished finishing finished_log stats
 -- ARGV[1] session
 -- ARGV[2] fence
 -- ARGV[3] delay_ms   from the server's now

@@ -1,6 +1,6 @@
 -- Changes the priority of a job that waits; its place among the jobs of that priority follows from its sequence.
 --
--- @keys chunks ready scheduled marks jobs failed cancelled finished finished_log stats wake
+-- @keys chunks ready scheduled marks jobs failed cancelled finished finishing finished_log stats wake
 -- ARGV[1] id         chunk id
 -- ARGV[2] index      of the job in its chunk
 -- ARGV[3] alone      1 when the job has to be the only one of its chunk

@@ -1,6 +1,6 @@
 -- Takes the jobs of sessions past their deadline and puts them back to their places; any worker runs it.
 --
--- @keys chunks ready marks jobs leases sessions cancelled cancelling finished finished_log stats wake
+-- @keys chunks ready marks jobs leases sessions cancelled cancelling finished finishing finished_log stats wake
 -- ARGV[1] limit     most refs to give back in this call
 -- ARGV[2] lease_ms  lease length, for the outage grace
 -- Returns {sessions ended, jobs given back, 1 when more is waiting else 0}.

@@ -1,6 +1,6 @@
 -- Gives unstarted jobs of a lease back to their places; no attempt is charged.
 --
--- @keys chunks ready marks jobs leases sessions cancelled cancelling finished finished_log stats wake
+-- @keys chunks ready marks jobs leases sessions cancelled cancelling finished finishing finished_log stats wake
 -- ARGV[1] session
 -- ARGV[2] fence
 -- ARGV[3..] refs to give back

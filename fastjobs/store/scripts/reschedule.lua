@@ -1,6 +1,6 @@
 -- Puts a job in line again: at once or for a time, with all its retries.
 --
--- @keys chunks ready scheduled marks jobs failed cancelled finished finished_log stats wake
+-- @keys chunks ready scheduled marks jobs failed cancelled finished finishing finished_log stats wake
 -- ARGV[1] id         chunk id
 -- ARGV[2] index      of the job in its chunk
 -- ARGV[3] alone      1 when the job has to be the only one of its chunk

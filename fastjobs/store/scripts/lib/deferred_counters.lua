@@ -20,11 +20,29 @@ local function count_job(status, job_type, change)
   change_by(status .. ':' .. job_type, change)
 end
 
+-- One read and one write, however many counters have changed: each write takes its place in the server's log.
 local function write_counts()
+  local fields, values = {}, {}
   for field, change in pairs(changes) do
-    if change ~= 0 and redis.call('HINCRBY', keys.stats, field, change) == 0 and string.find(field, ':', 1, true) then
-      redis.call('HDEL', keys.stats, field)
+    if change ~= 0 then
+      fields[#fields + 1] = field
     end
+  end
+  if #fields == 0 then
+    return
+  end
+  local counts = redis.call('HMGET', keys.stats, unpack(fields))
+  for position, field in ipairs(fields) do
+    local count = (counts[position] or 0) + changes[field]
+    if count == 0 and string.find(field, ':', 1, true) then
+      redis.call('HDEL', keys.stats, field)
+    else
+      values[#values + 1] = field
+      values[#values + 1] = string.format('%.0f', count)
+    end
+  end
+  if #values > 0 then
+    redis.call('HSET', keys.stats, unpack(values))
   end
   changes = {}
 end

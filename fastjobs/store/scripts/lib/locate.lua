@@ -93,6 +93,7 @@ local function locate(id, index)
     return nil
   end
   local times = finished_times(redis.call('HGET', keys.finished, id) or '', index)
+    or (mark.exists and finishing_times(id, index))
   if times and mark.exists and mark.keep_ms == 0 then
     return nil
   end

@@ -1,10 +1,11 @@
 -- The marks of a chunk, or of a detached job by its ref, are "<done> <redeliveries> <finished> <keep ms> <detached>".
 -- Done counts the jobs that have left the chunk or finished in it; finished counts those that finished in it and are
 -- kept for keep ms. Redeliveries counts how often jobs of it came back from a dead session. Detached lists the indexes
--- of the jobs that left it, separated by commas, or is "-". A chunk with postponed spans has two more words: how many
--- rounds of growing delays they have had, and their due times (ms), separated by commas, the last one given first.
--- Further words, behind these two, of which the second may be empty, are those of a newer release, and are kept. A
--- chunk that has ended has marks only if jobs were taken out of its history.
+-- of the jobs that left it, in order and separated by commas, neighbours as "<first>-<last>", or is "-". A chunk with
+-- postponed spans has two more words: how many rounds of growing delays they have had, and their due times (ms),
+-- separated by commas, the last one given first. Further words, behind these two, of which the second may be empty,
+-- are those of a newer release, and are kept. A chunk that has ended has marks only if jobs were taken out of its
+-- history.
 
 local function fresh_marks()
   return {
@@ -27,12 +28,43 @@ local function read_marks(id)
   }
 end
 
-local function mark_detached(mark, index)
-  mark.detached = mark.detached == '-' and tostring(index) or mark.detached .. ',' .. index
+-- The first and last index of each run of detached jobs.
+local function detached_runs(mark)
+  local runs = {}
+  for first, last in string.gmatch(mark.detached, '(%d+)%-?(%d*)') do
+    runs[#runs + 1] = {tonumber(first), tonumber(last) or tonumber(first)}
+  end
+  return runs
+end
+
+local function mark_detached(mark, indexes)
+  local runs, parts = detached_runs(mark), {}
+  for _, index in ipairs(indexes) do
+    runs[#runs + 1] = {index, index}
+  end
+  table.sort(runs, function(one, other)
+    return one[1] < other[1]
+  end)
+  local first, last = unpack(runs[1])
+  for position = 2, #runs + 1 do
+    local run = runs[position]
+    if run and run[1] <= last + 1 then
+      last = math.max(last, run[2])
+    else
+      parts[#parts + 1] = first == last and first or first .. '-' .. last
+      first, last = unpack(run or {})
+    end
+  end
+  mark.detached = table.concat(parts, ',')
 end
 
 local function is_detached(mark, index)
-  return string.find(',' .. mark.detached .. ',', ',' .. index .. ',', 1, true) ~= nil
+  for _, run in ipairs(detached_runs(mark)) do
+    if run[1] <= index and index <= run[2] then
+      return true
+    end
+  end
+  return false
 end
 
 local function write_marks(id, mark)

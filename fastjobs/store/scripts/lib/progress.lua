@@ -8,8 +8,12 @@ local function forget_chunk(id)
 end
 
 local function end_chunk(id, mark, now_ms)
+  local segments = mark.exists and take_finishing(id) or ''
   if mark.finished == 0 or mark.keep_ms == 0 then
     return forget_chunk(id)
+  end
+  if segments ~= '' then
+    redis.call('HSET', keys.finished, id, segments)
   end
   log_finished(id, mark.finished, now_ms + mark.keep_ms)
   if mark.detached == '-' then
@@ -31,6 +35,6 @@ end
 local function chunk_left(id, n, indexes, now_ms)
   local mark = read_marks(id)
   mark.done = mark.done + #indexes
-  mark_detached(mark, table.concat(indexes, ','))
+  mark_detached(mark, indexes)
   return note_progress(id, n, mark, now_ms)
 end

@@ -26,6 +26,13 @@ local function finished_times(segments, index)
   return nil
 end
 
+-- The same of a chunk that goes on.
+local function finishing_times(id, index)
+  local high, low = string.format('(%s~%03d,', id, index), '[' .. id .. '~'
+  local member = redis.call('ZRANGE', keys.finishing, high, low, 'BYLEX', 'REV', 'LIMIT', 0, 1)[1]
+  return member and finished_times(string.sub(member, #id + 2), index)
+end
+
 -- How many jobs are in the segments of a chunk.
 local function finished_number(segments)
   local position, number = 1, 0
