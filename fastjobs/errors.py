@@ -29,7 +29,8 @@ class PayloadError(JobError):
     Attributes:
         path: where the offending value is, for example `args[2].x`; empty when it is the arguments as a whole.
         index: position of the item in the iterable given to `enqueue_many`, or None.
-        enqueued: ids of the jobs that were stored before the offending item, or None.
+        enqueued: ids of the jobs that were stored before the offending item, or None. All others are not stored.
+        assigned: ids of the jobs in the order of the items or calls, as far as they were packed, or None.
     """
 
     def __init__(self, message: str, path: str = "") -> None:
@@ -37,6 +38,7 @@ class PayloadError(JobError):
         self.path = path
         self.index: int | None = None
         self.enqueued: Sequence[str] | None = None
+        self.assigned: Sequence[str] | None = None
 
 
 class PayloadTooLarge(PayloadError):
@@ -46,13 +48,22 @@ class PayloadTooLarge(PayloadError):
 class JobIdConflict(JobError):
     """The chosen job id already belongs to a different job.
 
+    All other jobs of the same call are stored.
+
     Attributes:
-        job_id: the id that is taken.
+        job_id: the id that is taken; of a bulk the first one.
+        job_ids: all ids that are taken.
+        enqueued: ids of the jobs of the same call that are stored.
+        assigned: ids of all jobs of a bulk, in the order of its calls; None for one job.
     """
 
-    def __init__(self, job_id: str) -> None:
-        super().__init__(f"job id {job_id!r} is already taken by a job with other content")
+    def __init__(self, job_id: str, job_ids: Sequence[str] = (), enqueued: Sequence[str] = ()) -> None:
+        others = f", and {len(job_ids) - 1} more ids of this call as well" if len(job_ids) > 1 else ""
+        super().__init__(f"job id {job_id!r} is already taken by a job with other content{others}")
         self.job_id = job_id
+        self.job_ids = job_ids or [job_id]
+        self.enqueued = enqueued
+        self.assigned: Sequence[str] | None = None
 
 
 class JobNotFound(JobError):
@@ -149,12 +160,15 @@ class NotEnqueued(StoreError):
     """The jobs were certainly not stored.
 
     Attributes:
-        enqueued: ids of the jobs of the same call that were stored before, possibly empty.
+        enqueued: ids of the jobs of the same call that were stored, possibly empty. All others are not stored.
+        assigned: ids of the jobs of a bulk in the order of its items or calls, as far as they were packed; None for one
+            job.
     """
 
     def __init__(self, message: str, enqueued: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.enqueued = enqueued
+        self.assigned: Sequence[str] | None = None
 
 
 class EnqueueUnknown(StoreError):
@@ -164,7 +178,9 @@ class EnqueueUnknown(StoreError):
 
     Attributes:
         ids: ids of the jobs that may or may not be stored.
-        enqueued: ids of the jobs of the same call that were certainly stored.
+        enqueued: ids of the jobs of the same call that were certainly stored. All others are not stored.
+        assigned: ids of the jobs of a bulk in the order of its items or calls, as far as they were packed; None for one
+            job.
     """
 
     def __init__(
@@ -177,11 +193,12 @@ class EnqueueUnknown(StoreError):
         super().__init__(message)
         self.ids = ids
         self.enqueued = enqueued
+        self.assigned: Sequence[str] | None = None
         self._resend = resend
 
     def __reduce__(self) -> tuple[Any, ...]:
         # What sends again stays behind: it needs the connection of the process that got the error.
-        return type(self), (str(self), list(self.ids), list(self.enqueued))
+        return type(self), (str(self), list(self.ids), list(self.enqueued)), {"assigned": self.assigned}
 
     def resend(self) -> Sequence[str]:
         """Sends exactly the jobs in doubt again, from any thread of the process that enqueued them.

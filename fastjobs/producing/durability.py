@@ -93,8 +93,9 @@ class Durability:
 
     def _no_answer(self, error: errors.StoreError) -> errors.FastJobsError:
         if "unknown command" in str(error):
+            self._unsafe.clear()
             return errors.ConfigError(
-                "durability='fsync' needs WAITAOF (Redis 7.2 or Valkey);"
+                "the jobs are stored, but durability='fsync' needs WAITAOF (Redis 7.2 or Valkey);"
                 " on this server set `appendfsync always` and use durability='fire'"
             )
         return self._not_safe(f"stored, but it is not known how safely: {error}")

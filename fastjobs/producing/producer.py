@@ -111,16 +111,18 @@ class Producer:
         ids = JobIds()
         iterator = iter(spread.items)
         ended = False
-        with self._writer() as writer, _input_errors(sending, lambda: len(ids) + writer.count):
+        with self._writer() as writer, _accounted(sending, ids, lambda: len(ids) + writer.count):
             while not ended:
                 entry = writer.entry(job_type.name, options.stored)
                 ended = writer.fill(entry, iterator, spread.chunk_jobs, self._config.chunk_bytes)
                 if writer.count:
                     n, line = writer.count, spread.line(len(ids))
                     destination = new_destination(self._partitioner, line)
-                    sending.send_new(line, destination, n, writer.finish(now_ms()))
+                    blob = writer.finish(now_ms())
+                    # Before the chunk is sent: an error of sending says what became of all ids.
                     ids.add_chunk(destination.chunk_id, n)
-        sending.finish()
+                    sending.send_new(line, destination, n, blob)
+            sending.finish()
         return ids
 
     def enqueue_calls(self, calls: Iterable[Call], progress: Progress | None = None) -> Sequence[str]:
@@ -130,11 +132,11 @@ class Producer:
         """
         sending = self._sending(progress)
         mix = Mix(sending, self._config, self._partitioner)
-        with _input_errors(sending, lambda: len(mix.ids)):
+        with _accounted(sending, mix.ids, lambda: len(mix.ids)):
             for call in calls:
                 mix.add(call)
-        mix.flush()
-        sending.finish()
+            mix.flush()
+            sending.finish()
         return mix.ids
 
     def store(self) -> Store:
@@ -172,16 +174,31 @@ class Producer:
 
 
 @contextmanager
-def _input_errors(sending: Sending, index: Callable[[], int]) -> Iterator[None]:
-    """Adds to an error of the caller's input which item it was, and what is stored nevertheless."""
+def _accounted(sending: Sending, ids: Sequence[str], index: Callable[[], int]) -> Iterator[None]:
+    """Makes each error of a bulk say what is stored, what is not and what is in doubt.
+
+    Args:
+        sending: sends the chunks.
+        ids: of the jobs, in the order of the input, as far as they have one.
+        index: returns the position of the item that is being read.
+    """
     try:
         yield
-    except errors.StoreError:
-        raise
-    except errors.PayloadError as error:
-        error.index = index()
-        sending.abandon(error)
-        raise
     except BaseException as error:
-        sending.abandon(error)
+        if sending.is_own(error):
+            _assign(error, ids)
+            raise
+        # Of the caller's input, or an interrupt.
+        if isinstance(error, errors.PayloadError) and error.index is None:
+            error.index, error.assigned = index(), ids
+        try:
+            sending.abandon(error)
+        except errors.FastJobsError as worse:
+            _assign(worse, ids)
+            raise
         raise
+
+
+def _assign(error: BaseException, ids: Sequence[str]) -> None:
+    if isinstance(error, errors.JobIdConflict | errors.NotEnqueued | errors.EnqueueUnknown):
+        error.assigned = ids

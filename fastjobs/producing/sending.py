@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 from fastjobs import errors
 from fastjobs.job import JobIds
@@ -22,6 +23,8 @@ from fastjobs.producing.sent import PackedChunk, Sent
 from fastjobs.producing.taken_ids import is_taken
 from fastjobs.server.exchanges.single import PRODUCER_RETRIES
 from fastjobs.store.replies import Stored
+
+E = TypeVar("E", bound=errors.FastJobsError)
 
 #: Chunks sent and not yet answered: the server works on one while the next ones are made.
 _IN_FLIGHT = 8
@@ -45,6 +48,7 @@ class Sending:
         self.stored = JobIds()
         #: Chosen ids that belong to other jobs.
         self._taken: list[str] = []
+        self._raised: BaseException | None = None
         self._durability = Durability(channel.store, self._in_doubt)
 
     def destination_of(self, line: Line, chosen_id: str) -> Destination:
@@ -56,7 +60,7 @@ class Sending:
         try:
             return destination_of(self._store, line, chosen_id)
         except errors.StoreError as error:
-            raise self._failure(None, error) from error
+            raise self._failure(error, of_oldest=False) from error
 
     def send_new(self, line: Line, destination: Destination, n: int, blob: bytes) -> None:
         """Sends the next chunk; errors as for `send`."""
@@ -81,7 +85,7 @@ class Sending:
         """
         self._wait()
         if self._taken:
-            raise errors.JobIdConflict(self._taken[0])
+            raise self._own(errors.JobIdConflict(self._taken[0], self._taken, self.stored))
 
     def abandon(self, error: BaseException) -> None:
         """Waits for the chunks sent before the caller's own error, and adds to the error what is stored.
@@ -89,24 +93,34 @@ class Sending:
         Raises:
             NotEnqueued, EnqueueUnknown: worse than the caller's error: it is not certain what is stored.
         """
+        if not isinstance(error, Exception):
+            # Interrupted: a number may be used up without a chunk.
+            self._channel.sender.begin_anew()
         self._wait()
-        if isinstance(error, errors.PayloadError):
+        if isinstance(error, errors.PayloadError) and error.enqueued is None:
             error.enqueued = self.stored
         error.add_note(f"fastjobs: {len(self.stored)} jobs were enqueued before this")
+        if self._taken:
+            error.add_note(f"fastjobs: {len(self._taken)} ids belong to other jobs, the first is {self._taken[0]!r}")
 
-    def _wait(self) -> None:
-        while self._in_flight:
-            self._take_one()
-        self._durability.wait()
+    def is_own(self, error: BaseException) -> bool:
+        """Whether an error was raised here, and says itself what is stored."""
+        return error is self._raised
+
+    def _own(self, error: E) -> E:
+        self._raised = error
+        return error
 
     def _begin(self, chunk: PackedChunk) -> None:
         batch = self._store.batch()
-        stored = chunk.add_to(batch)
+        # Noted before it is sent: an interrupt in between must not hide a chunk that was stored.
+        in_flight = Sent(chunk, batch, chunk.add_to(batch))
+        is_first = not self._in_flight
+        self._in_flight.append(in_flight)
         batch.send()
         self._channel.listed.ask(chunk.partition)
-        if not self._in_flight:
+        if is_first:
             self._durability.begin()
-        self._in_flight.append(Sent(chunk, batch, stored))
         if len(self._in_flight) > _IN_FLIGHT:
             self._take_one()
         if self._durability.is_full:
@@ -119,66 +133,71 @@ class Sending:
         ):
             self._take_one()
 
+    def _wait(self) -> None:
+        while self._in_flight:
+            self._take_one()
+        self._durability.wait()
+
     def _take_one(self) -> None:
         """Takes the result of the oldest chunk on its way."""
-        sent = self._in_flight.popleft()
-        try:
-            sent.batch.result(PRODUCER_RETRIES, self._store.config.retry_budget_s)
-            taken = is_taken(self._store, sent)
-        except errors.StoreError as error:
-            raise self._failure(sent, error) from error
-        if taken:
-            self._taken.append(sent.chunk.id)
-            self._channel.sender.note_unused()
-        else:
-            self._note_stored(sent)
+        sent = self._in_flight[0]
+        outcome = self._outcome(sent, self._store.config.retry_budget_s)
+        if isinstance(outcome, errors.StoreError):
+            raise self._failure(outcome) from outcome
+        self._in_flight.popleft()
+        self._note(sent, outcome)
 
-    def _note_stored(self, sent: Sent) -> None:
-        self._channel.listed.settle(sent.chunk.partition)
+    def _outcome(self, sent: Sent, budget_s: float) -> errors.FastJobsError | None:
+        """Returns None when a chunk is stored, or else why it is not, or is in doubt."""
+        try:
+            sent.batch.result(PRODUCER_RETRIES, budget_s)
+            taken = is_taken(self._store, sent, budget_s)
+        except errors.StoreError as error:
+            return error
+        return errors.JobIdConflict(sent.chunk.id) if taken else None
+
+    def _note(self, sent: Sent, conflict: errors.FastJobsError | None) -> None:
+        """Notes a chunk that is stored, or whose id belongs to another job."""
+        if conflict is not None:
+            self._taken.append(sent.chunk.id)
+        else:
+            self.stored.add_chunk(sent.chunk.id, sent.chunk.n)
+            self._durability.add(sent)
         if sent.stored.value is not Stored.CREATED:
             self._channel.sender.note_unused()
-        self.stored.add_chunk(sent.chunk.id, sent.chunk.n)
-        self._durability.add(sent)
-        if self._progress is not None:
+        self._channel.listed.settle(sent.chunk.partition)
+        if conflict is None and self._progress is not None:
             self._progress(sent.chunk.n)
 
-    def _failure(self, failed: Sent | None, error: errors.StoreError) -> errors.StoreError:
+    def _failure(self, error: errors.StoreError, *, of_oldest: bool = True) -> errors.StoreError:
         """Returns what to raise: in doubt as soon as one chunk is; the others on their way are asked about once.
 
         Args:
-            failed: the chunk that failed; None = a job that was not sent.
-            error: why.
+            error: what failed.
+            of_oldest: whether that is the outcome of the oldest chunk on its way; False = of a job that was not sent.
         """
         unknown: list[PackedChunk] = []
-        refused = int(failed is None)
-        outcomes: list[tuple[Sent, errors.FastJobsError | None]] = [] if failed is None else [(failed, error)]
-        outcomes += [(sent, _outcome(sent)) for sent in self._in_flight]
-        self._in_flight.clear()
+        refused = 0 if of_oldest else 1
         self._channel.sender.begin_anew()
         self._channel.listed.forget_requests()
-        for sent, reason in outcomes:
-            if reason is None:
-                self._note_stored(sent)
-            elif isinstance(reason, errors.ConnectionLost):
+        known: errors.FastJobsError | None = error if of_oldest else None
+        while self._in_flight:
+            sent = self._in_flight[0]
+            outcome, known = known or self._outcome(sent, 0.0), None
+            self._in_flight.popleft()
+            if isinstance(outcome, errors.ConnectionLost):
                 unknown.append(sent.chunk)
-            else:
+            elif isinstance(outcome, errors.StoreError):
                 refused += sent.chunk.n
+            else:
+                self._note(sent, outcome)
         if unknown:
             number = sum(chunk.n for chunk in unknown)
             return self._in_doubt(f"the outcome of {number} jobs is unknown: {error}", unknown)
-        return errors.NotEnqueued(f"{refused} jobs were not stored: {error}", self.stored)
+        return self._own(errors.NotEnqueued(f"{refused} jobs were not stored: {error}", self.stored))
 
     def _in_doubt(self, message: str, chunks: Sequence[PackedChunk]) -> errors.EnqueueUnknown:
-        return in_doubt(message, chunks, self.stored, self._channel.here)
-
-
-def _outcome(sent: Sent) -> errors.FastJobsError | None:
-    """Returns what became of a chunk when the one before it failed; tries once."""
-    try:
-        sent.batch.result()
-    except errors.StoreError as error:
-        return error
-    return errors.JobIdConflict(sent.chunk.id) if sent.stored.value is Stored.CONFLICT else None
+        return self._own(in_doubt(message, chunks, self.stored, self._channel.here))
 
 
 def in_doubt(

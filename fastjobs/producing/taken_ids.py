@@ -1,10 +1,12 @@
 """Finds out whether the job that has an id already is the very job that was sent.
 
-The scripts compare bytes. They cannot decide for a chunk that was sealed with another key, nor for a job that left its
-chunk: then what is stored is read and compared here.
+The scripts compare bytes. They find a job the same only if it was packed and sealed in the same way, and they cannot
+decide for a job that left its chunk: then what is stored is read, and the contents are compared here.
 """
 
 from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -17,40 +19,51 @@ from fastjobs.producing.sent import Sent
 from fastjobs.server.exchanges.single import PRODUCER_RETRIES
 from fastjobs.store.batch import Reply
 from fastjobs.store.replies import Stored
-from fastjobs.store.sealing import CONTENT_START
 from fastjobs.store.store import Store
 
 
-def is_taken(store: Store, sent: Sent) -> bool:
+class _Content(NamedTuple):
+    """What makes two jobs the same, as text: for Python, 1, 1.0 and True are equal, for a handler they are not."""
+
+    type: str
+    options: bytes
+    payload: bytes
+
+
+def is_taken(store: Store, sent: Sent, budget_s: float) -> bool:
     """Whether another job has the id of a chunk of one.
+
+    Args:
+        store: of the calling thread.
+        sent: the chunk, and the answer to it.
+        budget_s: how long the server is asked for what is stored, in seconds.
 
     Raises:
         ConnectionLost: the server could not be asked.
     """
-    if sent.stored.value is Stored.CONFLICT:
-        return not _is_resealed(store, sent)
-    return sent.stored.value is Stored.DETACHED and not _is_same_record(store, sent)
+    result = sent.stored.value
+    if result is Stored.CONFLICT:
+        return not _is_same_chunk(store, sent, budget_s)
+    return result is Stored.DETACHED and not _is_same_record(store, sent, budget_s)
 
 
-def _is_resealed(store: Store, sent: Sent) -> bool:
-    """Whether the chunk with this id is the same, but was sealed with another key."""
-    if not store.keyring.seals:
-        return False
+def _is_same_chunk(store: Store, sent: Sent, budget_s: float) -> bool:
+    """Whether the chunk with this id holds the same job, packed or sealed in another way."""
     chunk = sent.chunk
-    stored = _ask(store, store.batch().stored_chunk(chunk.partition, chunk.id))
+    stored = _ask(store, store.batch().stored_chunk(chunk.partition, chunk.id), budget_s)
     if stored is None:
-        return _is_same_record(store, sent)
+        return _is_same_record(store, sent, budget_s)
     try:
-        there = store.keyring.open_chunk(chunk.partition, chunk.id, packed_chunk(stored))
+        there = Chunk.decode(store.keyring.open_chunk(chunk.partition, chunk.id, packed_chunk(stored)))
     except errors.ChunkError:
         return False
-    return there[CONTENT_START:] == chunk.blob[CONTENT_START:]
+    return there.n == 1 and _content_of(there) == _content_of(Chunk.decode(chunk.blob))
 
 
-def _is_same_record(store: Store, sent: Sent) -> bool:
+def _is_same_record(store: Store, sent: Sent, budget_s: float) -> bool:
     """Whether the job with this id left its chunk and is the same."""
     partition, ref = sent.chunk.partition, job_ref(sent.chunk.id, 0)
-    stored = _ask(store, store.batch().stored_record(partition, ref))
+    stored = _ask(store, store.batch().stored_record(partition, ref), budget_s)
     if stored is None:
         # It was destroyed or trimmed a moment ago.
         return True
@@ -58,14 +71,22 @@ def _is_same_record(store: Store, sent: Sent) -> bool:
         record = JobRecord.decode(store.keyring.open_record(partition, ref, record_body(stored)))
     except errors.ChunkError:
         return False
-    chunk = Chunk.decode(sent.chunk.blob)
+    there = _Content(record.type, _as_text(record.options), _as_text(record.payload))
+    return there == _content_of(Chunk.decode(sent.chunk.blob))
+
+
+def _content_of(chunk: Chunk) -> _Content:
     name, options = chunk.types[0]
-    same_options = record.options == (orjson.loads(options) if options else {})
-    return record.type == name and record.payload == orjson.loads(chunk.payload(0)) and same_options
+    return _Content(name, _as_text(orjson.loads(options or b"{}")), _as_text(orjson.loads(chunk.payload(0))))
 
 
-def _ask(store: Store, reply: Reply[bytes | None]) -> bytes | None:
+def _as_text(value: Any) -> bytes:
+    """The JSON of a value, the same for dicts in any order."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def _ask(store: Store, reply: Reply[bytes | None], budget_s: float) -> bytes | None:
     try:
-        return reply.run(PRODUCER_RETRIES, store.config.retry_budget_s)
+        return reply.run(PRODUCER_RETRIES, budget_s)
     except errors.StoreError as error:
         raise errors.ConnectionLost(f"the id is taken, it is not known by which job: {error}") from error

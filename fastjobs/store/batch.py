@@ -166,8 +166,11 @@ class BaseBatch:
             ConnectionLost: given up, and a call may have been applied.
             StoreError: given up, or an error not in `retry_on`; nothing was applied by the failed calls.
         """
+        if self._exchange is None:
+            # The caller was interrupted before it sent them.
+            self.send()
         exchange = self._exchange
-        assert exchange is not None, "result is for a batch that was sent"
+        assert exchange is not None
         deadline = None if budget_s is None else time.monotonic() + max(budget_s, self._patience_s)
         failure = exchange.step()
         if failure is not None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import random
+import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fastjobs import EnqueueUnknown, FastJobs, JobError
+from fastjobs import EnqueueUnknown, FastJobs, JobError, JobIdConflict, NotEnqueued, PayloadError
+from fastjobs._core import Chunk
 from fastjobs.jobtypes import JobType
+from fastjobs.model.record import JobRecord
 from fastjobs.producing.listed_partitions import ListedPartitions
 from fastjobs.store.keys import queues_key
 from fastjobs.store.replies import Stored
@@ -53,7 +58,7 @@ def proxy(server: ServerProcess) -> Iterator[Proxy]:
 
 
 def job_type(app: FastJobs) -> JobType[..., None]:
-    def work(*args: Any) -> None:
+    def work(*args: Any, **kwargs: Any) -> None:
         """Never run here."""
 
     return app.job(name="work")(work)
@@ -376,3 +381,186 @@ def test_a_stored_job_counts_as_stored_when_its_queue_cannot_be_listed(
     monkeypatch.setattr(ListedPartitions, "_AFTER_FAILURE_S", 0.0)
     kind.enqueue(2)
     assert queue.raw.smembers(listing) == {b"default"}
+
+
+# Every exit of a bulk says what is stored.
+
+
+def refs_of(job_ids: Sequence[str]) -> list[str]:
+    return [job_id if "~" in job_id else f"{job_id}~000" for job_id in job_ids]
+
+
+def note_of(error: BaseException) -> str:
+    (note,) = error.__notes__
+    return note
+
+
+def test_an_interrupted_bulk_says_how_many_jobs_are_stored(
+    make_app: MakeApp, make_queue: MakeQueue, proxy: Proxy
+) -> None:
+    """Interrupted while it waits for an answer, which is where a bulk spends its time."""
+    queue = make_queue()
+    app = make_app(proxy.url, chunk_jobs=10)
+    kind = job_type(app)
+    kind.enqueue("listed")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def items() -> Iterator[int]:
+        yield from range(50)
+        wait_until(lambda: stored_in_all(queue) == 51, 20, "what was sent is stored")
+        proxy.delay_replies(0.5)
+        yield from range(50, 1000)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    # In the middle of the first wait for a delayed reply.
+    proxy.watch = lambda data: signal.setitimer(signal.ITIMER_REAL, 0.2) if stored_in_all(queue) == 51 else None
+    try:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            kind.enqueue_many(items())
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert note_of(caught.value) == f"fastjobs: {stored_in_all(queue) - 1} jobs were enqueued before this"
+    proxy.delay_replies(0)
+    kind.enqueue("after")
+
+
+def test_a_refusal_in_the_middle_of_a_bulk_says_of_each_item_what_became_of_it(namespace: str) -> None:
+    with ServerProcess() as server:
+        app = FastJobs(server.url, namespace=namespace, chunk_jobs=10)
+        queue = QueueUnderTest(server.url, namespace)
+
+        def items() -> Iterator[int]:
+            for index in range(1000):
+                if index == 150:
+                    queue.raw.config_set("maxmemory", 1)
+                yield index
+
+        with pytest.raises(NotEnqueued) as caught:
+            job_type(app).enqueue_many(items())
+        queue.raw.config_set("maxmemory", 0)
+        assigned, stored = caught.value.assigned, list(caught.value.enqueued)
+        assert assigned is not None and len(assigned) >= 150
+        assert stored == list(assigned)[: len(stored)]
+        assert queue.get_ready() == refs_of(stored)
+        for index in range(0, len(stored), 7):
+            assert app.jobs.find(assigned[index]).args == [index]
+        queue.close()
+        app.close()
+
+
+def test_a_conflict_among_mixed_calls_says_what_became_of_each(make_app: MakeApp, make_queue: MakeQueue) -> None:
+    queue = make_queue()
+    app = make_app(chunk_jobs=3)
+    kind = job_type(app)
+    for name in ("a", "b"):
+        kind.options(job_id=name).enqueue("mine")
+    calls = [kind.options(job_id="a").call("other"), *map(kind.call, range(20)), kind.options(job_id="b").call("other")]
+    calls.append(kind.options(job_id="new").call("mine"))
+    with pytest.raises(JobIdConflict, match=r"'a'.*1 more") as caught:
+        app.enqueue_many(iter(calls))
+    error = caught.value
+    assert (error.job_id, list(error.job_ids)) == ("a", ["a", "b"])
+    assert error.assigned is not None and len(error.assigned) == 23
+    assert [position for position, job_id in enumerate(error.assigned) if job_id not in error.enqueued] == [0, 21]
+    for position in range(1, 21):
+        assert app.jobs.find(error.assigned[position]).args == [position - 1]
+    assert queue.counts() == {"queued": 23}
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_an_error_of_the_store_in_the_callers_own_code_says_what_is_stored(
+    make_app: MakeApp, make_queue: MakeQueue, tmp_path: Path, mixed: bool
+) -> None:
+    queue = make_queue()
+    app = make_app(chunk_jobs=10)
+    kind = job_type(app)
+    other = job_type(make_app(f"unix://{tmp_path}/nothing", retry_budget_s=0.0))
+
+    def items() -> Iterator[Any]:
+        for index in range(55):
+            yield kind.call(index) if mixed else index
+        other.enqueue("to a server that is down")
+
+    with pytest.raises(NotEnqueued, match="no connection") as caught:
+        app.enqueue_many(items()) if mixed else kind.enqueue_many(items())
+    assert note_of(caught.value) == "fastjobs: 50 jobs were enqueued before this"
+    assert queue.counts() == {"queued": 50}
+    assert list(caught.value.enqueued) == [], "the error is about the other job"
+
+
+def test_an_item_that_cannot_be_stored_leaves_the_errors_of_the_callers_own_bulk_alone(
+    make_app: MakeApp, make_queue: MakeQueue
+) -> None:
+    queue = make_queue()
+    kind = job_type(make_app(chunk_jobs=2))
+
+    def items() -> Iterator[Any]:
+        yield from range(4)
+        kind.enqueue_many([1, 2, 3, object()])
+
+    with pytest.raises(PayloadError) as caught:
+        kind.enqueue_many(items())
+    assert caught.value.index == 3
+    assert caught.value.enqueued is not None and len(caught.value.enqueued) == 2
+    assert [note.split()[1] for note in caught.value.__notes__] == ["2", "4"]
+    assert queue.counts() == {"queued": 6}
+
+
+# The same job, or another one.
+
+
+@pytest.fixture(params=["queued", "failed"])
+def enqueue_as_mine(request: pytest.FixtureRequest, make_app: MakeApp, make_queue: MakeQueue) -> Iterator[Any]:
+    """Enqueues a job under one id, which is in its chunk still or has left it, and then another one."""
+    queue = make_queue()
+
+    def enqueue(first: tuple[Any, ...], second: tuple[Any, ...], **settings: Any) -> None:
+        args, kwargs = first
+        job_type(make_app()).options(job_id="mine", retries=3, timeout=9.0).enqueue(*args, **kwargs)
+        if request.param == "failed":
+            held = queue.fetch(queue.open(), 1)
+            (span,) = held.lease.spans
+            options = json.loads(Chunk.decode(span.payload or b"").types[0][1])
+            outcome = queue.outcome("mine", 0, "failed")
+            payload = [*args, kwargs]
+            backwards = dict(reversed(options.items()))
+            record = JobRecord(id="mine", type="work", payload=payload, options=backwards)
+            assert queue.ack(held, (), [outcome._replace(record=record.encode())]) == 1
+        args, kwargs = second
+        kind = job_type(make_app(**settings))
+        kind.options(timeout=9.0, job_id="mine", retries=3).enqueue(*args, **kwargs)
+        kind.options(job_id="mine", retries=3, timeout=9.0).enqueue(*args, **kwargs)
+
+    yield enqueue
+    assert sum(queue.counts().values()) == 1
+
+
+TEXT = "x" * 3000
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "settings"),
+    [
+        (((1,), {"a": 1, "b": 2}), ((1,), {"b": 2, "a": 1}), {}),
+        ((({"a": {"b": 1, "c": 2}},), {}), (({"a": {"c": 2, "b": 1}},), {}), {}),
+        (((TEXT,), {}), ((TEXT,), {}), {"compress_min_bytes": 1 << 20}),
+        (((TEXT,), {"a": 1, "b": 2}), ((TEXT,), {"b": 2, "a": 1}), {"compress_min_bytes": 1 << 20}),
+    ],
+)
+def test_a_job_is_the_same_however_it_was_written_down(
+    enqueue_as_mine: Any, first: Any, second: Any, settings: dict[str, Any]
+) -> None:
+    enqueue_as_mine(first, second, **settings)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize(("one", "other"), [(1, True), (1, 1.0), (0, False), (0.0, -0.0), ("1", 1), (None, False)])
+def test_values_that_are_only_equal_in_python_make_another_job(
+    enqueue_as_mine: Any, one: Any, other: Any, nested: bool
+) -> None:
+    first, second = (((), {"a": [{"b": value}]}) if nested else ((value,), {}) for value in (one, other))
+    with pytest.raises(JobIdConflict):
+        enqueue_as_mine(first, second)
