@@ -56,7 +56,7 @@ def execute(number: int) -> None:
     backlog = Backlog(board, lambda *what: failures.append(what), -1)
     for round_number in range(number // CHUNK_JOBS):
         chunk = Chunk.decode(packed)
-        slot = board.lease(round_number + 1, 0, [("chunk", chunk.n, 0, chunk.n, 0)])
+        slot = board.lease(round_number + 1, 0, [("chunk", chunk.n, 0, chunk.n, 0, 0)])
         backlog.push(LeasedJobs(chunk, [welcome], slot, 0, 0, chunk.n, None, None))
         if backlog.execute(0) != chunk.n or failures:
             raise RuntimeError(f"not all jobs ran: {failures[:1]}")

@@ -74,7 +74,7 @@ def test_execute_a_chunk(benchmark, packed):
     def lease():
         board.valid_until_ns = boot_time_ns() + 60 * 10**9
         board.free(0)
-        slot = board.lease(1, 0, [("chunk", chunk.n, 0, chunk.n, 0)])
+        slot = board.lease(1, 0, [("chunk", chunk.n, 0, chunk.n, 0, 0)])
         backlog.push(LeasedJobs(chunk, [welcome], slot, 0, 0, chunk.n, None, None))
 
     ran = benchmark.pedantic(backlog.execute, args=(0,), setup=lease, rounds=200, warmup_rounds=10)
@@ -87,7 +87,7 @@ def test_collect_what_finished(benchmark, packed):
     board = Board.create(1, 1)
     board.valid_until_ns = boot_time_ns() + 60 * 10**9
     backlog = Backlog(board, lambda *what: None, -1)
-    slot = board.lease(1, 0, [("chunk", chunk.n, 0, chunk.n, 0)])
+    slot = board.lease(1, 0, [("chunk", chunk.n, 0, chunk.n, 0, 0)])
     backlog.push(LeasedJobs(chunk, [welcome], slot, 0, 0, chunk.n, None, None))
     backlog.execute(0)
     ((*_, count, _, _),) = benchmark(board.finished_runs, slot, b"worker", True)

@@ -179,7 +179,7 @@ cdef class Board:
         Args:
             fence: the lease's fence.
             partition: index of its partition in the process's list of partitions.
-            spans: (chunk id or detached ref, n, first, count, priority) each; n = 0 marks a detached job.
+            spans: (chunk id or detached ref, n, first, count, priority, keep_ms) each; n = 0 marks a detached job.
 
         Returns:
             The slot taken, or -1 when no slot is free or the lease is too large for one.
@@ -191,9 +191,9 @@ cdef class Board:
         cdef Slot* slot
         cdef SpanEntry* span
         cdef bytes packed
-        if fence < 1 or any([count < 1 for _, _, _, count, _ in spans]):
+        if fence < 1 or any([count < 1 for _, _, _, count, _, _ in spans]):
             raise ValueError("a lease has a positive fence and at least one job per span")
-        if len(spans) > MAX_LEASE_SPANS or sum([count for _, _, _, count, _ in spans]) > MAX_LEASE_JOBS:
+        if len(spans) > MAX_LEASE_SPANS or sum([count for _, _, _, count, _, _ in spans]) > MAX_LEASE_JOBS:
             return -1
         for index in range(self.slots):
             if self._slot[index].fence == 0:
@@ -201,7 +201,7 @@ cdef class Board:
         else:
             return -1
         slot = &self._slot[index]
-        for ref, n, first, count, priority in spans:
+        for ref, n, first, count, priority, keep_ms in spans:
             packed = ref.encode()
             if len(packed) > MAX_REF_SIZE:
                 return -1
@@ -211,6 +211,7 @@ cdef class Board:
             span.n = n
             span.column = column
             span.priority = priority
+            span.keep_ms = keep_ms
             span.ref_size = len(packed)
             memcpy(span.ref, PyBytes_AS_STRING(packed), len(packed))
             column += count
@@ -237,7 +238,10 @@ cdef class Board:
         ]
 
     def spans(self, int slot_index):
-        """Returns (chunk id or detached ref, n, first, column, priority, run states, a byte per job) of each span."""
+        """Returns (chunk id or detached ref, n, first, column, priority, keep_ms, run states) of each span.
+
+        The states have a byte per job.
+        """
         cdef Slot* slot = self._checked(slot_index)
         cdef SpanEntry* span
         cdef int position
@@ -245,7 +249,7 @@ cdef class Board:
         for position in range(span_count(slot)):
             span = &slot.span[position]
             states = <bytes>(<char*>slot.state)[span.column:span.column + span.count]
-            spans.append((span_ref(span), span.n, span.first, span.column, span.priority, states))
+            spans.append((span_ref(span), span.n, span.first, span.column, span.priority, span.keep_ms, states))
         return spans
 
     def times(self, int slot_index, int column):

@@ -61,6 +61,8 @@ cdef struct SpanEntry:
     uint16_t n
     uint16_t column
     int32_t priority
+    #: How long its jobs are kept when they have finished, in milliseconds; 0 = not at all.
+    int64_t keep_ms
     uint8_t ref_size
     char ref[MAX_REF_SIZE]
 

@@ -52,7 +52,7 @@ class Bench:
         """Leases a span of a chunk and pushes its jobs; one handler is for every type."""
         count = chunk.n - first if count is None else count
         self._fence += 1
-        slot = self.board.lease(self._fence, 0, [("chunk", chunk.n, first, count, 0)])
+        slot = self.board.lease(self._fence, 0, [("chunk", chunk.n, first, count, 0, 0)])
         assert slot >= 0
         table = list(handlers) if len(handlers) > 1 else list(handlers) * len(chunk.types)
         jobs = LeasedJobs(chunk, table, slot, 0, first, count, None, "owner")

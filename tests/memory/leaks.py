@@ -75,7 +75,7 @@ class Round:
         blob = self._encode()
         chunk = Chunk.decode(self._send(blob))
         self._board.valid_until_ns = boot_time_ns() + 600 * 10**9
-        slot = self._board.lease(1, 0, [(new_id(), chunk.n, 0, chunk.n, 0)])
+        slot = self._board.lease(1, 0, [(new_id(), chunk.n, 0, chunk.n, 0, 0)])
         self._backlog.push(LeasedJobs(chunk, [self._handler], slot, 0, 0, chunk.n, None, None))
         assert self._backlog.execute(0) == CHUNK_JOBS
         for *_, count, head, columns in self._board.finished_runs(slot, b"host:1", True):

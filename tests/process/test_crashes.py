@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 
@@ -99,6 +100,76 @@ def test_a_process_killed_from_outside_costs_its_running_jobs_a_crash_and_no_mor
     assert [len(job.refresh().errors) for job in held] == [1, 1]
     assert [lab.app.jobs.find(job_id).errors for job_id in others[::10]] == [[]] * 5
     assert lab.ledger.counts("END") == {"one": 1, "two": 1, **{str(key): 1 for key in range(50)}}
+
+
+FORGETFUL_APP = """
+import os, signal
+from pathlib import Path
+from fastjobs import FastJobs
+
+app = FastJobs()
+
+@app.job(finished_keep_s=0)
+def forgotten(number):
+    pass
+
+@app.job
+def kept(number):
+    pass
+
+@app.job
+def kill_once(flag):
+    if not Path(flag).exists():
+        Path(flag).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_finished_jobs_of_a_dead_process_are_kept_as_long_as_their_type_says(long_lab):
+    """Fault A1: the supervisor knows no job types, so the process leaves it what it needs."""
+    lab = long_lab
+    (lab.directory / "forgetful.py").write_text(FORGETFUL_APP)
+    forgotten, kept, kill_once = (lab.app.job(name=name)(print) for name in ("forgotten", "kept", "kill_once"))
+    forgotten.enqueue(0).set_priority(5)
+    forgotten.options(job_id="mine").enqueue(1)
+    forgotten.enqueue_many(range(20))
+    kept.enqueue_many(range(3))
+    kill_once.enqueue(str(lab.gate("flag")))
+    worker = lab.worker("--burst", app="forgetful.py")
+    assert worker.wait() == 0
+    assert re.search(r"settled jobs of a dead process .*finished=[1-9]", worker.log)
+    assert lab.counts() == {"finished": 4}
+    assert forgotten.options(job_id="mine").enqueue(2).status == Status.QUEUED
+    assert lab.counts() == {"finished": 4, "queued": 1}
+
+
+HANGING_APP = """
+import os, time
+from fastjobs import FastJobs
+
+app = FastJobs()
+
+@app.job(timeout=0.2, retries={retries}, retry_delay=0)
+def hang(file):
+    with open(file, "a") as starts:
+        starts.write("+")
+    time.sleep(60)
+"""
+
+
+def test_a_job_that_its_process_had_to_be_killed_for_is_retried_as_that_process_knew_its_type(long_lab):
+    """Fault A13: after a reload, the processes may know other policies than the first one did."""
+    lab = long_lab
+    starts, source = lab.gate("starts"), lab.directory / "hanging.py"
+    source.write_text(HANGING_APP.format(retries=0))
+    worker = lab.worker(app="hanging.py", env={"FASTJOBS_TIMEOUT_GRACE_S": "0.2"}).wait_ready()
+    # Longer than before: a compiled file is known by the source's size and time in seconds.
+    source.write_text(HANGING_APP.format(retries="0 + 1"))
+    worker.signal(signal.SIGHUP)
+    worker.wait_ready(2)
+    job = lab.app.job(name="hang")(print).enqueue(str(starts))
+    lab.wait(lambda: job.refresh().status == Status.FAILED, "it has failed")
+    assert starts.read_text() == "++"
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_a_new_board_holds_nothing(board):
 
 
 def test_a_lease_takes_the_first_free_slot(board):
-    span = [("a", 10, 0, 5, 0)]
+    span = [("a", 10, 0, 5, 0, 0)]
     assert [board.lease(fence, 1, span) for fence in (7, 8, 9, 10)] == [0, 1, 2, 3]
     assert board.lease(11, 1, span) == -1
     board.free(1)
@@ -70,12 +70,16 @@ def test_a_lease_takes_the_first_free_slot(board):
 
 
 def test_spans_are_laid_out_side_by_side(board):
-    slot = board.lease(2**53, 3, [("a", 1000, 990, 10, -5), ("b~007", 0, 7, 1, 2**31 - 1), ("c", 2, 0, 2, 0)])
+    slot = board.lease(
+        2**53,
+        3,
+        [("a", 1000, 990, 10, -5, 7), ("b~007", 0, 7, 1, 2**31 - 1, 2**53), ("c", 2, 0, 2, 0, 0)],
+    )
     assert board.held() == [(slot, 2**53, 3)]
     assert board.spans(slot) == [
-        ("a", 1000, 990, 0, -5, bytes(10)),
-        ("b~007", 0, 7, 10, 2**31 - 1, bytes(1)),
-        ("c", 2, 0, 11, 0, bytes(2)),
+        ("a", 1000, 990, 0, -5, 7, bytes(10)),
+        ("b~007", 0, 7, 10, 2**31 - 1, 2**53, bytes(1)),
+        ("c", 2, 0, 11, 0, 0, bytes(2)),
     ]
 
 
@@ -89,14 +93,14 @@ def test_a_slot_begins_unstarted_again(bench):
 @pytest.mark.parametrize(
     ("spans", "fits"),
     [
-        ([("a", 1000, 0, 1000, 0)] * 2 + [("a", 1000, 0, 560, 0)], True),
-        ([("a", 1000, 0, 1000, 0)] * 2 + [("a", 1000, 0, 561, 0)], False),
-        ([("a", 1, 0, 1, 0)] * MAX_LEASE_SPANS, True),
-        ([("a", 1, 0, 1, 0)] * (MAX_LEASE_SPANS + 1), False),
-        ([("a" * 136, 1, 0, 1, 0)], True),
-        ([("a" * 137, 1, 0, 1, 0)], False),
-        ([("å" * 68, 1, 0, 1, 0)], True),
-        ([("å" * 69, 1, 0, 1, 0)], False),
+        ([("a", 1000, 0, 1000, 0, 0)] * 2 + [("a", 1000, 0, 560, 0, 0)], True),
+        ([("a", 1000, 0, 1000, 0, 0)] * 2 + [("a", 1000, 0, 561, 0, 0)], False),
+        ([("a", 1, 0, 1, 0, 0)] * MAX_LEASE_SPANS, True),
+        ([("a", 1, 0, 1, 0, 0)] * (MAX_LEASE_SPANS + 1), False),
+        ([("a" * 136, 1, 0, 1, 0, 0)], True),
+        ([("a" * 137, 1, 0, 1, 0, 0)], False),
+        ([("å" * 68, 1, 0, 1, 0, 0)], True),
+        ([("å" * 69, 1, 0, 1, 0, 0)], False),
         ([], True),
     ],
 )
@@ -106,22 +110,24 @@ def test_a_lease_that_does_not_fit_is_not_noted(board, spans, fits):
     assert len(board.held()) == fits
     if fits:
         assert [
-            (ref, n, first, len(states), priority) for ref, n, first, _, priority, states in board.spans(slot)
+            (ref, n, first, len(states), priority, keep_ms)
+            for ref, n, first, _, priority, keep_ms, states in board.spans(slot)
         ] == spans
 
 
 @pytest.mark.parametrize(
     ("fence", "spans", "error"),
     [
-        (0, [("a", 1, 0, 1, 0)], ValueError),
-        (-1, [("a", 1, 0, 1, 0)], ValueError),
-        (1, [("a", 1, 0, 0, 0)], ValueError),
-        (1, [("a", 1000, 0, 2560, 0), ("a", 1000, 0, 2560, 0), ("a", 1, 0, -2560, 0)], ValueError),
-        (1, [("a", 1, -1, 1, 0)], OverflowError),
-        (1, [("a", 2**16, 0, 1, 0)], OverflowError),
-        (1, [("a", 1, 0, 1, 2**31)], OverflowError),
-        (1, [(None, 1, 0, 1, 0)], AttributeError),
-        (1, [("a", 1, 0, 1)], ValueError),
+        (0, [("a", 1, 0, 1, 0, 0)], ValueError),
+        (-1, [("a", 1, 0, 1, 0, 0)], ValueError),
+        (1, [("a", 1, 0, 0, 0, 0)], ValueError),
+        (1, [("a", 1000, 0, 2560, 0, 0), ("a", 1000, 0, 2560, 0, 0), ("a", 1, 0, -2560, 0, 0)], ValueError),
+        (1, [("a", 1, -1, 1, 0, 0)], OverflowError),
+        (1, [("a", 2**16, 0, 1, 0, 0)], OverflowError),
+        (1, [("a", 1, 0, 1, 2**31, 0)], OverflowError),
+        (1, [("a", 1, 0, 1, 0, 2**63)], OverflowError),
+        (1, [(None, 1, 0, 1, 0, 0)], AttributeError),
+        (1, [("a", 1, 0, 1, 0)], ValueError),
         (1, None, TypeError),
     ],
 )
@@ -326,7 +332,7 @@ def test_columns_tell_when_jobs_ran_and_who_ran_them(bench):
 
 def test_only_jobs_of_chunks_are_collected_and_detached_ones_reported_once(bench):
     board = bench.board
-    slot = board.lease(1, 0, [("a", 2, 0, 2, 0), ("b~003", 0, 3, 1, 0)])
+    slot = board.lease(1, 0, [("a", 2, 0, 2, 0, 0), ("b~003", 0, 3, 1, 0, 0)])
     bench.backlog.push(LeasedJobs(None, [ignore], slot, 2, 3, 1, [1, {}], None))
     assert board.report(slot, 2) is False
     bench.backlog.execute(0)
@@ -343,19 +349,19 @@ def test_a_job_that_outlives_its_lease_is_nothing_in_the_next_one(bench):
 
     def outlive() -> None:
         bench.board.free(0)
-        leased.append(bench.board.lease(99, 0, [("next", 1, 0, 1, 0)]))
+        leased.append(bench.board.lease(99, 0, [("next", 1, 0, 1, 0, 0)]))
 
     bench.lease(chunk, outlive)
     assert bench.backlog.execute(0) == 1
     assert leased == [0]
-    assert bench.board.spans(0) == [("next", 1, 0, 0, 0, bytes([UNSTARTED]))]
+    assert bench.board.spans(0) == [("next", 1, 0, 0, 0, 0, bytes([UNSTARTED]))]
     assert bench.board.finished_runs(0, b"w", True) == []
 
 
 def test_a_job_that_raises_after_its_lease_is_nothing_in_the_next_one_of_another_queue(bench):
     def outlive(_: int) -> None:
         bench.board.free(0)
-        bench.board.lease(1, 1, [("next", 1, 0, 1, 0)])
+        bench.board.lease(1, 1, [("next", 1, 0, 1, 0, 0)])
         fail()
 
     bench.lease(numbered(1), outlive)

@@ -48,7 +48,7 @@ class Held:
         chunk: Chunk | None = None,
         record: JobRecord | None = None,
     ) -> HeldLease:
-        slot = self.board.lease(len(self.leases) + 1, 0, [(ref, n, first, count, 0)])
+        slot = self.board.lease(len(self.leases) + 1, 0, [(ref, n, first, count, 0, 0)])
         lease = HeldLease(queue, slot, slot, count)
         span = HeldSpan(lease, ref, n, first, count, 0, chunk=chunk, record=record)
         lease.spans.append(span)

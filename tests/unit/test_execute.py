@@ -144,7 +144,7 @@ def test_each_type_has_its_handler(bench):
 
 def test_a_detached_job_runs_with_its_own_arguments(bench):
     seen = []
-    slot = bench.board.lease(1, 0, [("c~007", 0, 7, 1, 0)])
+    slot = bench.board.lease(1, 0, [("c~007", 0, 7, 1, 0, 0)])
     handler = lambda *a, **k: seen.append((a, k))  # noqa: E731
     bench.backlog.push(LeasedJobs(None, [handler], slot, 0, 7, 1, [1, 2, {"x": 3}], "owner"))
     assert bench.backlog.execute(0) == 1
@@ -158,7 +158,7 @@ def test_what_a_handler_does_to_its_arguments_stays_out_of_the_record(bench):
         items.clear()
         x["y"] = 1
 
-    slot = bench.board.lease(1, 0, [("c~007", 0, 7, 1, 0)])
+    slot = bench.board.lease(1, 0, [("c~007", 0, 7, 1, 0, 0)])
     bench.backlog.push(LeasedJobs(None, [handler], slot, 0, 7, 1, payload, None))
     bench.backlog.execute(0)
     assert bench.unusual == []
@@ -302,7 +302,7 @@ def test_payloads_that_are_json_only_together_are_refused(bench):
 
 @pytest.mark.parametrize("arguments", [[], [1], [None], [{}, []]])
 def test_a_detached_job_with_impossible_arguments_is_handed_over(bench, arguments):
-    slot = bench.board.lease(1, 0, [("c~007", 0, 7, 1, 0)])
+    slot = bench.board.lease(1, 0, [("c~007", 0, 7, 1, 0, 0)])
     bench.backlog.push(LeasedJobs(None, [print], slot, 0, 7, 1, arguments, None))
     bench.backlog.execute(0)
     assert isinstance(bench.unusual[0][2], CorruptChunk)

@@ -58,7 +58,7 @@ class Bench:
         for index in range(n):
             entry = writer.entry(f"type-{index % len(handlers)}", b"")
             writer.add(entry, args or (index,), None)
-        slot = self.board.lease(1, 0, [("c", n, 0, n, 0)])
+        slot = self.board.lease(1, 0, [("c", n, 0, n, 0, 0)])
         before, after = ([hook] * len(handlers) if hook else None for hook in (self._before, self._after))
         chunk = Chunk.decode(writer.finish(1))
         jobs = LeasedJobs(chunk, list(handlers), slot, 0, 0, n, None, owner, limits, before, after)
@@ -469,7 +469,7 @@ def test_hooks_are_called_for_the_types_that_have_them_only() -> None:
     writer = ChunkWriter(1 << 20, 1024)
     for index in range(4):
         writer.add(writer.entry(f"type-{index % 2}", b""), (index,))
-    slot = bench.board.lease(1, 0, [("c", 4, 0, 4, 0)])
+    slot = bench.board.lease(1, 0, [("c", 4, 0, 4, 0, 0)])
     jobs = LeasedJobs(
         Chunk.decode(writer.finish(1)),
         [spin, spin],

@@ -21,7 +21,7 @@ from fastjobs.store.replies import Lease, LeasedSpan
 from fastjobs.store.sealing import Keyring
 from fastjobs.worker import outcomes
 from fastjobs.worker.leases import HeldLease, HeldLeases, HeldSpan
-from fastjobs.worker.process.around import Composer
+from fastjobs.worker.process.around import AroundTable, Composer
 from fastjobs.worker.process.quarantine import Quarantine
 
 log = logging.getLogger("fastjobs.worker")
@@ -98,20 +98,22 @@ class Intake:
         lease.size += sum([chunk.size for chunk in {span.chunk for span in lease.spans if span.chunk is not None}])
         self._forget_chunks()
         self._refused.clear()
+        arounds = [self._around(span) for span in lease.spans]
         lease.slot = self._board.lease(
             leased.fence,
             self._indexes[partition],
-            [(span.ref, span.n, span.first, span.count, span.priority) for span in lease.spans],
+            [(span.ref, span.n, span.first, span.count, span.priority, span.keep_ms) for span in lease.spans],
         )
         if lease.slot < 0:
             raise errors.InternalError(f"a lease of {lease.jobs} jobs does not fit on the board")
         self._leases.add(lease)
         clock_ns = boot_time_ns() - leased.now_ms * 1_000_000
         column = 0
-        for span, (item, *_) in zip(lease.spans, spans, strict=True):
+        for span, (item, *_), around in zip(lease.spans, spans, arounds, strict=True):
             span.column = column
             column += span.count
-            self._start(span, item, clock_ns)
+            if around is not None:
+                self._start(span, item, around, clock_ns)
         return lease.jobs
 
     def _hold(
@@ -141,13 +143,17 @@ class Intake:
             lease.outcomes += outcomes.unreadable(span, error, self._worker, item.payload)
         return span
 
-    def _start(self, span: HeldSpan, leased: LeasedSpan, clock_ns: int) -> None:
-        """Hands the jobs of a readable span to the executors; clock_ns: the boot clock minus the server's."""
-        redeliveries = leased.redeliveries
+    def _around(self, span: HeldSpan) -> AroundTable | None:
+        """What surrounds the handlers of a span's types, and how long its jobs are kept; None = it cannot be read."""
         if span.chunk is None and span.record is None:
-            return
+            return None
         around = self._composer.table(_types(span))
         span.keep_ms = around.keep_ms
+        return around
+
+    def _start(self, span: HeldSpan, leased: LeasedSpan, around: AroundTable, clock_ns: int) -> None:
+        """Hands the jobs of a readable span to the executors; clock_ns: the boot clock minus the server's."""
+        redeliveries = leased.redeliveries
         if span.record is not None and span.record.payload is None:
             span.lease.outcomes.append(outcomes.without_payload(span, span.record, self._worker))
             return

@@ -8,7 +8,6 @@ from typing import Any
 
 from fastjobs.config import Config, WorkerConfig
 from fastjobs.logs import event
-from fastjobs.model.retry import RetryPolicy
 from fastjobs.server.endpoint import Endpoint
 from fastjobs.store.store import Store
 from fastjobs.worker.supervisor.burst import BurstEnd
@@ -58,8 +57,7 @@ class Attached:
         timeout_s = min(_SERVER_TIMEOUT_S, self.config.socket_timeout_s)
         self._store = Store(Endpoint(self.config).connect(timeout_s), self.config)
         self._entry = WorkerEntry(worker, config, self.config, children, hello["queues"], hello["types"])
-        policies = {name: RetryPolicy(**policy) for name, policy in hello["policies"].items()}
-        self.settler = Settler(self._store, worker.name, policies, self.server)
+        self.settler = Settler(self._store, worker.name, self.server)
         #: In the order in which a turn runs those that are due.
         self.duties: list[Duty] = [
             self.settler,

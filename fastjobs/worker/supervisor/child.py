@@ -11,8 +11,10 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from fastjobs._core import Board, new_id
+from fastjobs.model.retry import RetryPolicy
 from fastjobs.worker.control import ControlLine
 from fastjobs.worker.spec import ProcessSpec
 from fastjobs.worker.supervisor.signals import GROUP_SIGNALS
@@ -48,7 +50,7 @@ class Child:
         theirs.close()
         self.started_at = time.monotonic()
         #: The message of the process about itself once it was ready, or None.
-        self.hello: dict[str, object] | None = None
+        self.hello: dict[str, Any] | None = None
         #: The partitions it works on, as its board numbers them.
         self.partitions: list[str] = []
         self.stopping = False
@@ -71,6 +73,12 @@ class Child:
     def pid(self) -> int:
         """The process id."""
         return self.process.pid
+
+    @property
+    def policies(self) -> dict[str, RetryPolicy]:
+        """The retry policies of the job types that it knows; after a reload, others may know other ones."""
+        policies = self.hello["policies"] if self.hello else {}
+        return {name: RetryPolicy(**policy) for name, policy in policies.items()}
 
     def stop(self, timeout_s: float) -> None:
         """Asks it to end: nothing new, running jobs have `timeout_s` seconds."""

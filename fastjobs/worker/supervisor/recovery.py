@@ -91,9 +91,9 @@ class Recovery:
         finished = blamed = given_back = 0
         for slot, fence, number in board.held():
             partition = self._partitions[number]
-            keep_ms = self._store.config.finished_keep_ms
             finished_runs = board.finished_runs(slot, self._worker.encode(), True)
-            runs = [Run(*run, keep_ms) for run in finished_runs]
+            keep_ms = {ref: span_keep_ms for ref, *_, span_keep_ms, _ in board.spans(slot)}
+            runs = [Run(*run, keep_ms[run[0]]) for run in finished_runs]
             outcomes = self._outcomes(board, HeldLease(partition, fence, slot, 0))
             if runs or outcomes:
                 self._store.batch().ack(partition, self._session, fence, runs, outcomes).run()
@@ -109,10 +109,9 @@ class Recovery:
     def _outcomes(self, board: Board, lease: HeldLease) -> list[Outcome]:
         """Outcomes of the jobs that were being run, and of detached jobs that had finished."""
         outcomes = []
-        for ref, n, first, column, priority, states in board.spans(lease.slot):
+        for ref, n, first, column, priority, keep_ms, states in board.spans(lease.slot):
             for position, state in enumerate(states):
-                span = HeldSpan(lease, ref, n, first, len(states), priority, column=column)
-                span.keep_ms = self._store.config.finished_keep_ms
+                span = HeldSpan(lease, ref, n, first, len(states), priority, keep_ms, column=column)
                 finished = n == 0 and state in (RUN_FINISHED, RUN_REPORTED)
                 run = (lease.slot, column + position, board.started_ns(lease.slot, column + position))
                 timed_out = state == RUN_STARTED and run in self._overdue

@@ -8,7 +8,6 @@ from functools import partial
 from typing import NamedTuple
 
 from fastjobs.logs import event
-from fastjobs.model.retry import RetryPolicy
 from fastjobs.server.backoff import Backoff
 from fastjobs.store.store import Store
 from fastjobs.worker.supervisor.child import Child
@@ -32,20 +31,12 @@ class Settler:
     Args:
         store: of the app.
         worker: the worker's name, stored with errors.
-        policies: retry policies by job type.
         server: makes the calls.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        worker: str,
-        policies: dict[str, RetryPolicy],
-        server: ServerCalls,
-    ) -> None:
+    def __init__(self, store: Store, worker: str, server: ServerCalls) -> None:
         self._store = store
         self._worker = worker
-        self._policies = policies
         self._server = server
         self._dead: list[_Dead] = []
         self._backoff = Backoff(first_s=0.05, cap_s=2.0)
@@ -84,7 +75,7 @@ class Settler:
                 dead.cause,
                 blame=dead.blame,
                 overdue=child.overdue,
-                policies=self._policies,
+                policies=child.policies,
             )
             found = self._server.guarded(partial(recovery.run, child.board))
             if found is None:
