@@ -4,6 +4,8 @@
 OK = 0
 #: `fsck` found entries that do not fit, and did not repair them.
 DRIFT = 1
+#: Some of the selected jobs could not be changed and were skipped.
+SKIPPED = 1
 #: `doctor` found a problem.
 PROBLEM = 1
 #: Wrong usage, an unusable app or setting, or no such job.

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable
 
 import click
 from rich.text import Text
 
+from fastjobs.cli import exits
 from fastjobs.cli.output import confirmed, console, job_as_json, job_table, plain_table, step_counter
 from fastjobs.cli.target import Target, with_target
 from fastjobs.logs import escape
 from fastjobs.model.partitions import queue_of
 from fastjobs.model.status import Status
+from fastjobs.operating.changed import Changed
 from fastjobs.operating.selection import Selection
 
 _STATUS = click.Choice([status.value for status in Status])
@@ -157,8 +160,10 @@ def failed_purge(target: Target, queue: str | None, type_name: str | None, error
     _act(selection, "Destroy", selection.destroy_all, yes)
 
 
-def _act(selection: Selection, verb: str, operation: Callable[[Callable[[int], None] | None], int], yes: bool) -> None:
-    """Shows how many jobs are selected, asks, and acts."""
+def _act(
+    selection: Selection, verb: str, operation: Callable[[Callable[[int], None] | None], Changed], yes: bool
+) -> None:
+    """Shows how many jobs are selected, asks, and acts; ends with an exit code of its own when jobs were skipped."""
     number = selection.count()
     if number == 0:
         click.echo("no jobs")
@@ -168,6 +173,11 @@ def _act(selection: Selection, verb: str, operation: Callable[[Callable[[int], N
     with step_counter(verb) as progress:
         changed = operation(progress)
     click.echo(f"{changed:,} jobs")
+    if changed.skipped:
+        click.echo(f"{changed.skipped:,} skipped, because they cannot be changed:", err=True)
+        for name, reason in changed.reasons:
+            click.echo(f"  {escape(name)}: {escape(reason)}", err=True)
+        sys.exit(exits.SKIPPED)
 
 
 def _named(selection: Selection) -> str:

@@ -24,6 +24,8 @@ from fastjobs.model.names import NAME
 
 #: Hexadecimal digits of a sequence: microseconds since 1970, which begin a member of `ready`.
 SEQUENCE_DIGITS = 13
+#: Stands behind all members of `ready` with its score.
+BEHIND_ALL = "~"
 #: How the ids of recurring jobs' runs begin; no job id that is chosen may.
 RUN_PREFIX = "recur:"
 

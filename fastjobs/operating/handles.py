@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from fastjobs.job import Job
 from fastjobs.model.status import Status
 from fastjobs.model.times import instant
-from fastjobs.operating.listing import ListedJob, Listing
+from fastjobs.operating.bound import Bound
+from fastjobs.operating.listing import SETS, ListedJob, Listing
 from fastjobs.operating.operations import Operations
 from fastjobs.operating.stored_jobs import fill
 from fastjobs.options import Options, check_priority
@@ -85,13 +86,21 @@ class Handles:
         """Returns what acts on the jobs of a partition."""
         return Operations(self._store(), partition)
 
-    def steps(self, status: Status, partitions: Iterable[str]) -> Iterator[tuple[str, Sequence[ListedJob]]]:
-        """Yields the jobs with a status in steps of a bounded size, each of one partition."""
+    def steps(
+        self, status: Status, partitions: Iterable[str], step: int = _STEP
+    ) -> Iterator[tuple[str, Sequence[ListedJob]]]:
+        """Yields the jobs that have a status now, in steps of a bounded size, each of one partition.
+
+        It ends, although jobs may come, or come again, faster than they are read: see `Bound`.
+        """
         for name in partitions:
-            listing = Listing(self._store(), name, status)
+            bound = Bound.now(self._store(), name, status, SETS.get(status))
+            listing = Listing(self._store(), name, status, bound=bound)
             cursor: str | None = None
-            while True:
-                jobs, cursor = listing.page(cursor, _STEP)
+            seen = 0
+            while seen < bound.most:
+                jobs, cursor = listing.page(cursor, step)
+                seen += len(jobs)
                 yield name, jobs
                 if cursor is None:
                     break

@@ -19,6 +19,8 @@ from fastjobs.store.store import Store
 
 #: Statuses that are counted by type as well.
 _COUNTED_BY_TYPE = (Status.FAILED, Status.CANCELLED)
+#: Most jobs on a page.
+_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +157,12 @@ class Jobs:
         return JobPage([self._handles.handle(name, job) for name, job in jobs], cursor)
 
     def ids(self, status: Status, *, queue: str | None = None, reverse: bool = False) -> Iterator[str]:
-        """Yields the ids of all jobs with a status, page by page, in the order of `list`."""
-        return (job.record.id for _, job in self._all(Status(status), queue, reverse=reverse))
+        """Yields the ids of all jobs with a status, page by page, in the order of `list`.
+
+        It ends with those that had the status at the beginning, so you may act on each: what comes, or fails again,
+        meanwhile is left out.
+        """
+        return (job.record.id for job in self._all(Status(status), queue, reverse=reverse))
 
     def where(
         self,
@@ -181,11 +187,15 @@ class Jobs:
             check_key_part("queue", queue)
         return Selection(self.partitions, self._handles, None if status is None else Status(status), queue, type, error)
 
-    def _all(self, status: Status, queue: str | None, *, reverse: bool) -> Iterator[tuple[str, ListedJob]]:
+    def _all(self, status: Status, queue: str | None, *, reverse: bool) -> Iterator[ListedJob]:
+        if not reverse:
+            for _, found in self._handles.steps(status, self.partitions(queue), _PAGE):
+                yield from found
+            return
         cursor: str | None = None
         while True:
-            jobs, cursor = self._page(status, queue, 1000, cursor, reverse=reverse)
-            yield from jobs
+            jobs, cursor = self._page(status, queue, _PAGE, cursor, reverse=True)
+            yield from (job for _, job in jobs)
             if cursor is None:
                 return
 
@@ -193,7 +203,7 @@ class Jobs:
         self, status: Status, queue: str | None, limit: int, cursor: str | None, *, reverse: bool
     ) -> tuple[Sequence[tuple[str, ListedJob]], str | None]:
         """A page over the partitions of one queue or of all; its cursor is `<partition> <cursor in it>`."""
-        if type(limit) is not int or not 1 <= limit <= 1000:
+        if type(limit) is not int or not 1 <= limit <= _PAGE:
             raise ConfigError(f"limit={limit!r}: use an integer from 1 to 1000")
         names = self.partitions(queue)
         first, _, inner = (cursor or "").partition(" ")

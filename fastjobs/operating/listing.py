@@ -12,6 +12,7 @@ import orjson
 from fastjobs.errors import ConfigError
 from fastjobs.model.record import JobRecord
 from fastjobs.model.refs import (
+    BEHIND_ALL,
     JobAddress,
     Ref,
     logged_member,
@@ -23,12 +24,13 @@ from fastjobs.model.refs import (
 )
 from fastjobs.model.status import Status
 from fastjobs.model.stored import Marks, Times, parse_leased, segments
+from fastjobs.operating.bound import Bound
 from fastjobs.operating.stored_jobs import StoredChunk, decode_record
 from fastjobs.store.batch import Reply
 from fastjobs.store.store import Batch, Store
 
 #: Sorted set that lists the jobs of a status.
-_SETS = {
+SETS = {
     Status.QUEUED: "ready",
     Status.SCHEDULED: "scheduled",
     Status.RETRYING: "scheduled",
@@ -134,13 +136,17 @@ class Listing:
         partition: which partition of a queue.
         status: which jobs.
         reverse: from the end of the line, or the latest first.
+        bound: leave out what is beyond; not with `reverse`, which never meets what comes.
     """
 
-    def __init__(self, store: Store, partition: str, status: Status, *, reverse: bool = False) -> None:
+    def __init__(
+        self, store: Store, partition: str, status: Status, *, reverse: bool = False, bound: Bound | None = None
+    ) -> None:
         self._store = store
         self._partition = partition
         self._status = status
         self._reverse = reverse
+        self._bound = bound
 
     def page(self, cursor: str | None, limit: int) -> Page:
         """Reads a page.
@@ -188,14 +194,21 @@ class Listing:
         if after is not None and after[0] == _UNLOGGED:
             yield from self._unlogged(int(after[1]))
             return
-        key = _SETS[self._status]
+        key = SETS[self._status]
         last = False
         while not last:
             page = self._store.batch().page(self._partition, key, after, limit + 1, reverse=self._reverse).run()
             last = len(page) <= limit
             for place, (member, score) in enumerate(page, 1):
+                if self._bound is not None and self._bound.is_passed(score):
+                    last = True
+                    break
                 after = (score, member)
                 entry = self._parse(member, score)
+                if self._is_new(member, score):
+                    # So are all that follow with this priority.
+                    after, last = (score, BEHIND_ALL), False
+                    break
                 if entry is not None:
                     yield after, entry, place < len(page) or not last or self._status is Status.FINISHED
         if self._status is Status.FINISHED:
@@ -224,7 +237,9 @@ class Listing:
         """Yields the jobs of all leases one by one, in the order of their ids."""
         found = self._store.batch().leases(self._partition).run()
         leases = [lease for name, lease in found.items() if parse_lease_name(name.decode()) is not None]
-        refs = [member.ref for lease in leases for member in parse_leased(lease)]
+        members = [member for lease in leases for member in parse_leased(lease)]
+        bound = self._bound
+        refs = [member.ref for member in members if bound is None or not bound.is_new(member)]
         last = ("", -1) if after is None else (after[0], int(after[1]))
         jobs = sorted(
             ref.part(index, 1)
@@ -234,6 +249,12 @@ class Listing:
         )
         for place, ref in enumerate(jobs[:limit], 1):
             yield (ref.chunk_id, str(ref.first)), _Entry(ref), place < len(jobs)
+
+    def _is_new(self, member: str, score: str) -> bool:
+        """Whether a member of the line was put there after the bound was drawn."""
+        if self._bound is None or self._status is not Status.QUEUED:
+            return False
+        return self._bound.is_new(parse_ready(member, score))
 
     def _parse(self, member: str, score: str) -> _Entry | None:
         """Reads a member of the status's set; None when it is of another status."""

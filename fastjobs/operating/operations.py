@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from fastjobs._core import new_id
 from fastjobs.errors import InternalError, JobNotFound, JobStateError
 from fastjobs.model.refs import address
 from fastjobs.model.status import Status
 from fastjobs.model.stored import times_of
+from fastjobs.operating.changed import OF_ONE_JOB, Changed, Tally
 from fastjobs.operating.listing import ListedJob
 from fastjobs.operating.stored_jobs import StoredChunk, decode_record
 from fastjobs.store.batch import Reply
@@ -89,7 +90,19 @@ class Operations:
         """Removes every trace of a job; see `Job.destroy`."""
         self._store.batch().destroy(self._partition, address(job_id)).run()
 
-    # Calls for jobs that were found already: what operations on many are made of.
+    # Operations on jobs that were found already.
+
+    def cancel_many(self, jobs: Iterable[ListedJob]) -> Changed:
+        """Cancels jobs, and asks those that are being executed to end."""
+        return self._act_on(jobs, self.add_cancel, lambda status: status in (Status.CANCELLED, Status.EXECUTING))
+
+    def retry_many(self, jobs: Iterable[ListedJob]) -> Changed:
+        """Lets failed jobs run again."""
+        return self._act_on(jobs, self.add_retry, lambda answer: answer is not None and answer.what == "done")
+
+    def destroy_many(self, jobs: Iterable[ListedJob]) -> Changed:
+        """Removes jobs."""
+        return self._act_on(jobs, self.add_destroy, lambda status: status is not None)
 
     def add_cancel(self, batch: Batch, job: ListedJob, operation: str) -> Reply[str | None]:
         """Adds what cancels a job."""
@@ -104,15 +117,36 @@ class Operations:
         del operation
         return batch.destroy(self._partition, job.address)
 
-    def run_many(self, jobs: Iterable[ListedJob], add: Add[Any]) -> int:
-        """Acts on jobs in one round trip; returns for how many that did what was wanted.
-
-        What has changed since it was found is left alone: it will be found again if it still fits.
-        """
+    def _act_on(self, jobs: Iterable[ListedJob], add: Add[T | None], is_done: Callable[[T | None], bool]) -> Changed:
+        """Acts on jobs in one round trip; what has changed since it was found is looked at again by itself."""
         batch = self._store.batch()
-        replies = [add(batch, job, new_id()) for job in jobs]
-        batch.run()
-        return sum(_succeeded(reply.value) for reply in replies)
+        added: list[tuple[ListedJob, str, Reply[T | None]]] = []
+        tally = Tally()
+        for job in jobs:
+            operation = new_id()
+            with tally.skipping(job.record.id):
+                added.append((job, operation, add(batch, job, operation)))
+        try:
+            batch.run()
+        except OF_ONE_JOB:
+            # One job's refusal hides the answers about the others.
+            for job, operation, _ in added:
+                with tally.skipping(job.record.id):
+                    tally.count(is_done(self._again(job.record.id, add, operation)))
+            return tally.changed()
+        for job, operation, reply in added:
+            with tally.skipping(job.record.id):
+                result = reply.value
+                if isinstance(result, Answer) and result.what == "again":
+                    result = self._again(job.record.id, add, operation)
+                tally.count(is_done(result))
+        return tally.changed()
+
+    def _again(self, job_id: str, add: Add[T | None], operation: str) -> T | None:
+        try:
+            return self._act(job_id, add, operation)
+        except JobNotFound:
+            return None
 
     def find(self, job_id: str) -> ListedJob:
         """Returns a job as it is now.
@@ -149,9 +183,9 @@ class Operations:
             due_at_ms=due_at_ms,
         )
 
-    def _act(self, job_id: str, add: Add[T | None]) -> T:
+    def _act(self, job_id: str, add: Add[T | None], operation: str | None = None) -> T:
         """Finds a job and acts on it, again if it changed in between."""
-        operation = new_id()
+        operation = operation or new_id()
         for _ in range(_MAX_TRIES):
             job = self.find(job_id)
             result = add(self._store.batch(), job, operation).run()
@@ -177,9 +211,3 @@ def listed(store: Store, partition: str, job_id: str, found: FoundJob) -> Listed
         times = times_of(found.head, found.first_times, found.times) if found.head else None
         record = StoredChunk(store, partition, where.chunk_id, found.chunk).record(where.position, times)
     return ListedJob(where, Status(found.status), found.due_at_ms, record, found.record)
-
-
-def _succeeded(result: Any) -> bool:
-    if isinstance(result, Answer):
-        return result.what == "done"
-    return result is not None

@@ -16,6 +16,10 @@ from fastjobs.store.store import Store
 _MAX_PRIORITIES = 100
 #: Seconds between two checks whether a queue has drained.
 _DRAIN_LOOK_S = 0.1
+#: Statuses that `clear` leaves no job in.
+_WAITING = (Status.QUEUED, Status.SCHEDULED, Status.RETRYING)
+#: `clear` drops no more than this many jobs beyond twice as many as there were.
+_CLEARED_MORE = 1000
 #: Statuses that no job of a drained queue has.
 _UNDONE = (Status.QUEUED, Status.EXECUTING, Status.RETRYING)
 
@@ -55,12 +59,16 @@ class Queue:
     def clear(self, progress: Callable[[int], None] | None = None) -> int:
         """Removes all queued, scheduled and retrying jobs; returns how many there were.
 
+        It ends although jobs may come faster than they are removed: jobs that come meanwhile may be removed or stay.
+
         Args:
             progress: called after each bounded step with the number of jobs removed so far.
         """
         dropped = 0
         for name in self._partitions():
-            while step := self._store().batch().clear(name).run():
+            # Not just as many as there are: those that come may stand before them.
+            end = dropped + 2 * sum(self._store().batch().counters(name, _WAITING).run()) + _CLEARED_MORE
+            while dropped < end and (step := self._store().batch().clear(name).run()):
                 dropped += step
                 if progress is not None:
                     progress(dropped)

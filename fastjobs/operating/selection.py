@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from fastjobs.errors import ConfigError
 from fastjobs.model.status import Status
+from fastjobs.operating.changed import Changed, Tally
 from fastjobs.operating.handles import Handles
 from fastjobs.operating.listing import ListedJob
-from fastjobs.operating.operations import Add, Operations
+from fastjobs.operating.operations import Operations
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Jobs selected by `app.jobs.where(...)`. Each operation works in bounded steps and returns how many it changed."""
+    """Jobs selected by `app.jobs.where(...)`. An operation works in bounded steps, on what is there when it begins."""
 
     _partitions: Callable[[str | None], list[str]]
     _handles: Handles
@@ -24,25 +24,31 @@ class Selection:
     _type: str | None
     _error: str | None
 
-    def retry_all(self, progress: Callable[[int], None] | None = None) -> int:
-        """Lets failed jobs run again.
+    def retry_all(self, progress: Callable[[int], None] | None = None) -> Changed:
+        """Lets failed jobs run again: those that have failed when it begins, each once.
+
+        A job that cannot be changed is skipped: see `Changed`.
 
         Args:
             progress: called after each step with the number of jobs changed so far.
 
+        Returns:
+            How many were changed, and what was skipped.
+
         Raises:
             ConfigError: the selection is of another status.
+            StoreError: the server does not serve; what was changed before stays so.
         """
-        return self._run((Status.FAILED,), lambda operations: operations.add_retry, progress)
+        return self._run((Status.FAILED,), Operations.retry_many, progress)
 
-    def cancel_all(self, progress: Callable[[int], None] | None = None) -> int:
+    def cancel_all(self, progress: Callable[[int], None] | None = None) -> Changed:
         """Cancels jobs that wait, and asks those that are being executed to end; otherwise as `retry_all`."""
         statuses = (Status.SCHEDULED, Status.RETRYING, Status.QUEUED, Status.EXECUTING)
-        return self._run(statuses, lambda operations: operations.add_cancel, progress)
+        return self._run(statuses, Operations.cancel_many, progress)
 
-    def destroy_all(self, progress: Callable[[int], None] | None = None) -> int:
+    def destroy_all(self, progress: Callable[[int], None] | None = None) -> Changed:
         """Removes jobs without a trace; otherwise as `retry_all`."""
-        return self._run(tuple(Status), lambda operations: operations.add_destroy, progress)
+        return self._run(tuple(Status), Operations.destroy_many, progress)
 
     def count(self) -> int:
         """Returns how many jobs are selected now; reads all of those with the status."""
@@ -52,19 +58,20 @@ class Selection:
     def _run(
         self,
         applicable: tuple[Status, ...],
-        choose: Callable[[Operations], Add[Any]],
+        act: Callable[[Operations, Iterable[ListedJob]], Changed],
         progress: Callable[[int], None] | None,
-    ) -> int:
+    ) -> Changed:
         if self._status is not None and self._status not in applicable:
             raise ConfigError(f"this operation is not for {self._status} jobs, but for {', '.join(applicable)}")
-        changed = 0
+        tally = Tally()
         for status in applicable if self._status is None else (self._status,):
-            for partition, jobs in self._steps(status):
-                operations = self._handles.operations(partition)
-                changed += operations.run_many(filter(self._fits, jobs), choose(operations))
-                if progress is not None:
-                    progress(changed)
-        return changed
+            for partition in self._partitions(self._queue):
+                with tally.skipping(f"queue {partition}"):
+                    for _, jobs in self._handles.steps(status, [partition]):
+                        tally.add(act(self._handles.operations(partition), filter(self._fits, jobs)))
+                        if progress is not None:
+                            progress(tally.changed())
+        return tally.changed()
 
     def _steps(self, status: Status) -> Iterator[tuple[str, Sequence[ListedJob]]]:
         return self._handles.steps(status, self._partitions(self._queue))

@@ -20,6 +20,10 @@ def _names(reply: Iterable[bytes]) -> list[str]:
     return [name.decode() for name in reply]
 
 
+def _text(reply: bytes | None) -> str:
+    return (reply or b"").decode()
+
+
 def _number(reply: bytes | None) -> int:
     return int(reply or 0)
 
@@ -116,6 +120,10 @@ class Queries(BaseBatch):
     def counter(self, partition: str, name: str) -> Reply[int]:
         """Reads one counter of a partition."""
         return self.command("HGET", self._keyspace.keys(partition).stats, name, parse=_number)
+
+    def last_sequence(self, partition: str) -> Reply[str]:
+        """Reads the largest place in line that was given out; "" when there was none."""
+        return self.command("HGET", self._keyspace.keys(partition).stats, "sequence", parse=_text)
 
     # Queues.
 

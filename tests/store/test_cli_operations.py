@@ -14,7 +14,7 @@ from fastjobs.cli.main import command
 from tests.harness.queue import QueueUnderTest
 from tests.harness.server import ServerProcess
 from tests.store.conftest import MakeQueue
-from tests.store.test_jobs_api import fail_all
+from tests.store.test_jobs_api import KEY, fail_all
 
 Invoke = Callable[..., Result]
 
@@ -125,6 +125,19 @@ def test_many_jobs_are_cancelled_and_destroyed(invoke: Invoke, note: JobType, qu
     assert queue.counts() == {"cancelled": 3}
     assert "3 jobs" in invoke("jobs", "destroy", "--status", "cancelled", "--queue", "notes", "--yes").output
     assert queue.counts() == {}
+
+
+def test_a_command_that_skips_jobs_names_them_and_has_an_exit_code(
+    invoke: Invoke, app: FastJobs, note: JobType, server: ServerProcess, namespace: str
+) -> None:
+    note.enqueue_many(range(3))
+    owner = FastJobs(server.url, namespace=namespace, encryption_keys={"k": KEY})
+    owner.job(name="note", queue="notes")(print).options(job_id="sealed").enqueue(1)
+    owner.close()
+    result = invoke("jobs", "cancel", "--yes")
+    assert result.exit_code == 1
+    assert "3 jobs\n1 skipped, because they cannot be changed:\n  sealed: MissingKey: " in result.output
+    assert invoke("jobs", "destroy", "--yes").exit_code == 0
 
 
 def test_queues_are_listed_paused_resumed_cleared_and_drained(

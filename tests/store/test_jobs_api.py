@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import base64
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -46,7 +47,8 @@ def fail_all(queue: QueueUnderTest, app: FastJobs, error: str = "ValueError") ->
     """Leases all that is queued and lets it fail with an error."""
     from fastjobs.model.outcome import Outcome
     from fastjobs.model.record import ErrorRecord
-    from fastjobs.operating.stored_jobs import StoredChunk
+    from fastjobs.model.refs import split_ref
+    from fastjobs.operating.stored_jobs import StoredChunk, decode_record
     from tests.harness.snapshot import jobs_of
 
     session = queue.open()
@@ -57,7 +59,13 @@ def fail_all(queue: QueueUnderTest, app: FastJobs, error: str = "ValueError") ->
             break
         outcomes = []
         for ref in held.refs:
-            chunk_id = ref.partition("~")[0]
+            chunk_id, first, _, kind = split_ref(ref)
+            if kind == "detached":
+                stored = queue.raw.hget(queue.keys.jobs, ref)
+                record = decode_record(queue.store, queue.name, ref, ref, stored)
+                record.add_error(ErrorRecord(type=error, message="anew", attempt=1))
+                outcomes.append(Outcome(ref, 0, first, "failed", 0, 0, 0, record.type, record.encode()))
+                continue
             stored = queue.raw.hget(queue.keys.chunks, chunk_id)
             assert stored is not None
             chunk = StoredChunk(queue.store, queue.name, chunk_id, stored)
@@ -292,6 +300,130 @@ def test_everything_that_waits_is_cancelled_and_everything_destroyed(
     assert app.jobs.where(status=Status.CANCELLED).count() == 454
     assert app.jobs.where().destroy_all() == 454
     assert queue.counts() == {}
+
+
+#: A key that the app under test does not have.
+KEY = base64.b64encode(bytes(32)).decode()
+#: Steps after which an operation on some hundred jobs surely does not end by itself.
+ENDLESS = 40
+
+
+def at_each_step(action: Callable[[], object]) -> Callable[[int], None]:
+    """A `progress` that acts after each step, and raises when there is no end to them."""
+    steps = iter(range(ENDLESS))
+
+    def act(changed: int) -> None:
+        if next(steps, None) is None:
+            raise AssertionError(f"it goes on and on, after {changed} jobs")
+        action()
+
+    return act
+
+
+def test_a_job_that_fails_anew_is_retried_once(app: FastJobs, note: JobType, queue: QueueUnderTest) -> None:
+    note.enqueue_many(range(300))
+    fail_all(queue, app)
+    assert app.jobs.where().retry_all(at_each_step(lambda: fail_all(queue, app))) == 300
+    assert queue.counts() == {"failed": 300}
+
+
+def test_ids_leave_out_jobs_that_fail_anew_meanwhile(app: FastJobs, note: JobType, queue: QueueUnderTest) -> None:
+    note.enqueue_many(range(1100))
+    fail_all(queue, app)
+    ids = app.jobs.ids(Status.FAILED)
+    seen = [next(ids)]
+    assert app.jobs.where().retry_all() == fail_all(queue, app) == 1100
+    seen += ids
+    assert len(seen) <= 1100
+
+
+def test_jobs_that_come_meanwhile_are_not_cancelled(app: FastJobs, note: JobType, queue: QueueUnderTest) -> None:
+    for priority in (0, 5, -5):
+        note.options(priority=priority).enqueue_many(range(150))
+
+    def come() -> None:
+        for priority in (0, 5, -5, 7):
+            note.options(priority=priority).enqueue_many(range(100))
+
+    assert app.jobs.where(status=Status.QUEUED).cancel_all(at_each_step(come)) == 450
+    assert queue.counts()["cancelled"] == 450
+
+
+@pytest.mark.parametrize("options", [{}, {"delay": 1000}, {"priority": 5}])
+def test_removing_ends_although_jobs_come_faster(
+    app: FastJobs, note: JobType, queue: QueueUnderTest, options: dict[str, int]
+) -> None:
+    def come() -> None:
+        note.options(**options).enqueue_many(range(1000))
+
+    come()
+    assert app.queue("notes").clear(at_each_step(come)) >= 1000
+    note.enqueue_many(range(100))
+    assert app.jobs.where().destroy_all(at_each_step(come)) >= 100
+
+
+def test_jobs_that_are_leased_meanwhile_and_came_before_are_asked_to_end(
+    app: FastJobs, note: JobType, queue: QueueUnderTest
+) -> None:
+    note.enqueue_many(range(10))
+    session = queue.open()
+    queue.fetch(session, 5)
+    found = app.jobs.where(status=Status.EXECUTING)
+    assert found.cancel_all(at_each_step(lambda: note.enqueue(1) and queue.fetch(session, 100))) == 5
+
+
+def test_a_job_that_cannot_be_changed_is_skipped_counted_and_named(
+    app: FastJobs, note: JobType, queue: QueueUnderTest, server: ServerProcess, namespace: str
+) -> None:
+    note.enqueue_many(range(250))
+    owner = FastJobs(server.url, namespace=namespace, encryption_keys={"k": KEY})
+    sealed = owner.job(name="note", queue="notes")(print).options(job_id="sealed").enqueue(1)
+    note.enqueue_many(range(250))
+    cancelled = app.jobs.where().cancel_all()
+    assert (cancelled, cancelled.skipped) == (500, 1)
+    ((name, reason),) = cancelled.reasons
+    assert name == "sealed"
+    assert reason.startswith("MissingKey: ")
+    assert queue.counts() == {"queued": 1, "cancelled": 500}
+    assert sealed.refresh().status == Status.QUEUED
+    owner.close()
+
+
+def test_a_queue_that_cannot_be_read_holds_no_other_up(
+    app: FastJobs, note: JobType, queue: QueueUnderTest, make_queue: MakeQueue
+) -> None:
+    newer = make_queue("early")
+    app.job(name="early", queue="early")(print).enqueue(1)
+    note.enqueue_many(range(3))
+    newer.raw.hset(newer.keys.stats, "layout", 99)
+    cancelled = app.jobs.where(status=Status.QUEUED).cancel_all()
+    assert (cancelled, cancelled.skipped) == (3, 1)
+    assert cancelled.reasons[0][0] == "queue early"
+    newer.raw.hdel(newer.keys.stats, "layout")
+
+
+def test_a_job_that_changed_since_it_was_found_is_looked_at_again(
+    app: FastJobs, note: JobType, queue: QueueUnderTest
+) -> None:
+    note.enqueue_many(range(3))
+    fail_all(queue, app)
+    ((partition, found),) = app._handles.steps(Status.FAILED, ["notes"])
+    app.jobs.find(found[0].record.id).retry()
+    fail_all(queue, app)
+    app.jobs.find(found[1].record.id).retry()
+    app.jobs.find(found[2].record.id).destroy()
+    changed = app._handles.operations(partition).retry_many(found)
+    assert (changed, changed.skipped) == (1, 0)
+    assert queue.counts() == {"queued": 2}
+
+
+def test_a_job_that_has_ended_meanwhile_does_not_count_as_cancelled(
+    app: FastJobs, note: JobType, queue: QueueUnderTest
+) -> None:
+    note.enqueue_many(range(3))
+    ((partition, found),) = app._handles.steps(Status.QUEUED, ["notes"])
+    fail_all(queue, app)
+    assert app._handles.operations(partition).cancel_many(found) == 0
 
 
 def test_an_operation_that_does_not_fit_the_status_is_refused(app: FastJobs) -> None:
