@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import NamedTuple
@@ -15,16 +15,16 @@ from fastjobs.model.refs import (
     BEHIND_ALL,
     JobAddress,
     Ref,
-    logged_member,
-    parse_lease_name,
+    job_ref,
     parse_logged,
     parse_ready,
     parse_ref,
     parse_scheduled,
 )
 from fastjobs.model.status import Status
-from fastjobs.model.stored import Marks, Times, parse_leased, segments
+from fastjobs.model.stored import Marks, Times, segments
 from fastjobs.operating.bound import Bound
+from fastjobs.operating.leased import leases
 from fastjobs.operating.stored_jobs import StoredChunk, decode_record
 from fastjobs.store.batch import Reply
 from fastjobs.store.store import Batch, Store
@@ -38,10 +38,10 @@ SETS = {
     Status.CANCELLED: "cancelled",
     Status.FINISHED: "finished_log",
 }
-#: Takes the place of a score when the position counts chunks that are not in the log yet.
+#: Takes the place of a score when the position names a chunk that is not in the log yet.
 _UNLOGGED = "unlogged"
-#: Marks read in one step.
-_SCAN_STEP = 500
+#: Chunks that are not in the log yet, read in one step.
+_SCAN_STEP = 100
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ class ListedJob:
     stored: bytes = b""
 
 
-#: The score and member of an entry; for executing jobs the chunk id and the index.
+#: The score and member of an entry; for executing jobs the lease and the ref that the job has when it is detached.
 _Position = tuple[str, str]
 
 
@@ -192,7 +192,7 @@ class Listing:
     def _listed(self, after: _Position | None, limit: int) -> Iterator[_Found]:
         """Yields the entries of the sorted set of the status that follow a position."""
         if after is not None and after[0] == _UNLOGGED:
-            yield from self._unlogged(int(after[1]))
+            yield from self._unlogged(after[1])
             return
         key = SETS[self._status]
         last = False
@@ -212,43 +212,42 @@ class Listing:
                 if entry is not None:
                     yield after, entry, place < len(page) or not last or self._status is Status.FINISHED
         if self._status is Status.FINISHED:
-            yield from self._unlogged(0)
+            yield from self._unlogged("")
 
-    def _unlogged(self, start: int) -> Iterator[_Found]:
-        """Yields chunks some of whose jobs have finished, and that are not in the log because others have not."""
-        unlogged: list[_Entry] = []
-        scan = b"0"
+    def _unlogged(self, after: str) -> Iterator[_Found]:
+        """Yields the chunks behind one that go on and have finished jobs that are kept: they are not in the log yet."""
         while True:
-            scan, found = self._store.batch().scan_marks(self._partition, scan, _SCAN_STEP).run()
-            live = list(_with_finished_jobs(found))
+            chunks, more = self._store.batch().finishing_chunks(self._partition, after, _SCAN_STEP).run()
             batch = self._store.batch()
-            logged = [
-                batch.forgotten_at(self._partition, logged_member(entry.number, entry.chunk_id)) for entry in live
-            ]
+            replies = [batch.stored_marks(self._partition, chunk_id) for chunk_id in chunks]
             batch.run()
-            unlogged += [entry for entry, reply in zip(live, logged, strict=True) if reply.value is None]
-            if scan == b"0":
-                break
-        unlogged.sort()
-        for place, entry in enumerate(unlogged[start:], start + 1):
-            yield (_UNLOGGED, str(place)), entry, place < len(unlogged)
+            for place, (chunk_id, reply) in enumerate(zip(chunks, replies, strict=True), 1):
+                marks = Marks.parse(reply.value) if reply.value else Marks()
+                if marks.finished and marks.keep_ms:
+                    entry = _Entry(parse_ref(chunk_id), finished=marks.finished)
+                    yield (_UNLOGGED, chunk_id), entry, place < len(chunks) or more
+            if not more:
+                return
+            after = chunks[-1]
 
-    def _executing(self, after: _Position | None, limit: int) -> Iterator[_Found]:
-        """Yields the jobs of all leases one by one, in the order of their ids."""
-        found = self._store.batch().leases(self._partition).run()
-        leases = [lease for name, lease in found.items() if parse_lease_name(name.decode()) is not None]
-        members = [member for lease in leases for member in parse_leased(lease)]
-        bound = self._bound
-        refs = [member.ref for member in members if bound is None or not bound.is_new(member)]
-        last = ("", -1) if after is None else (after[0], int(after[1]))
-        jobs = sorted(
-            ref.part(index, 1)
-            for ref in refs
-            for index in range(ref.first, ref.first + ref.count)
-            if (ref.chunk_id, index) > last
-        )
-        for place, ref in enumerate(jobs[:limit], 1):
-            yield (ref.chunk_id, str(ref.first)), _Entry(ref), place < len(jobs)
+    def _executing(self, after: _Position | None, _limit: int) -> Iterator[_Found]:
+        """Yields the jobs of all leases one by one: lease by lease, and in each in the order of their ids."""
+        found = self._leased(after)
+        entry = next(found, None)
+        while entry is not None:
+            following = next(found, None)
+            yield *entry, following is not None
+            entry = following
+
+    def _leased(self, after: _Position | None) -> Iterator[tuple[_Position, _Entry]]:
+        """Yields the jobs of leases that follow a position, each with its lease and its ref there."""
+        lease, job = after or ("", "")
+        last = parse_ref(job)
+        for name, members in leases(self._store, self._partition, lease):
+            refs = [member.ref for member in members if self._bound is None or not self._bound.is_new(member)]
+            for part in sorted(ref.part(index, 1) for ref in refs for index in range(ref.first, ref.first + ref.count)):
+                if name != lease or part[:2] > last[:2]:
+                    yield (name, job_ref(part.chunk_id, part.first)), _Entry(part)
 
     def _is_new(self, member: str, score: str) -> bool:
         """Whether a member of the line was put there after the bound was drawn."""
@@ -312,14 +311,6 @@ def _positions(entry: _Entry, stored: list[bytes | None]) -> Iterator[tuple[int,
     detached = set(Marks.parse(marks).detached) if marks else set()
     for segment in segments(ended or going_on or b""):
         yield from ((index, times) for index, times in segment.times() if index not in detached)
-
-
-def _with_finished_jobs(found: Mapping[bytes, bytes]) -> Iterator[_Entry]:
-    """Yields an entry for each chunk with finished jobs that are kept, by the marks found."""
-    for name, value in found.items():
-        marks, ref = Marks.parse(value), parse_ref(name.decode())
-        if ref.kind == "alone" and marks.finished and marks.keep_ms:
-            yield _Entry(ref, finished=marks.finished)
 
 
 def _next_cursor(after: _Position | None, position: _Position, entry: _Entry, job: ListedJob) -> _Cursor:

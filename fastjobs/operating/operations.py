@@ -12,6 +12,7 @@ from fastjobs.model.refs import address
 from fastjobs.model.status import Status
 from fastjobs.model.stored import times_of
 from fastjobs.operating.changed import OF_ONE_JOB, Changed, Tally
+from fastjobs.operating.leased import LeaseName, lease_of
 from fastjobs.operating.listing import ListedJob
 from fastjobs.operating.stored_jobs import StoredChunk, decode_record
 from fastjobs.store.batch import Reply
@@ -88,7 +89,14 @@ class Operations:
 
     def destroy(self, job_id: str) -> None:
         """Removes every trace of a job; see `Job.destroy`."""
-        self._store.batch().destroy(self._partition, address(job_id)).run()
+        where = address(job_id)
+        lease: LeaseName | None = None
+        for _ in range(_MAX_TRIES):
+            answer = self._store.batch().destroy(self._partition, where, lease).run()
+            if answer is None or answer.what != "again":
+                return
+            lease = lease_of(self._store, self._partition, where)
+        raise InternalError(f"job {job_id!r} is executing and in no lease: run `fastjobs fsck`")
 
     # Operations on jobs that were found already.
 
@@ -102,7 +110,7 @@ class Operations:
 
     def destroy_many(self, jobs: Iterable[ListedJob]) -> Changed:
         """Removes jobs."""
-        return self._act_on(jobs, self.add_destroy, lambda status: status is not None)
+        return self._act_on(jobs, self.add_destroy, lambda answer: answer is not None and answer.what == "done")
 
     def add_cancel(self, batch: Batch, job: ListedJob, operation: str) -> Reply[str | None]:
         """Adds what cancels a job."""
@@ -112,10 +120,12 @@ class Operations:
         """Adds what lets a failed job run again."""
         return self._add_reschedule(batch, job, operation, (Status.FAILED,), 0, 0)
 
-    def add_destroy(self, batch: Batch, job: ListedJob, operation: str) -> Reply[str | None]:
+    def add_destroy(self, batch: Batch, job: ListedJob, operation: str) -> Reply[Answer | None]:
         """Adds what removes a job."""
         del operation
-        return batch.destroy(self._partition, job.address)
+        executing = job.status is Status.EXECUTING
+        lease = lease_of(self._store, self._partition, job.address) if executing else None
+        return batch.destroy(self._partition, job.address, lease)
 
     def _act_on(self, jobs: Iterable[ListedJob], add: Add[T | None], is_done: Callable[[T | None], bool]) -> Changed:
         """Acts on jobs in one round trip; what has changed since it was found is looked at again by itself."""

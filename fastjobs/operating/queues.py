@@ -68,7 +68,9 @@ class Queue:
         for name in self._partitions():
             # Not just as many as there are: those that come may stand before them.
             end = dropped + 2 * sum(self._store().batch().counters(name, _WAITING).run()) + _CLEARED_MORE
-            while dropped < end and (step := self._store().batch().clear(name).run()):
+            more = True
+            while more and dropped < end:
+                step, more = self._store().batch().clear(name).run()
                 dropped += step
                 if progress is not None:
                     progress(dropped)

@@ -12,6 +12,7 @@ from fastjobs.model.refs import JobAddress, is_detached, job_ref, run_id
 from fastjobs.store.batch import BaseBatch, Reply
 from fastjobs.store.replies import (
     Answer,
+    Cleared,
     Closed,
     Defined,
     FoundJob,
@@ -22,6 +23,7 @@ from fastjobs.store.replies import (
     Survey,
     SurveyPage,
     parse_answer,
+    parse_cleared,
     parse_closed,
     parse_defined,
     parse_found,
@@ -39,6 +41,8 @@ from fastjobs.store.replies import (
 _WAKE_CAP = 64
 #: Most refs one call gives back, so that no call holds the server for long.
 _GIVE_BACK_LIMIT = 500
+#: Most bytes of chunks that one step of clearing reads.
+_CLEARED_BYTES = 4 << 20
 #: Most refs in one lease, for the same reason, and bytes of unpacked payload with which it is full: they are the memory
 #: that it takes in a process, however small they are on the server.
 MAX_LEASE_REFS = 256
@@ -208,9 +212,9 @@ class ScriptCalls(BaseBatch):
         )
         return self.script("prioritize", partition, args, parse_answer)
 
-    def destroy(self, partition: str, job: JobAddress) -> Reply[str | None]:
-        """Removes every trace of a job; result: the status it had, or None."""
-        return self.script("destroy", partition, job.words, parse_status)
+    def destroy(self, partition: str, job: JobAddress, lease: tuple[str, str] | None = None) -> Reply[Answer | None]:
+        """Removes every trace of a job; result `Answer` or None. Executing jobs need their lease: (session, fence)."""
+        return self.script("destroy", partition, (*job.words, *(lease or ("", ""))), parse_answer)
 
     def trim(self, partition: str) -> Reply[int]:
         """One bounded step of forgetting what has been kept long enough; result: jobs forgotten."""
@@ -218,9 +222,9 @@ class ScriptCalls(BaseBatch):
         args = (config.finished_keep, config.failed_keep, int(config.failed_keep_s * 1000), _GIVE_BACK_LIMIT)
         return self.script("trim", partition, args, int)
 
-    def clear(self, partition: str) -> Reply[int]:
-        """One bounded step of dropping what waits; result: jobs dropped, 0 when nothing is left."""
-        return self.script("clear", partition, (_GIVE_BACK_LIMIT,), int)
+    def clear(self, partition: str) -> Reply[Cleared]:
+        """One bounded step of dropping what waits; result `Cleared`."""
+        return self.script("clear", partition, (_GIVE_BACK_LIMIT, _CLEARED_BYTES), parse_cleared)
 
     def page(
         self, partition: str, key: str, after: tuple[str, str] | None, limit: int, *, reverse: bool = False

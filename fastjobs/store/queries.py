@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from fastjobs.model.stored import finishing_range, split_finishing
@@ -93,17 +94,28 @@ class Queries(BaseBatch):
         """Reads the marks of a chunk; None when it has none."""
         return self.command("HGET", self._keyspace.keys(partition).marks, chunk_id)
 
-    def scan_marks(self, partition: str, cursor: bytes, count: int) -> Reply[tuple[bytes, dict[bytes, bytes]]]:
-        """Reads a page of marks: the cursor of the next page, b"0" after the last, and id -> marks."""
-        return self.command("HSCAN", self._keyspace.keys(partition).marks, cursor, "COUNT", count, parse=_page)
+    def finishing_chunks(self, partition: str, after: str, limit: int) -> Reply[tuple[list[str], bool]]:
+        """Reads the ids of chunks that go on and have finished jobs, in order, and whether there may be more.
 
-    def leases(self, partition: str) -> Reply[dict[bytes, bytes]]:
-        """Reads all leases of a partition."""
-        return self.command("HGETALL", self._keyspace.keys(partition).leases, parse=pairs)
+        Args:
+            partition: which.
+            after: leave out the chunks up to this one; "" = begin with the first.
+            limit: most members of `finishing` to look at; a chunk has one for each run of finished jobs.
+        """
+        _, low = finishing_range(after)
+        finishing = self._keyspace.keys(partition).finishing
+        limits = ("BYLEX", "LIMIT", 0, limit)
+        return self.command(
+            "ZRANGE", finishing, low if after else "-", "+", *limits, parse=partial(_finishing_chunks, limit)
+        )
 
-    def forgotten_at(self, partition: str, logged: str) -> Reply[bytes | None]:
-        """Reads when an entry of the finished log is forgotten (ms); None when it is not in the log."""
-        return self.command("ZSCORE", self._keyspace.keys(partition).finished_log, logged)
+    def lease_names(self, partition: str) -> Reply[list[str]]:
+        """Reads the names of all leases of a partition, and the ids of the sessions that hold them, in no order."""
+        return self.command("HKEYS", self._keyspace.keys(partition).leases, parse=_names)
+
+    def stored_lease(self, partition: str, name: str) -> Reply[bytes | None]:
+        """Reads what is in a lease; None when there is none of this name."""
+        return self.command("HGET", self._keyspace.keys(partition).leases, name)
 
     def first_ready(self, partition: str, lowest: str) -> Reply[list[tuple[bytes, bytes]]]:
         """Reads the first (member, score) in line from a score on, such as `-inf` or `(3`; empty when there is none."""
@@ -228,6 +240,10 @@ class Queries(BaseBatch):
     def wait_for_replicas(self, replicas: int, timeout_ms: int) -> Reply[int]:
         """Waits until everything written before is on replicas; returns on how many it is."""
         return self.command("WAIT", replicas, timeout_ms)
+
+
+def _finishing_chunks(limit: int, members: list[bytes]) -> tuple[list[str], bool]:
+    return list(dict.fromkeys(split_finishing(member)[0] for member in members)), len(members) == limit
 
 
 def _joined_segments(members: list[bytes]) -> bytes | None:

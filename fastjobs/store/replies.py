@@ -139,6 +139,15 @@ def pairs(flat: list[bytes]) -> dict[bytes, bytes]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
+class Cleared(NamedTuple):
+    """The result of one step of clearing a queue."""
+
+    #: Jobs dropped.
+    jobs: int
+    #: Whether there is more to drop.
+    more: bool
+
+
 class Closed(NamedTuple):
     """The result of one step of closing a session."""
 
@@ -205,6 +214,12 @@ def parse_status(reply: bytes | None) -> str | None:
 def parse_answer(reply: list[bytes] | None) -> Answer | None:
     """Reads the outcome of an operation; None when there is no such job."""
     return None if reply is None else Answer(reply[0].decode(), reply[1].decode())
+
+
+def parse_cleared(reply: list[int]) -> Cleared:
+    """Reads the reply to `clear`."""
+    jobs, more = reply
+    return Cleared(jobs, bool(more))
 
 
 def parse_page(reply: list[bytes]) -> list[tuple[str, str]]:

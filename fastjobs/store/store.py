@@ -69,9 +69,11 @@ class Store:
         Returns:
             Queue -> its partitions, both in order.
         """
-        used = self.batch().used_partitions().run()
-        wanted = sorted({queue_of(name) for name in used}) if queues is None else list(dict.fromkeys(queues))
-        return {queue: self.known_partitions(queue, used) for queue in wanted}
+        used: dict[str, list[str]] = {}
+        for name in self.batch().used_partitions().run():
+            used.setdefault(queue_of(name), []).append(name)
+        wanted = sorted(used) if queues is None else dict.fromkeys(queues)
+        return {queue: self.known_partitions(queue, used.get(queue, ())) for queue in wanted}
 
     def known_partitions(self, queue: str, used: Iterable[str]) -> list[str]:
         """Returns the partitions of one queue: those among the used ones, and those that are configured."""

@@ -56,9 +56,9 @@ class ModelJob:
         return -self.priority, self.sequence
 
     @property
-    def turn(self) -> tuple[int, int, int]:
-        """When it is its turn: jobs of one chunk that have the same place run in the order of their indexes."""
-        return *self.place, self.index
+    def turn(self) -> tuple[int, int, str]:
+        """When it is its turn: jobs that have the same place run in the order of their refs, so a chunk by index."""
+        return *self.place, self.ref
 
 
 @dataclass(eq=False)

@@ -71,13 +71,13 @@ MUTANTS = [
     Mutant(
         "a chunk that was overtaken counts as stored",
         "lib/sender",
-        "missing, highest = missing .. sent_range(highest + 1, number), number",
-        "highest = number",
+        "missing, highest = missing .. sent_range(highest + 1, sent), sent",
+        "highest = sent",
     ),
     Mutant(
         "a number that was overtaken and used stays unused",
         "lib/sender",
-        "return sent_range(first, number) .. sent_range(number + 1, behind)",
+        "return sent_range(first, sent) .. sent_range(sent + 1, behind)",
         "return nil",
     ),
     Mutant(
@@ -86,7 +86,12 @@ MUTANTS = [
         "entry.score, entry.sequence .. ref",
         "entry.score, string.format('%013x', now_ms * 1000 + 1) .. ref",
     ),
-    Mutant("jobs to be cancelled are run again", "lib/give_back", "redis.call('ZCARD', keys.cancelling) > 0", "false"),
+    Mutant(
+        "jobs to be cancelled are run again",
+        "lib/give_back",
+        "visit_cancelling(entry.id, first, count,",
+        "visit_cancelling(entry.id, first, 0,",
+    ),
     Mutant("a failed job stays in its chunk", "ack", "  chunk_left(id, leaving.n, leaving.indexes, now_ms)\n", ""),
     Mutant(
         "the middle of a span is lost",

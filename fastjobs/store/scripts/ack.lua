@@ -24,7 +24,7 @@
 -- @include lib/clock
 -- @include lib/full_server
 -- @include lib/refs
--- @include lib/job_ref
+-- @include lib/cancelling
 -- @include lib/place
 -- @include lib/next_sequence
 -- @include lib/deferred_counters
@@ -55,14 +55,14 @@ local entries = read_lease(session, fence)
 if not entries then
   return 0
 end
-local cancelling = read('ZCARD', keys.cancelling) > 0
+cancelling_number = read('ZCARD', keys.cancelling)
 local ended = read('ZCARD', keys.failed) + read('ZCARD', keys.cancelled)
 run_when_full(keys.ready)
 local now_ms, now_us = server_clock()
 
 -- Whether the job was to be cancelled while it was being executed; it ends now, in whatever way.
 local function was_cancelling(ref)
-  return cancelling and redis.call('ZREM', keys.cancelling, ref) == 1
+  return cancelling_number > 0 and redis.call('ZREM', keys.cancelling, ref) == 1
 end
 
 -- Jobs of a chunk that finished: their times go into the history, their number into the chunk's progress. While a chunk
@@ -79,11 +79,11 @@ local function finish_span(id, n, first, count, head, times, keep_ms)
         redis.call('HSET', keys.finished, id, segment)
       end
     end
-    for index = from, cancelling and from + number - 1 or -1 do
+    visit_cancelling(id, from, number, function(index)
       if was_cancelling(job_ref(id, index)) then
         redis.call('HDEL', keys.jobs, job_ref(id, index))
       end
-    end
+    end)
     move_count(nil, 'finished', chunk_finished(id, n, number, keep_ms, now_ms))
     move_count('executing', nil, number)
     move_count(nil, 'finished_total', number)

@@ -4,8 +4,11 @@
 -- ARGV[1] id         chunk id
 -- ARGV[2] index      of the job in its chunk
 -- ARGV[3] alone      1 when the job has to be the only one of its chunk
--- Returns nil when there is no such job, else the status it had.
--- O(log^2 queue), or O(leases) for a job that is being executed. Keeps: a destroyed job is not run again and leaves
+-- ARGV[4] session    with the fence, the lease that a job is in while it is being executed; '' = it is not known
+-- ARGV[5] fence
+-- Returns nil when there is no such job, else {answer, status}: done, or again (it is being executed, and not in this
+-- lease). The status is the one it had.
+-- O(log^2 queue), and O(lease) for a job that is being executed. Keeps: a destroyed job is not run again and leaves
 -- nothing behind.
 
 -- @include lib/read
@@ -27,33 +30,22 @@
 -- @include lib/lease
 -- @include lib/settle_lease
 
-local id, index, alone = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
+local id, index, alone, session, fence = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4], ARGV[5]
 
 -- @check
 local job = locate_job(id, index, alone)
 if not job then
   return nil
 end
-run_when_full(keys.ready)
 local now_ms = server_clock()
 
--- Takes the job off the lease it is in.
-local function take_off_lease()
-  local held = redis.call('HGETALL', keys.leases)
-  for position = 1, #held, 2 do
-    local session, fence = string.match(held[position], '^(.+):(%d+)$')
-    if session and string.find(held[position + 1], id, 1, true) then
-      local entries = read_lease(session, fence)
-      if take_from_lease(entries, id, index, 1, job.record ~= nil, function() end) > 0 then
-        write_lease(session, fence, entries)
-        return
-      end
-    end
-  end
-end
-
 if job.status == 'executing' then
-  take_off_lease()
+  local entries = read_lease(session, fence) or {}
+  if take_from_lease(entries, id, index, 1, job.record ~= nil, function() end) == 0 then
+    return {'again', job.status}
+  end
+  run_when_full(keys.ready)
+  write_lease(session, fence, entries)
   redis.call('ZREM', keys.cancelling, job.ref)
   move_count('executing', nil, 1)
   if job.record then
@@ -62,7 +54,8 @@ if job.status == 'executing' then
     chunk_left(id, job.n, {index}, now_ms)
   end
 else
+  run_when_full(keys.ready)
   take_out(id, index, job, '', '', now_ms)
 end
 redis.call('HDEL', keys.jobs, job.ref)
-return job.status
+return {'done', job.status}

@@ -1,7 +1,7 @@
 -- Returns leased jobs that have not started. Those in `cancelling` end as cancelled instead; `cancel` has written their
 -- records.
 
--- @include lib/job_ref
+-- @include lib/cancelling
 
 local function cancel_leased(entry, index, now_ms)
   local ref = job_ref(entry.id, index)
@@ -27,14 +27,10 @@ local function return_jobs(entry, first, count, now_ms, status, put)
     end
     from = stop + 1
   end
-  if redis.call('ZCARD', keys.cancelling) > 0 then
-    for index = first, first + count - 1 do
-      if redis.call('ZSCORE', keys.cancelling, job_ref(entry.id, index)) then
-        put_span(index)
-        cancel_leased(entry, index, now_ms)
-      end
-    end
-  end
+  visit_cancelling(entry.id, first, count, function(index)
+    put_span(index)
+    cancel_leased(entry, index, now_ms)
+  end)
   put_span(first + count)
   move_count(nil, status, returned)
   move_count('executing', nil, count)

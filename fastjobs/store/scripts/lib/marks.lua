@@ -37,10 +37,11 @@ local function detached_runs(mark)
   return runs
 end
 
-local function mark_detached(mark, indexes)
+-- Adds runs of jobs, each {first, last}, to the detached ones.
+local function mark_detached(mark, left)
   local runs, parts = detached_runs(mark), {}
-  for _, index in ipairs(indexes) do
-    runs[#runs + 1] = {index, index}
+  for _, run in ipairs(left) do
+    runs[#runs + 1] = run
   end
   table.sort(runs, function(one, other)
     return one[1] < other[1]

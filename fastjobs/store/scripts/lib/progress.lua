@@ -30,11 +30,22 @@ local function note_progress(id, n, mark, now_ms)
   return end_chunk(id, mark, now_ms)
 end
 
--- Counts the jobs of a chunk of `n` at these indexes as detached. Pass all indexes of one script call together: the
--- list they go into is read and written whole.
-local function chunk_left(id, n, indexes, now_ms)
+-- Counts runs of jobs of a chunk of `n`, each {first, last}, as detached. Pass all runs of one script call together:
+-- the list they go into is read and written whole.
+local function runs_left(id, n, runs, now_ms)
   local mark = read_marks(id)
-  mark.done = mark.done + #indexes
-  mark_detached(mark, indexes)
+  for _, run in ipairs(runs) do
+    mark.done = mark.done + run[2] - run[1] + 1
+  end
+  mark_detached(mark, runs)
   return note_progress(id, n, mark, now_ms)
+end
+
+-- The same of the jobs at these indexes.
+local function chunk_left(id, n, indexes, now_ms)
+  local runs = {}
+  for position, index in ipairs(indexes) do
+    runs[position] = {index, index}
+  end
+  return runs_left(id, n, runs, now_ms)
 end

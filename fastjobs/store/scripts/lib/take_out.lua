@@ -25,7 +25,7 @@ local function cut_history(id, index)
   local logged = string.format('%d %s', mark.finished, id)
   local forget_ms = redis.call('ZSCORE', keys.finished_log, logged)
   mark.finished = mark.finished - 1
-  mark_detached(mark, {index})
+  mark_detached(mark, {{index, index}})
   if not forget_ms then
     return write_marks(id, mark)
   end
