@@ -37,3 +37,5 @@ class Outcome(NamedTuple):
     keep_ms: int
     type: str
     record: bytes
+    #: What to store in place of the record while the server is out of memory; b"" = the record.
+    short: bytes = b""

@@ -6,7 +6,7 @@ older release does not lose what a newer one wrote.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from types import NoneType
 from typing import Any
 
@@ -21,6 +21,11 @@ MAX_ERRORS = 10
 #: Bytes of an error's message and traceback that are kept.
 MAX_MESSAGE = 2_000
 MAX_TRACEBACK = 4_000
+#: The field of a record that holds what is stored of a chunk or record that cannot be read.
+UNREAD = "stored"
+#: What is kept of the last error's message, in bytes, and in place of its traceback while the server is out of memory.
+_SHORT_MESSAGE = 200
+_LEFT_OUT = "(left out: the server was out of memory)"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -101,6 +106,20 @@ class JobRecord:
             raise type(self.unreadable)(f"job {self.id!r} cannot be changed here: {self.unreadable}")
         values = {name: getattr(self, name) for name in _FIELDS if name not in ("errors", "extra")}
         return orjson.dumps({"v": _VERSION, **values, "errors": _with_shared_tracebacks(self.errors), **self.extra})
+
+    def encode_short(self) -> bytes:
+        """Returns the record as a server without memory stores it: why the job did not succeed, and little more.
+
+        Raises:
+            ChunkError: as for `encode`.
+        """
+        last = [
+            replace(error, message=_cut(error.message, _SHORT_MESSAGE), traceback=_LEFT_OUT if error.traceback else "")
+            for error in self.errors[-1:]
+        ]
+        # A copy of what cannot be read is still in its chunk.
+        extra = {name: value for name, value in self.extra.items() if name != UNREAD}
+        return replace(self, errors=last, extra=extra).encode()
 
     @staticmethod
     def decode(data: bytes) -> JobRecord:

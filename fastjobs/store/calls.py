@@ -121,8 +121,12 @@ class ScriptCalls(BaseBatch):
             args += run
         for outcome in outcomes:
             ref = outcome.ref if is_detached(outcome.ref) else job_ref(outcome.ref, outcome.index)
-            args += outcome._replace(record=self._keyspace.keyring.seal_record(partition, ref, outcome.record))
+            record, short = (self._seal_record(partition, ref, body) for body in (outcome.record, outcome.short))
+            args += outcome._replace(record=record, short=short)
         return self.script("ack", partition, args, int)
+
+    def _seal_record(self, partition: str, ref: str, body: bytes) -> bytes:
+        return self._keyspace.keyring.seal_record(partition, ref, body) if body else b""
 
     def release(self, partition: str, session: str, fence: int, refs: Iterable[str]) -> Reply[int]:
         """Gives unstarted jobs back to their place; result: jobs taken off the lease, or -1 when fenced."""

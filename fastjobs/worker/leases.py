@@ -59,6 +59,7 @@ class HeldSpan:
             self.keep_ms,
             record.type,
             record.encode(),
+            record.encode_short() if record.errors else b"",
         )
 
 

@@ -16,7 +16,7 @@ from fastjobs import errors
 from fastjobs._core import Ending, EndingKind, LeasedJobs
 from fastjobs.logs import event
 from fastjobs.model.outcome import Outcome
-from fastjobs.model.record import ErrorRecord, JobRecord
+from fastjobs.model.record import UNREAD, ErrorRecord, JobRecord
 from fastjobs.model.retry import RetryPolicy
 from fastjobs.options import Options
 from fastjobs.registry import RegisteredType
@@ -57,7 +57,7 @@ def unreadable(span: HeldSpan, error: errors.CorruptChunk, worker: str, stored: 
         record = JobRecord(id=span.job_id(index), type="", payload=None, priority=span.priority)
         record.add_error(ErrorRecord(type=type(error).__name__, message=str(error), at_ms=_now_ms(), worker=worker))
         if stored and index == span.first:
-            record.extra["stored"] = base64.b64encode(stored[:_KEPT_BYTES]).decode()
+            record.extra[UNREAD] = base64.b64encode(stored[:_KEPT_BYTES]).decode()
         event(log, logging.ERROR, "job failed", job=span.job_id(index), error=type(error).__name__, reason=error)
         made.append(span.outcome(index, "failed", record))
     return made

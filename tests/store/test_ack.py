@@ -7,9 +7,13 @@ from collections.abc import Sequence
 
 import pytest
 
+from fastjobs.model.outcome import Outcome
+from fastjobs.model.record import ErrorRecord, JobRecord
 from fastjobs.model.refs import parse_ref
 from fastjobs.model.stored import record_body
+from fastjobs.worker.leases import HeldLease, HeldSpan
 from tests.harness.queue import HEAD, QueueUnderTest, pack
+from tests.harness.server import ServerProcess
 from tests.store.conftest import MakeQueue
 
 
@@ -354,3 +358,35 @@ def test_neighbours_that_left_their_chunk_take_one_entry_of_its_marks(
     assert Counter(queue.status(chunk_id, index) for index in range(15)) == Counter(
         "failed" if index in indexes else "executing" for index in range(15)
     )
+
+
+def test_at_a_full_server_failures_store_why_they_failed_and_little_more(namespace: str) -> None:
+    """Fault B14."""
+    with ServerProcess("--maxmemory-policy", "noeviction") as server:
+        queue = QueueUnderTest(server.url, namespace)
+        held = queue.seed_executing(4)
+        chunk_id = parse_ref(held.refs[0]).chunk_id
+        span = HeldSpan(HeldLease(queue.name, held.fence, 0, 4), chunk_id, 4, 0, 4, 0)
+        queue.raw.config_set("maxmemory", 1)
+        assert queue.ack(held, (), [failed(span, 0), failed(span, 1)]) == 2
+        queue.raw.config_set("maxmemory", 0)
+        assert queue.ack(held, (), [failed(span, 2)]) == 1
+        stored = [queue.raw.hget(queue.keys.jobs, f"{chunk_id}~{index:03d}") for index in range(3)]
+        assert [len(record) < 700 for record in stored] == [True, True, False]
+        short, full = (JobRecord.decode(record_body(record)) for record in stored[1:])
+        assert (short.type, short.payload, short.attempts, full.attempts) == ("work", [1, {}], 2, 2)
+        assert [(error.type, error.message) for error in short.errors] == [("ValueError", "no " + "x" * 197)]
+        assert short.errors[0].traceback == "(left out: the server was out of memory)"
+        assert [len(error.message) for error in full.errors] == [303, 303]
+        queue.raw.config_set("maxmemory", 1)
+        assert queue.ack(held, [queue.run(chunk_id, 4, 3, 1)]) == 1
+        queue.snapshot()
+        queue.close()
+
+
+def failed(span: HeldSpan, index: int) -> Outcome:
+    """What a worker reports of a job that raised twice."""
+    record = JobRecord(id=span.job_id(index), type="work", payload=[index, {}], attempts=2)
+    for _ in range(2):
+        record.add_error(ErrorRecord(type="ValueError", message="no " + "x" * 300, traceback="T" * 2_000))
+    return span.outcome(index, "failed", record)

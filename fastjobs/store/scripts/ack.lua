@@ -10,10 +10,11 @@
 -- ARGV[6]  spans          number of spans that follow, 7 arguments each:
 --            chunk id, n jobs in the chunk, first, count, head (opaque), times (8 bytes per job, opaque),
 --            keep_ms (history; 0 = none)
--- then outcomes, 9 arguments each:
+-- then outcomes, 10 arguments each:
 --            ref in the lease ("<id>~<index>" of a detached job, else the chunk's id), n jobs in the chunk (0 = the
 --            chunk is corrupt), index, status (finished | retrying | scheduled | failed | cancelled), delay_ms (for
---            retrying and scheduled), priority, keep_ms (for finished), type, record (opaque)
+--            retrying and scheduled), priority, keep_ms (for finished), type, record (opaque), short (opaque; stored in
+--            place of the record while the server is out of memory; '' = the record)
 -- Returns the number of jobs that it took, 0 when an earlier call took all of them, or -1 when the session is fenced:
 -- then nothing has changed.
 -- O((spans + outcomes) * lease). Keeps: only the owner of a lease ends its jobs, each once; a job that failed is
@@ -42,7 +43,7 @@
 -- @include lib/put_in_line
 
 -- @const JOB_TIMES_BYTES
-local SPAN_WIDTH, OUTCOME_WIDTH, FIRST = 7, 9, 7
+local SPAN_WIDTH, OUTCOME_WIDTH, FIRST = 7, 10, 7
 local session, fence = ARGV[1], ARGV[2]
 local finished_keep, ended_keep, ended_keep_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local spans = tonumber(ARGV[6])
@@ -57,6 +58,8 @@ if not entries then
 end
 cancelling_number = read('ZCARD', keys.cancelling)
 local ended = read('ZCARD', keys.failed) + read('ZCARD', keys.cancelled)
+-- An ack takes a job's payload out of its chunk and frees it in the end: the server makes it, and stores less.
+local full = FIRST + spans * SPAN_WIDTH <= #ARGV and is_full(keys.ready)
 run_when_full(keys.ready)
 local now_ms, now_us = server_clock()
 
@@ -147,10 +150,10 @@ for _ = 1, spans do
   position = position + SPAN_WIDTH
 end
 while position <= #ARGV do
-  local ref, n, index, status, delay_ms, priority, keep_ms, job_type, body =
+  local ref, n, index, status, delay_ms, priority, keep_ms, job_type, body, short =
     unpack(ARGV, position, position + OUTCOME_WIDTH - 1)
   taken = taken + settle_job(ref, tonumber(n), tonumber(index), status, tonumber(delay_ms), tonumber(priority),
-    tonumber(keep_ms), job_type, body)
+    tonumber(keep_ms), job_type, full and short ~= '' and short or body)
   position, settled = position + OUTCOME_WIDTH, settled + 1
 end
 for id, leaving in pairs(left) do

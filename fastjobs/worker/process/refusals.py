@@ -63,8 +63,9 @@ class Refusals:
         """Whether what is stored is what was reported; another run has other times, or another record."""
         if isinstance(report, Run):
             return (found.head, found.times) == (report.head, report.columns[:8])
-        sealed = self._store.keyring.seal_record(partition, _address(report).ref, report.record)
-        return record_body(found.record) == sealed
+        keyring, ref = self._store.keyring, _address(report).ref
+        sealed = {keyring.seal_record(partition, ref, body) for body in (report.record, report.short) if body}
+        return record_body(found.record) in sealed
 
 
 def _address(report: Run | Outcome) -> JobAddress:
