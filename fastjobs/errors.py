@@ -7,6 +7,7 @@ ours. `Retry` and `Discard` are not failures: a handler raises them to say how i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -146,6 +147,12 @@ class OutOfMemory(StoreError):
 
 class AccessDenied(StoreError):
     """The server refused the credentials or a command (NOAUTH, NOPERM, WRONGPASS)."""
+
+    @property
+    def missing_right(self) -> str:
+        """The rule that the server's user lacks, as `ACL SETUSER` takes it, such as `+info`; "" if it is not known."""
+        named = re.search(r"run the '([\w|.-]+)' command", str(self))
+        return f"+{named[1]}" if named else ""
 
 
 class WrongKeyType(StoreError):

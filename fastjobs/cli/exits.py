@@ -14,5 +14,7 @@ USAGE = 2
 NO_SERVER = 3
 #: `fsck` could not compare a queue because jobs moved all the time.
 BUSY = 4
+#: `fsck` could not compare or repair a queue because the server's user lacks a right.
+DENIED = 6
 #: An error in fastjobs itself.
 INTERNAL = 70

@@ -12,11 +12,12 @@ from fastjobs.logs import escape
 from fastjobs.operating.fsck import Fsck, Report
 from fastjobs.operating.fsck.findings import Found
 
-_EXIT_CODES = {"drift": exits.DRIFT, "busy": exits.BUSY}
+_EXIT_CODES = {"drift": exits.DRIFT, "busy": exits.BUSY, "denied": exits.DENIED}
 _STATUSES = {
     "clean": "everything fits",
     "drift": "some entries do not fit; repair them with --fix",
     "repaired": "repaired",
+    "denied": "not compared, or not repaired to the end: this user lacks a right",
     "busy": "jobs moved all the time, so nothing was compared; pause the queue and its producers, and try again",
 }
 
@@ -41,7 +42,8 @@ def fsck(target: Target, fix: bool, queues: tuple[str, ...], patience: float, as
     its producers.
 
     \b
-    Exit codes: 0 everything fits, or does now; 1 something does not fit; 4 a queue was too busy to compare.
+    Exit codes: 0 everything fits, or does now; 1 something does not fit; 4 a queue was too busy to compare;
+    6 this user lacks a right.
     """
     code = exits.OK
     for name in _partitions(target, queues):
@@ -77,11 +79,15 @@ def _as_json(report: Report) -> dict[str, object]:
             name: {"counted": counted, "there": there} for name, (counted, there) in report.miscounted.items()
         },
         "changes": dict(report.changes),
+        "denied": None if report.denied is None else str(report.denied),
     }
 
 
 def _as_text(report: Report) -> str:
     lines = [f"{report.partition}: {_STATUSES[report.status]}"]
+    if report.denied is not None:
+        right = report.denied.missing_right
+        lines.append(f"  {report.denied}" + (f"; give it {right}" if right else ""))
     lines += map(_finding, report.findings)
     lines += [
         f"  {name}: the counter says {counted}, there are {there}"

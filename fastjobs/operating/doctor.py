@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib.metadata import version
 
@@ -18,7 +18,7 @@ from fastjobs.store.store import Store
 #: The oldest server that has all commands of the scripts.
 MINIMUM_VERSION = (6, 2)
 #: Replies over which the latency is measured.
-_PINGS = 100
+_REPLIES = 100
 #: Milliseconds for the 99th of a hundred replies: slower than a fit network, and hardly usable.
 _SLOW_MS, _TOO_SLOW_MS = 20.0, 200.0
 #: Seconds that a clock may be wrong before delays look wrong, and before leases do.
@@ -96,12 +96,18 @@ class Doctor:
     def examine(self) -> list[Diagnosis]:
         """Returns the outcomes of all checks, in the order of `Check`; a check may have several.
 
+        A check that the server's user has no right to make is a warning that names the right.
+
         Raises:
             Unavailable: no server answers.
-            AccessDenied: it refuses the credentials.
+            AccessDenied: it refuses the credentials, or a right is missing that every connection needs.
         """
         # The first call connects: without a server there is nothing to examine.
-        self._store().batch().ping().run()
+        try:
+            self._store().batch().time_us().run()
+        except errors.AccessDenied as error:
+            if error.missing_right != "+time":
+                raise
         checks = {
             Check.FASTJOBS: self._versions,
             Check.SERVER: self._server,
@@ -122,11 +128,12 @@ class Doctor:
         return self._store().batch().info(section).run()
 
     def _setting(self, name: str) -> str | None:
-        """A setting of the server; None when this user may not read it."""
-        try:
-            return self._store().batch().setting(name).run()
-        except errors.StoreError:
-            return None
+        """A setting of the server; None when it has none of this name.
+
+        Raises:
+            AccessDenied: this user may not read it, like the one that docs/redis.md describes.
+        """
+        return self._store().batch().setting(name).run()
 
     def _versions(self) -> Iterator[Diagnosis]:
         mine, python, redis = version("fastjobs"), platform.python_version(), version("redis")
@@ -159,9 +166,12 @@ class Doctor:
             yield _problem(Check.PERSISTENCE, text, "look at the server's log and its disk")
 
     def _aof(self, info: dict[str, str]) -> Diagnosis:
-        fsync = self._setting("appendfsync")
         if info.get("aof_last_write_status", "ok") != "ok":
             return _problem(Check.PERSISTENCE, "the last write to the AOF failed", "look at the disk")
+        try:
+            fsync = self._setting("appendfsync")
+        except errors.AccessDenied as error:
+            return _unchecked(Check.PERSISTENCE, "AOF is on; appendfsync was not checked", error)
         if fsync == "no":
             text = "AOF is on, appendfsync no: a power failure loses what is not on the disk yet"
             return _warning(Check.PERSISTENCE, text, "set appendfsync everysec, or always")
@@ -169,7 +179,13 @@ class Doctor:
 
     def _without_aof(self) -> Diagnosis:
         advice = "set appendonly yes"
-        if self._setting("save"):
+        try:
+            snapshots = self._setting("save")
+        except errors.AccessDenied as error:
+            text = "AOF is off: a crash loses jobs; whether there are snapshots was not checked"
+            unchecked = _unchecked(Check.PERSISTENCE, text, error)
+            return replace(unchecked, advice=f"{advice}; {unchecked.advice}")
+        if snapshots:
             text = "AOF is off: a crash loses the jobs since the last snapshot"
             return _warning(Check.PERSISTENCE, text, advice)
         text = "neither AOF nor snapshots are on: a restart of the server loses all jobs"
@@ -205,22 +221,32 @@ class Doctor:
         elif replicated and connected < config.replicas:
             text = f"{connected} replicas are connected, durability asks for {config.replicas}: enqueuing fails"
             yield _problem(Check.REPLICATION, text, "start replicas, or choose another durability")
-        elif replicated and self._setting("min-replicas-to-write") == "0":
-            text = f"{connected} replicas are connected, min-replicas-to-write is 0: a primary that is cut off goes on"
-            yield _warning(Check.REPLICATION, text, f"set min-replicas-to-write {config.replicas}")
+        elif replicated:
+            yield self._replicated(connected)
         else:
             yield _ok(Check.REPLICATION, f"{connected} replicas are connected")
 
+    def _replicated(self, connected: int) -> Diagnosis:
+        text = f"{connected} replicas are connected"
+        try:
+            needed = self._setting("min-replicas-to-write")
+        except errors.AccessDenied as error:
+            return _unchecked(Check.REPLICATION, f"{text}; min-replicas-to-write was not checked", error)
+        if needed == "0":
+            text = f"{text}, min-replicas-to-write is 0: a primary that is cut off goes on"
+            return _warning(Check.REPLICATION, text, f"set min-replicas-to-write {self._store().config.replicas}")
+        return _ok(Check.REPLICATION, text)
+
     def _latency(self) -> Iterator[Diagnosis]:
-        taken_ms = sorted(self._ping_ms() for _ in range(_PINGS))
-        median_ms, slow_ms = taken_ms[_PINGS // 2], taken_ms[_PINGS * 99 // 100]
-        text = f"p50 {median_ms:.2f} ms, p99 {slow_ms:.2f} ms of {_PINGS} pings"
+        taken_ms = sorted(self._reply_ms() for _ in range(_REPLIES))
+        median_ms, slow_ms = taken_ms[_REPLIES // 2], taken_ms[_REPLIES * 99 // 100]
+        text = f"p50 {median_ms:.2f} ms, p99 {slow_ms:.2f} ms of {_REPLIES} replies"
         advice = "run workers closer to the server, or find out what else keeps it busy"
         yield _graded(Check.LATENCY, slow_ms, _SLOW_MS, _TOO_SLOW_MS, text, advice)
 
-    def _ping_ms(self) -> float:
+    def _reply_ms(self) -> float:
         begun = time.perf_counter()
-        self._store().batch().ping().run()
+        self._store().batch().time_us().run()
         return (time.perf_counter() - begun) * 1000
 
     def _clock(self) -> Iterator[Diagnosis]:
@@ -271,7 +297,12 @@ def _outcomes(name: Check, check: Callable[[], Iterator[Diagnosis]]) -> Iterator
     try:
         yield from check()
     except errors.AccessDenied as error:
-        yield _warning(name, f"not checked: {error}", "let this user run INFO and CONFIG GET")
+        yield _unchecked(name, "not checked", error)
+    except errors.ConnectionLost:
+        raise
+    except errors.StoreError as error:
+        # What is wrong with one key or queue must not keep the other checks from being made.
+        yield _problem(name, f"not checked: {error}", "find out what the server means")
 
 
 def _ok(name: Check, text: str) -> Diagnosis:
@@ -280,6 +311,13 @@ def _ok(name: Check, text: str) -> Diagnosis:
 
 def _warning(name: Check, text: str, advice: str) -> Diagnosis:
     return Diagnosis(name, Level.WARNING, text, advice)
+
+
+def _unchecked(name: Check, text: str, error: errors.AccessDenied) -> Diagnosis:
+    """What could not be checked for want of a right."""
+    right = error.missing_right
+    advice = f"give this user the right {right}" if right else "give this user the rights that docs/redis.md lists"
+    return _warning(name, f"{text}: {error}", advice)
 
 
 def _problem(name: Check, text: str, advice: str) -> Diagnosis:

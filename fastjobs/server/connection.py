@@ -46,6 +46,8 @@ _ERROR_CLASSES: dict[str, type[errors.StoreError]] = {
     "WRONGTYPE": errors.WrongKeyType,
     "NEWERLAYOUT": errors.NewerLayout,
 }
+#: How servers word it that the user may not run a command which a script calls.
+_ACL_REFUSALS = ("ACL failure in script", "The user executing the script can't")
 
 
 def classify(message: str) -> errors.StoreError:
@@ -61,6 +63,8 @@ def classify(message: str) -> errors.StoreError:
             return kind(message)
     if "max number of clients" in message:
         return errors.Unavailable(message)
+    if any(words in message for words in _ACL_REFUSALS):
+        return errors.AccessDenied(message)
     return errors.StoreError(message)
 
 

@@ -207,10 +207,6 @@ class Queries(BaseBatch):
 
     # The server.
 
-    def ping(self) -> Reply[bytes]:
-        """Asks for any reply at all."""
-        return self.command("PING")
-
     def time_us(self) -> Reply[int]:
         """Reads the server's clock, in microseconds since 1970."""
         return self.command("TIME", parse=_microseconds)

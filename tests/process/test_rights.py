@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import pytest
 import redis
 
 from fastjobs import FastJobs, Status
+from fastjobs.operating.doctor import Check
+from fastjobs.store.keys import queue_keys
 from tests.harness.commands import SCRIPTS, run
 from tests.harness.server import ServerProcess
 
@@ -67,12 +71,108 @@ def test_the_rights_that_are_named_are_enough(guarded: ServerProcess, tmp_path: 
         recurring.pause()
         recurring.resume()
         recurring.cancel()
-    for command in (["info"], ["workers", "ls"], ["queue", "ls"], ["failed", "ls"], ["jobs", "count"], ["fsck"]):
+    for command in (
+        ["info"],
+        ["workers", "ls"],
+        ["queue", "ls"],
+        ["failed", "ls"],
+        ["jobs", "count"],
+        ["fsck"],
+        ["doctor"],
+    ):
         result = run_here(SCRIPTS / "fastjobs", *command)
         assert result.returncode == 0, result.stderr
     assert late.cancel().status == Status.CANCELLED
     assert queue.clear() == 1
     app.close()
+
+
+@pytest.fixture
+def stored(guarded: ServerProcess, tmp_path: Path) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Jobs in each kind of place, stored by the user of the page; a runner of commands as that user."""
+    url = guarded.url.replace("unix://", "unix://fastjobs:secret@")
+    app = FastJobs(url, namespace="rights")
+    note = app.job(name="note")(print)
+    note.enqueue_many(range(3000))
+    note.options(delay=3600).enqueue(1)
+    note.enqueue(2).set_priority(3)
+    note.enqueue(3).cancel()
+    note.every(3600, 4, id="tick")
+    app.close()
+    yield partial(run, SCRIPTS / "fastjobs", cwd=tmp_path, FASTJOBS_URL=url, FASTJOBS_NAMESPACE="rights")
+
+
+def lacking(server: ServerProcess, *rules: str) -> None:
+    with server.client() as admin:
+        admin.execute_command("ACL", "SETUSER", "fastjobs", *rules)
+
+
+def damage(server: ServerProcess) -> None:
+    keys = queue_keys("rights", "default", 0)
+    with server.client() as admin:
+        admin.hset(keys.stats, "queued", 7)
+        admin.hset(keys.jobs, "nobody~000", "rubbish")
+        admin.zremrangebyrank(keys.ready, 0, 0)
+
+
+def test_fsck_finds_and_repairs_with_the_rights_that_are_named(guarded, stored):
+    assert stored("fsck").returncode == 0
+    damage(guarded)
+    assert "nobody~000" in stored("fsck").stdout
+    fixed = stored("fsck", "--fix")
+    assert (fixed.returncode, fixed.stdout.splitlines()[0]) == (0, "default: repaired")
+    assert stored("fsck").stdout == "default: everything fits\n"
+
+
+@pytest.mark.parametrize("command", ["hscan", "zscan", "hgetall"])
+def test_fsck_names_the_right_that_it_lacks_and_does_not_say_that_all_fits(guarded, stored, command):
+    damage(guarded)
+    lacking(guarded, f"-{command}")
+    for options in ([], ["--fix"]):
+        result = stored("fsck", *options)
+        assert (result.returncode, result.stderr) == (6, "")
+        assert "this user lacks a right" in result.stdout
+        assert f"+{command}" in result.stdout
+    lacking(guarded, f"+{command}")
+    assert stored("fsck", "--fix").returncode == 0
+
+
+def test_fsck_that_may_not_write_says_so(guarded, stored):
+    damage(guarded)
+    lacking(guarded, "-zadd")
+    result = stored("fsck", "--fix", "--json")
+    told = json.loads(result.stdout)
+    assert (result.returncode, told["status"], "zadd" in told["denied"]) == (6, "denied", True)
+
+
+def test_doctor_says_what_it_could_not_check(guarded, stored):
+    result = stored("doctor")
+    assert result.returncode == 0, result
+    assert "warning  persistence: AOF is on; appendfsync was not checked" in result.stdout
+    assert "give this user the right +config|get" in result.stdout
+    lacking(guarded, "+config|get")
+    assert "ok       persistence: AOF is on, appendfsync everysec" in stored("doctor").stdout
+    lacking(guarded, "-info", "-hgetall", "-smembers", "-time")
+    result = stored("doctor", "--json")
+    told = {one["name"]: one for one in map(json.loads, result.stdout.splitlines())}
+    assert set(told) == set(Check)
+    assert {name for name, one in told.items() if one["level"] == "ok"} == {"fastjobs", "scripts"}
+    assert all("not checked: " in told[name]["text"] for name in set(Check) - {"fastjobs", "scripts"})
+    lacking(guarded, "-script|load", "-evalsha")
+    assert (
+        "problem  scripts: NOPERM User fastjobs has no permissions to run the 'script|load'" in stored("doctor").stdout
+    )
+
+
+def test_without_aof_doctor_does_not_claim_what_it_could_not_read(guarded, stored):
+    with guarded.client() as admin:
+        admin.config_set("appendonly", "no")
+    told = [json.loads(line) for line in stored("doctor", "--json").stdout.splitlines()]
+    (persistence,) = [one for one in told if one["name"] == "persistence"]
+    assert (persistence["level"], "whether there are snapshots was not checked" in persistence["text"]) == (
+        "warning",
+        True,
+    )
 
 
 def test_other_keys_and_commands_are_out_of_reach(guarded: ServerProcess) -> None:

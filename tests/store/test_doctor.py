@@ -144,7 +144,7 @@ def test_a_user_without_rights_is_told_what_it_lacks(own: ServerProcess) -> None
         client.execute_command("ACL SETUSER weak +script|load")
     found_again = examine(url)
     assert found_again["persistence"].level is Level.WARNING
-    assert "INFO" in found_again["persistence"].advice
+    assert found_again["persistence"].advice == "give this user the right +info"
     assert found_again["scripts"].level is Level.OK
 
 

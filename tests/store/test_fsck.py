@@ -461,7 +461,17 @@ def test_the_command_tells_by_its_exit_code(queue: QueueUnderTest) -> None:
     queue.seed_queued(3)
     assert invoke(queue) == (
         0,
-        [{"queue": "default", "status": "clean", "lost": 0, "findings": [], "counters": {}, "changes": {}}],
+        [
+            {
+                "queue": "default",
+                "status": "clean",
+                "lost": 0,
+                "findings": [],
+                "counters": {},
+                "changes": {},
+                "denied": None,
+            }
+        ],
     )
     queue.raw.hset(queue.keys.stats, "queued", 5)
     code, (told,) = invoke(queue)

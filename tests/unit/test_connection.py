@@ -57,6 +57,8 @@ def proxy(server: ServerProcess) -> Iterator[Proxy]:
         ("MISCONF Redis is configured to save RDB snapshots", errors.OutOfMemory),
         ("NOAUTH Authentication required.", errors.AccessDenied),
         ("NOPERM this user has no permissions to run the 'get' command", errors.AccessDenied),
+        ("ERR ACL failure in script: User x has no permissions to run the 'hscan' command", errors.AccessDenied),
+        ("ERR The user executing the script can't run this command or subcommand", errors.AccessDenied),
         ("WRONGPASS invalid username-password pair", errors.AccessDenied),
         ("WRONGTYPE Operation against a key holding the wrong kind of value", errors.WrongKeyType),
         ("ERR unknown command 'WAITAOF'", errors.StoreError),

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from fastjobs.errors import AccessDenied
 from fastjobs.model.names import check_key_part
 from fastjobs.model.partitions import queue_of
 from fastjobs.operating.fsck.amend import amend
@@ -38,7 +39,21 @@ class Fsck:
 
     def check(self) -> Report:
         """Compares, and changes nothing."""
+        return self._unless_denied(self._check)
+
+    def repair(self) -> Report:
+        """Compares, and changes what does not fit."""
+        return self._unless_denied(self._repair)
+
+    def _unless_denied(self, step: Callable[[Report], Report]) -> Report:
         report = Report(self._partition)
+        try:
+            return step(report)
+        except AccessDenied as error:
+            report.denied = error
+            return report.ended("denied")
+
+    def _check(self, report: Report) -> Report:
         survey = self._surveyor.take(self._deadline())
         if survey is None:
             return report.ended("busy")
@@ -48,9 +63,7 @@ class Fsck:
         report.add(plan)
         return report.ended("drift")
 
-    def repair(self) -> Report:
-        """Compares, and changes what does not fit."""
-        report = Report(self._partition)
+    def _repair(self, report: Report) -> Report:
         deadline, backoff = self._deadline(), new_backoff()
         for _ in range(_MAX_ROUNDS):
             survey = self._surveyor.take(deadline)

@@ -6,10 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fastjobs.errors import AccessDenied
 from fastjobs.operating.fsck.findings import Findings, Found
 from fastjobs.operating.fsck.plan import Plan
 
-Status = Literal["clean", "drift", "repaired", "busy"]
+Status = Literal["clean", "drift", "repaired", "busy", "denied"]
 
 
 @dataclass(slots=True)
@@ -18,7 +19,9 @@ class Report:
 
     Attributes:
         partition: its name.
-        status: clean; drift (found, not repaired); repaired; or busy: jobs moved all the time, so nothing was compared.
+        status: clean; drift (found, not repaired); repaired; busy: jobs moved all the time, so nothing was compared; or
+            denied: the server's user lacks a right, so it was not compared, or not repaired to the end.
+        denied: the server's refusal.
         findings: what did not fit.
         miscounted: name of a counter -> (what it said, how many jobs there are).
         changes: key -> how many of its entries differ from what they should be.
@@ -29,6 +32,7 @@ class Report:
     findings: list[Found] = field(default_factory=list)
     miscounted: dict[str, tuple[str, int]] = field(default_factory=dict)
     changes: Counter[str] = field(default_factory=Counter)
+    denied: AccessDenied | None = None
 
     @property
     def lost(self) -> int:
