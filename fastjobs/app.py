@@ -253,7 +253,7 @@ class FastJobs:
 
         Args:
             app: where the processes find the app, "module:variable"; default: a module of this process that holds it.
-                The script that is running counts only if no other does, or if it has handlers of its own.
+                The script that is running counts only if no other does, or if it has handlers or hooks of its own.
             settings: fields of `WorkerConfig`: processes, threads, queues, batch_size, ...
 
         Raises:
@@ -267,7 +267,7 @@ class FastJobs:
         if importing.running:
             raise importing.refuse("starts a pool")
         load_worker_config(**settings)
-        in_script = any(item.handler.__module__ == "__main__" for item in self._registry.values())
+        in_script = any(getattr(code, "__module__", "") == "__main__" for code in self._registry.functions())
         return Pool(app or target_of(self, in_script=in_script), settings)
 
     def close(self) -> None:

@@ -82,15 +82,20 @@ def target_of(app: object, *, in_script: bool) -> str:
 
     Args:
         app: the app.
-        in_script: whether to prefer the script that is running, as it has handlers of its own. Otherwise any other
-            module is better: a process that imports the script runs its statements.
+        in_script: whether it has to be the script that is running, as that has handlers or hooks of its own. Otherwise
+            any other module is better: a process that imports the script runs its statements.
 
     Raises:
-        ConfigError: no module that can be imported holds the app in a variable.
+        ConfigError: no module that can be imported holds the app in a variable, or the script has to and does not.
     """
     found = sorted(_targets_of(app), key=lambda item: (item[0] == "__main__") != in_script)
     if not found:
         raise ConfigError("this app is in no module's variable: say where it is, app.pool(app='module:variable')")
+    if in_script and found[0][0] != "__main__":
+        raise ConfigError(
+            "the running program has handlers or hooks of this app, and the processes of a pool could not find them:"
+            " put them into a module beside the app, or assign the app to a variable of the program's file"
+        )
     return found[0][1]
 
 

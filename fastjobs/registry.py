@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -103,6 +103,11 @@ class Registry(Mapping[str, RegisteredType]):
     def queues(self) -> list[str]:
         """The queues its job types go to, in alphabetical order."""
         return sorted({job_type.queue for job_type in self._types.values()})
+
+    def functions(self) -> list[Callable[..., object]]:
+        """Returns all functions of the app that a worker may call: handlers and hooks."""
+        hooks = [hook for kind in fields(self.hooks) for hook in getattr(self.hooks, kind.name)]
+        return [*(job_type.handler for job_type in self.values()), *hooks]
 
     def __getitem__(self, name: str) -> RegisteredType:
         return self._types[name]

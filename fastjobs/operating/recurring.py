@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from fastjobs import errors
+from fastjobs import errors, importing
 from fastjobs._core import Chunk, ChunkWriter, new_id
 from fastjobs.job import Job, JobActions
 from fastjobs.model.definition import Definition, RecurringPolicy, check_id, check_policy
@@ -117,6 +117,7 @@ class Recurring:
 
         Raises:
             RecurringNotFound: it was cancelled.
+            ConfigError: a worker or a command is importing the app: each process would run it once more.
         """
         job = self._recurring.run_now(self.queue, self.id)
         self.refresh()
@@ -254,6 +255,8 @@ class RecurringJobs:
 
     def run_now(self, queue: str, definition_id: str) -> Job:
         """See `Recurring.run_now`."""
+        if importing.running:
+            raise importing.refuse("runs a recurring job")
         run = run_id(definition_id, new_id())
         for _ in range(_MAX_TRIES):
             definition = self.load(queue, definition_id)

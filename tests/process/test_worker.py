@@ -9,7 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import orjson
@@ -396,12 +396,11 @@ with app.pool(processes=2, burst=True) as pool:
 """
 
 
-def run_script(lab: Lab, text: str) -> str:
+def run_script(lab: Lab, text: str, command: Sequence[str] = ("script.py",)) -> str:
     (lab.directory / "script.py").write_text(text)
-    command = [sys.executable, "script.py"]
     return end(
         subprocess.Popen(
-            command,
+            [sys.executable, *command],
             cwd=lab.directory,
             env=lab.environment(),
             stdout=subprocess.PIPE,
@@ -426,6 +425,53 @@ def test_a_script_that_only_uses_an_app_is_not_imported_by_its_pool(lab):
     output = run_script(lab, UNGUARDED.format(app="from shop import app, note"))
     assert "exit code 0" in output
     assert lab.counts() == {"finished": 10}
+
+
+def test_a_pool_of_a_script_that_runs_a_recurring_job_when_it_is_imported_is_refused(lab):
+    runs = "note.every(3600, 'tick', id='tick').run_now()\nwith app.pool(processes=2, burst=True) as pool: pool.wait()"
+    output = run_script(lab, f"{SCRIPT_APP}\n{runs}")
+    assert "the app runs a recurring job while a worker or a command imports it" in output
+    assert lab.counts() == {"queued": 1}
+
+
+GUARDED = """
+{app}
+{own}
+if __name__ == "__main__":
+    note.enqueue("job")
+    with app.pool(processes=1, burst=True) as pool:
+        print("exit code", pool.wait())
+"""
+
+
+def test_hooks_of_the_script_are_called_by_its_pool(lab):
+    (lab.directory / "shop.py").write_text(SCRIPT_APP)
+    own = "@app.on_worker_start\ndef started(worker): print('hook called', flush=True)"
+    output = run_script(lab, GUARDED.format(app="from shop import app, note", own=own))
+    assert "hook called" in output
+    assert lab.counts() == {"finished": 1}
+
+
+def test_handlers_of_a_script_that_a_pool_could_not_find_are_refused(lab):
+    (lab.directory / "shop.py").write_text(SCRIPT_APP)
+    own = "@shop.app.job\ndef lost(text): ..."
+    program = GUARDED.format(app="import shop\nfrom shop import note", own=own).replace("with app", "with shop.app")
+    output = run_script(lab, program)
+    assert "the running program has handlers or hooks of this app" in output
+
+
+@pytest.mark.parametrize("command", [["script.py"], ["-m", "script"], ["-m", "work.script"]])
+def test_a_script_with_a_main_guard_is_imported_by_its_pool_under_its_own_name(lab, command):
+    (lab.directory / "work").mkdir()
+    (lab.directory / "work" / "__init__.py").touch()
+    own = "class Thing: ...\nimport pickle\nprint(pickle.loads(pickle.dumps(Thing())).__class__, flush=True)"
+    (lab.directory / "work" / "script.py").write_text(GUARDED.format(app=SCRIPT_APP, own=own))
+    output = run_script(lab, GUARDED.format(app=SCRIPT_APP, own=own), command)
+    name = command[-1].removesuffix(".py")
+    assert "<class '__main__.Thing'>" in output
+    assert f"<class '{name}.Thing'>" in output
+    assert "exit code 0" in output
+    assert lab.counts() == {"finished": 1}
 
 
 def run_pool(lab: Lab, body: str) -> subprocess.Popen[str]:
