@@ -62,7 +62,8 @@ class Enqueuing:
         job_type, options, line, args, kwargs = call
         if self._buffer is not None and options.job_id is None:
             buffered = self._buffer.add(call)
-            return Job(self._actions, buffered, buffered.partition)
+            if buffered is not None:
+                return Job(self._actions, buffered, buffered.partition)
         partition, job_id, _ = self._producer.enqueue(call)
         job = Job(self._actions, job_id, partition)
         job.type, job.priority = job_type.name, line.priority
@@ -103,9 +104,9 @@ class Enqueuing:
         if self._buffer is not None:
             raise ConfigError("this app is buffered already")
         buffer = Buffer(self._new_channel, self._config, self.partitioner, linger_s)
-        buffer.start()
-        self._buffer = buffer
         try:
+            buffer.start()
+            self._buffer = buffer
             yield buffer
         finally:
             self._buffer = None

@@ -170,12 +170,14 @@ class NotEnqueued(StoreError):
         enqueued: ids of the jobs of the same call that were stored, possibly empty. All others are not stored.
         assigned: ids of the jobs of a bulk in the order of its items or calls, as far as they were packed; None for one
             job.
+        refused: with `app.buffered`, ids of the jobs that were not stored; otherwise empty.
     """
 
     def __init__(self, message: str, enqueued: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.enqueued = enqueued
         self.assigned: Sequence[str] | None = None
+        self.refused: Sequence[str] = ()
 
 
 class EnqueueUnknown(StoreError):
@@ -188,6 +190,7 @@ class EnqueueUnknown(StoreError):
         enqueued: ids of the jobs of the same call that were certainly stored. All others are not stored.
         assigned: ids of the jobs of a bulk in the order of its items or calls, as far as they were packed; None for one
             job.
+        refused: with `app.buffered`, ids of the jobs that were certainly not stored; otherwise empty.
     """
 
     def __init__(
@@ -201,6 +204,7 @@ class EnqueueUnknown(StoreError):
         self.ids = ids
         self.enqueued = enqueued
         self.assigned: Sequence[str] | None = None
+        self.refused: Sequence[str] = ()
         self._resend = resend
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -45,11 +45,13 @@ cdef class ChunkWriter:
         self.count = 0
 
     def entry(self, str name not None, bytes options=b""):
-        """Returns the index of a type in this chunk's table, adding it if it is new; -1 when the table is full.
+        """Returns the index of a type in this chunk's table, adding it if it is new; -1 when the table or the chunk is full.
 
         Raises:
             ValueError: the name is not ASCII or longer than 255 characters, or the options than 65535 bytes.
         """
+        if self.count == MAX_CHUNK_JOBS:
+            return -1
         key = (name, options)
         index = self._entries.get(key)
         if index is None:
@@ -153,7 +155,13 @@ cdef class ChunkWriter:
         return 0
 
     def finish(self, int64_t created_at_ms):
-        """Packs the collected jobs into a chunk and begins a new one.
+        """Packs the collected jobs into a chunk and begins a new one; arguments and errors as for `pack`."""
+        packed = self.pack(created_at_ms)
+        self.clear()
+        return packed
+
+    def pack(self, int64_t created_at_ms):
+        """Packs the collected jobs into a chunk, and keeps them.
 
         Args:
             created_at_ms: milliseconds since 1970.
@@ -178,7 +186,6 @@ cdef class ChunkWriter:
                 body, flags = packed, flags | FLAG_ZSTD
         rest = struct.pack("<HHII", self.count, created_at_ms & 0xFFFF, created_at_ms >> 16, raw_size)
         checksum = zlib.crc32(body, zlib.crc32(rest))
-        self.clear()
         return b"".join((struct.pack("<2sBBI", b"FJ", FORMAT_VERSION, flags, checksum), rest, body))
 
     cdef int _write_body(self, int flags) except -1:

@@ -44,9 +44,10 @@ class ListedPartitions:
     def ask(self, partition: str) -> None:
         """Sends the request to list a partition, unless it is listed or the request is on its way."""
         if partition not in self and partition not in self._asked:
-            batch = self._asked[partition] = self._store.batch()
+            batch = self._store.batch()
             batch.list_partition(partition)
             batch.send()
+            self._asked[partition] = batch
 
     def settle(self, partition: str) -> None:
         """Waits for the answer to a request; does not raise if the partition could not be listed."""

@@ -58,13 +58,8 @@ class Mix:
     """Sorts calls into chunks and sends each chunk that is full."""
 
     def __init__(self, sending: Sending, config: Config, partitioner: Partitioner) -> None:
-        packed: list[tuple[OpenChunk, bytes]] = []
         self._sending = sending
-        #: Chunks that are closed, and not sent yet.
-        self._packed = packed
-        self._chunks = OpenChunks(
-            config, partitioner, lambda chunk, blob: packed.append((chunk, blob)), most=_OPEN_CHUNKS
-        )
+        self._chunks = OpenChunks(config, partitioner, most=_OPEN_CHUNKS)
         self.ids = MixedIds()
 
     def add(self, call: Call) -> None:
@@ -76,14 +71,15 @@ class Mix:
             chunk = self._chunks.add_alone(call, self._sending.destination_of(call.line, chosen_id))
         # Before its chunk is sent: an error of sending says what became of all ids.
         self.ids.add(chunk)
-        self._send_packed()
+        self._send_closed()
 
     def flush(self) -> None:
         """Sends all open chunks."""
         self._chunks.close_all()
-        self._send_packed()
+        self._send_closed()
 
-    def _send_packed(self) -> None:
-        while self._packed:
-            chunk, blob = self._packed.pop(0)
-            self._sending.send_new(chunk.line, chunk.destination, chunk.count, blob)
+    def _send_closed(self) -> None:
+        closed = self._chunks.closed
+        while closed:
+            chunk = closed.popleft()
+            self._sending.send_new(chunk.line, chunk.destination, chunk.count, chunk.packed)

@@ -1,9 +1,14 @@
-"""The chunks that are being filled, one for each line of jobs."""
+"""The chunks that are being filled, one for each line of jobs.
+
+An exception from outside, such as KeyboardInterrupt, may end a step anywhere: a chunk moves from the open to the closed
+ones in one call that nothing interrupts, and until then it can be filled further and packed again.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 
 from fastjobs._core import ChunkWriter
@@ -22,7 +27,7 @@ def new_writer(config: Config) -> ChunkWriter:
 class OpenChunk:
     """A chunk that is, or was, being filled."""
 
-    __slots__ = ("closed", "count", "destination", "line", "number", "opened_at", "writer")
+    __slots__ = ("closed", "count", "destination", "line", "number", "opened_at", "packed", "writer")
 
     def __init__(self, number: int, line: Line, destination: Destination, writer: ChunkWriter) -> None:
         #: Counts the chunks begun, from 0.
@@ -33,6 +38,8 @@ class OpenChunk:
         self.opened_at = time.monotonic()
         #: How many jobs it has so far.
         self.count = 0
+        #: Its bytes, once it is closed.
+        self.packed = b""
         #: Whether no more jobs are added to it.
         self.closed = False
 
@@ -43,7 +50,7 @@ class OpenChunks:
     Args:
         config: says when a chunk is full.
         partitioner: chooses the partitions of chunks.
-        take: called with each chunk that was closed, and with its bytes.
+        take: called when a chunk was added to `closed`.
         most: how many may be open at a time; the one opened first is closed to make room.
     """
 
@@ -51,7 +58,7 @@ class OpenChunks:
         self,
         config: Config,
         partitioner: Partitioner,
-        take: Callable[[OpenChunk, bytes], None],
+        take: Callable[[], object] = lambda: None,
         most: int = sys.maxsize,
     ) -> None:
         self._config = config
@@ -62,6 +69,8 @@ class OpenChunks:
         self._open: dict[Line, OpenChunk] = {}
         self._writers: list[ChunkWriter] = []
         self._begun = 0
+        #: The chunks that were closed, oldest first; whoever takes them removes them.
+        self.closed: deque[OpenChunk] = deque()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -82,7 +91,7 @@ class OpenChunks:
         writer = chunk.writer
         entry = writer.entry(job_type.name, options.stored)
         if entry < 0:
-            # Its table of types is full.
+            # Its table of types is full; or it is full itself, and closing it was interrupted.
             self._close(chunk)
             chunk = self._open_chunk(line)
             writer = chunk.writer
@@ -98,8 +107,9 @@ class OpenChunks:
         job_type, options, line, args, kwargs = call
         chunk = self._begin(line, destination)
         chunk.writer.add(chunk.writer.entry(job_type.name, options.stored), args, kwargs)
-        chunk.count = 1
         self._pack(chunk)
+        self.closed.append(chunk)
+        self._note_closed(chunk)
         return chunk
 
     def close_all(self) -> None:
@@ -120,16 +130,25 @@ class OpenChunks:
         return OpenChunk(self._begun - 1, line, destination, writer)
 
     def _close(self, chunk: OpenChunk) -> None:
-        del self._open[chunk.line]
-        self._pack(chunk)
-
-    def _pack(self, chunk: OpenChunk) -> None:
-        """Packs a chunk, and passes it on unless nothing could be added to it."""
-        writer, chunk.closed = chunk.writer, True
-        if chunk.count:
-            packed = writer.finish(now_ms())
-            self._writers.append(writer)
-            self._take(chunk, packed)
+        """Closes a chunk; one to which nothing could be added is dropped."""
+        if chunk.writer.count:
+            self._pack(chunk)
+            # One step: no bytecode runs between the removal from the one and the addition to the other.
+            self.closed.extend(map(self._open.pop, (chunk.line,)))
+            self._note_closed(chunk)
         else:
-            writer.clear()
-            self._writers.append(writer)
+            del self._open[chunk.line]
+            chunk.writer.clear()
+            self._writers.append(chunk.writer)
+
+    @staticmethod
+    def _pack(chunk: OpenChunk) -> None:
+        # The writer knows of a job that was added just before an interruption.
+        chunk.count = chunk.writer.count
+        chunk.packed = chunk.writer.pack(now_ms())
+
+    def _note_closed(self, chunk: OpenChunk) -> None:
+        chunk.closed = True
+        chunk.writer.clear()
+        self._writers.append(chunk.writer)
+        self._take()

@@ -63,16 +63,14 @@ class Producer:
             EnqueueUnknown: the outcome is unknown.
         """
         local = self._local
-        # No code of the caller runs in between, so the writer is never in use here already.
-        writer = local.writer
+        # Taken away while it is in use, so a signal handler or a destructor that enqueues makes another one. Not given
+        # back when this ends in an exception: jobs may be left in it.
+        writer, local.writer = local.writer, None
         if writer is None:
-            writer = local.writer = new_writer(self._config)
-        try:
-            writer.add(writer.entry(call.job_type.name, call.options.stored), call.args, call.kwargs)
-        except BaseException:
-            writer.clear()
-            raise
+            writer = new_writer(self._config)
+        writer.add(writer.entry(call.job_type.name, call.options.stored), call.args, call.kwargs)
         blob = writer.finish(now_ms())
+        local.writer = writer
         line, job_id = call.line, call.options.job_id
         if job_id is None:
             destination = new_destination(self._partitioner, line)
@@ -144,9 +142,13 @@ class Producer:
         return self.channel().store
 
     def channel(self) -> Channel:
-        """Returns what this thread sends chunks with."""
+        """Returns what this thread sends chunks with.
+
+        A channel whose connection is midway in a step belongs to what runs below on the stack, or was left by an
+        exception from outside: it is replaced, and what may be using it goes on with it.
+        """
         channel = self._local.channel
-        if channel is None:
+        if channel is None or channel.store.client.midway:
             endpoint = self._endpoint
             store = Store(endpoint.connect(), self._config, endpoint.patience_s)
             channel = self._local.channel = Channel(store, self.channel)
@@ -154,8 +156,9 @@ class Producer:
 
     def close(self) -> None:
         """Closes this thread's connection; the next use opens it again."""
-        if self._local.channel is not None:
-            self._local.channel.store.client.close()
+        channel, self._local.channel = self._local.channel, None
+        if channel is not None and not channel.store.client.midway:
+            channel.store.client.close()
 
     def _sending(self, progress: Progress | None = None) -> Sending:
         return Sending(self.channel(), progress)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
+from functools import partial
+from itertools import count
 
 from fastjobs._core import new_id
 from fastjobs.model.origin import Origin
@@ -10,6 +13,15 @@ from fastjobs.producing.destinations import Destination
 
 #: Numbers that a sender may leave unused: the server remembers each of them.
 _MOST_UNUSED = 16
+
+
+class _Numbering:
+    """The numbers that go with one id. They are taken in one step: a signal handler may send in between."""
+
+    def __init__(self) -> None:
+        self.id = new_id()
+        self.pid = os.getpid()
+        self.next: defaultdict[str, count[int]] = defaultdict(partial(count, 1))
 
 
 class Sender:
@@ -24,18 +36,15 @@ class Sender:
 
     def begin_anew(self) -> None:
         """Takes another id. Chunks that were numbered before may still be sent again."""
-        self._id = new_id()
-        self._pid = os.getpid()
-        self._last: dict[str, int] = {}
+        self._numbering = _Numbering()
         self._unused = 0
 
     def number(self, destination: Destination) -> Origin:
         """Numbers the next chunk for a destination."""
-        if self._pid != os.getpid():
+        if self._numbering.pid != os.getpid():
             self.begin_anew()
-        partition = destination.partition
-        number = self._last[partition] = self._last.get(partition, 0) + 1
-        return Origin(self._id, number, destination.is_chosen)
+        numbering = self._numbering
+        return Origin(numbering.id, next(numbering.next[destination.partition]), destination.is_chosen)
 
     def note_unused(self) -> None:
         """Notes that a number was not used, because the server had the job already or another one under its id."""

@@ -61,11 +61,18 @@ class Cluster:
         self.stale = True
         #: Counts the changes of the map.
         self._changes = 0
+        #: Whether the map is being read, or that was interrupted.
+        self._refreshing = False
 
     @property
     def generation(self) -> int:
         """Changes with each connection and each owner: data written before may be on another server now."""
-        return self._changes + sum(client.generation for client in self._clients.values())
+        return self._changes + sum(client.generation for client in list(self._clients.values()))
+
+    @property
+    def midway(self) -> bool:
+        """Whether a step is being made, or was interrupted; see `Client`."""
+        return self._refreshing or any(client.midway for client in list(self._clients.values()))
 
     def owner(self, slot: int) -> Client:
         """Returns the connection to the master of a slot; for a negative slot, to any master.
@@ -91,8 +98,9 @@ class Cluster:
         """Returns the connection to a node."""
         found = self._clients.get(node)
         if found is None:
-            found = self._clients[node] = Client(OneServer(self._servers, node), self._timeout_s)
+            found = Client(OneServer(self._servers, node), self._timeout_s)
             found.scripts = self.scripts
+            self._clients[node] = found
         return found
 
     def client_at(self, address: str, sender: Client) -> Client:
@@ -128,8 +136,8 @@ class Cluster:
 
     def _own(self, slot: int, node: Node) -> None:
         if self._owners.get(slot) != node:
-            self._owners[slot] = node
             self._changes += 1
+            self._owners[slot] = node
 
     def _refresh(self) -> None:
         """Requests the map from the known nodes, and then from those that the URL names.
@@ -139,6 +147,7 @@ class Cluster:
         """
         if self._owners and time.monotonic() - self._asked_at < _REFRESH_S:
             return
+        self._refreshing = True
         self._asked_at = time.monotonic()
         failure: errors.StoreError = errors.Unavailable("no node of the cluster answers")
         known = deque(client for client in self._clients.values() if client.fileno() >= 0)
@@ -153,11 +162,13 @@ class Cluster:
                 client.close()
                 failure = error
         else:
+            self._refreshing = False
             if isinstance(failure, errors.AccessDenied):
                 raise failure
             raise errors.Unavailable(f"no node of the cluster reports where its slots are: {failure}") from failure
         self._entrance.close()
         self.stale = False
+        self._refreshing = False
 
     def _read_map(self, client: Client) -> None:
         (reply,) = client.receive(client.send(_CLUSTER_SLOTS, 1))
@@ -170,8 +181,9 @@ class Cluster:
         for slot in range(_SLOTS):
             if slot in owners:
                 self._own(slot, owners[slot])
-            elif self._owners.pop(slot, None) is not None:
+            elif slot in self._owners:
                 self._changes += 1
+                self._owners.pop(slot, None)
         in_use = set(owners.values())
         for node in [node for node in self._clients if node not in in_use]:
             # Closed, but not forgotten: whoever waits for its replies must learn that none will come.

@@ -130,6 +130,11 @@ class Client:
 
     Not thread-safe. Safe after fork: a child never writes to the socket of its parent, but opens its own.
 
+    An exception from outside (KeyboardInterrupt, a signal handler's, a job's timeout) may end a step of it anywhere.
+    `midway` is true from before a step changes anything until it has ended well, so nothing has to run when a step is
+    interrupted: the next step finds `midway` set and begins with a new connection. What runs in the middle of a step,
+    such as a signal handler that enqueues, must look at `midway` first, and use another client.
+
     Args:
         server: its URL, or the locator that finds it; a cluster's URL means any of its nodes.
         timeout_s: seconds until a connect or a reply is given up.
@@ -145,6 +150,10 @@ class Client:
         #: Returns the scripts that every new connection loads if the server lacks them; the store sets it.
         self.scripts: Callable[[], Sequence[Script]] = tuple
         self._connection: AbstractConnection | None = None
+        #: Whether a step is being made, or was interrupted: what was written and read is uncertain.
+        self.midway = False
+        #: Whether the connection is ready for calls.
+        self._is_open = False
         #: Counts the connections: data written over one and over the next may be on different servers.
         self.generation = 0
         self._socket: socket.socket | None = None
@@ -169,14 +178,19 @@ class Client:
             Unavailable: no server answers, or it is not ready yet.
             AccessDenied: it refuses the credentials.
         """
-        if self._socket is not None and self._pid == os.getpid():
+        if self._is_open and self._pid == os.getpid() and not self.midway:
             return
+        if self.midway:
+            self.close()
+        self.midway = True
         self._forget()
         try:
             self._connect()
         except redis.exceptions.AuthenticationError as error:
+            self.close()
             raise errors.AccessDenied(str(error)) from error
         except (redis.exceptions.RedisError, OSError) as error:
+            self.close()
             raise errors.Unavailable(f"no connection to the server: {error}") from error
         assert self._connection is not None
         connected = self._connection._sock
@@ -186,6 +200,8 @@ class Client:
         self._pid = os.getpid()
         self._check_role()
         self._load_missing_scripts()
+        self._is_open = True
+        self.midway = False
 
     def _connect(self) -> None:
         try:
@@ -219,7 +235,13 @@ class Client:
         Raises:
             StoreError: the server refuses them, or the connection broke.
         """
-        self._ask([("SCRIPT", "LOAD", script.source) for script in scripts or self.scripts()])
+        self.connect()
+        self.midway = True
+        self._load(self.scripts() if scripts is None else scripts)
+        self.midway = False
+
+    def _load(self, scripts: Iterable[Script]) -> None:
+        self._ask([("SCRIPT", "LOAD", script.source) for script in scripts])
 
     def _load_missing_scripts(self) -> None:
         # All scripts are a few hundred kilobytes: sending them over each of many connections would burden the server.
@@ -229,14 +251,14 @@ class Client:
         (known,) = self._ask([("SCRIPT", "EXISTS", *(script.sha for script in scripts))])
         missing = [script for script, is_known in zip(scripts, known, strict=True) if not is_known]
         if missing:
-            self.load_scripts(missing)
+            self._load(missing)
 
     def _ask(self, commands: list[tuple[str, ...]]) -> list[Any]:
-        """Returns the replies to commands that must succeed."""
+        """Returns the replies to commands that must succeed; part of a step."""
         buffer = CommandBuffer()
         for words in commands:
             buffer.extend(pack_head(words[0]), words[1:])
-        replies = self.receive(self.send(buffer.tobytes(), len(commands)))
+        replies = self._await(self._write(buffer.tobytes(), len(commands)))
         for reply in replies:
             if isinstance(reply, ReplyError):
                 self.close()
@@ -258,6 +280,12 @@ class Client:
             Unavailable: there is no connection; nothing was sent.
         """
         self.connect()
+        self.midway = True
+        expected = self._write(data, number)
+        self.midway = False
+        return expected
+
+    def _write(self, data: bytes, number: int) -> Expected:
         assert self._socket is not None
         try:
             if not self._kernel_timeouts:
@@ -267,9 +295,6 @@ class Client:
             self._take_in_what_came()
             self.close()
             raise errors.ConnectionLost(f"the connection broke while sending: {error}") from error
-        except BaseException:
-            self.close()
-            raise
         expected = Expected(number)
         # A write without replies must not stand in line: it would take the replies of the next one.
         if number:
@@ -285,6 +310,14 @@ class Client:
         Raises:
             ConnectionLost: not all replies arrived in time; the connection is closed.
         """
+        if self.midway:
+            self.close()
+        self.midway = True
+        replies = self._await(expected)
+        self.midway = False
+        return replies
+
+    def _await(self, expected: Expected) -> list[Any]:
         deadline = time.monotonic() + self._timeout_s
         while not expected.complete:
             self._check(expected)
@@ -298,11 +331,15 @@ class Client:
         Raises:
             ConnectionLost: they will not arrive any more.
         """
+        if self.midway:
+            self.close()
+        self.midway = True
         while not expected.complete:
             self._check(expected)
             if not self._take_in() and not self._read_what_came():
-                return False
-        return True
+                break
+        self.midway = False
+        return expected.complete
 
     @property
     def peer(self) -> tuple[str, int]:
@@ -315,17 +352,21 @@ class Client:
 
     def close(self) -> None:
         """Closes the connection; the next use opens it again."""
+        self.midway = True
         # After a fork, redis-py closes the parent's socket here without shutting the connection down.
         if self._connection is not None:
             self._connection.disconnect()
         self._forget()
+        self.midway = False
 
     def _check(self, expected: Expected) -> None:
         if expected.lost or self._pid != os.getpid():
+            self.midway = False
             raise errors.ConnectionLost("the connection was closed before the reply came")
 
     def _forget(self) -> None:
         # The socket is dropped, not shut down: after a fork, the parent goes on using it.
+        self._is_open = False
         self._connection = None
         self._socket = None
         self.generation += 1
@@ -346,10 +387,6 @@ class Client:
                 self._expected.popleft()
         except ValueError as error:
             raise self._broken(str(error)) from error
-        except BaseException:
-            # Interrupted between two steps: it would be a guess which write the next reply belongs to.
-            self.close()
-            raise
         return True
 
     def _take_in_what_came(self) -> None:
@@ -387,9 +424,6 @@ class Client:
             return False
         except OSError as error:
             raise self._broken(str(error)) from error
-        except BaseException:
-            self.close()
-            raise
         if not number:
             raise self._broken("the server closed the connection")
         self._reader.feed(self._received[:number])

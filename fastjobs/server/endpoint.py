@@ -22,7 +22,8 @@ class Endpoint:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._lock = threading.Lock()
+        # Re-entrant: a signal handler may enqueue while its thread holds it.
+        self._lock = threading.RLock()
         self._url = config.url
 
     @property

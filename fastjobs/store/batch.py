@@ -49,8 +49,9 @@ class Reply(Generic[T]):
         """The reply of the server, once the batch was answered; the last one if it was sent again."""
         replies = self._batch.replies
         if self._replies is not replies:
-            self._replies = replies
             self._parsed = self._parse(replies[self._index])
+            # Last: an exception from outside may come in between.
+            self._replies = replies
         return self._parsed
 
     def run(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fastjobs import ConfigError, FastJobs, JobType, NotEnqueued, PayloadError, Status
-from tests.harness.proxy import Proxy
+from fastjobs import ConfigError, EnqueueUnknown, FastJobs, JobType, NotEnqueued, PayloadError, Status
+from tests.harness.proxy import Behaviour, Proxy
 from tests.harness.server import ServerProcess
 from tests.harness.waiting import wait_until
 
@@ -145,8 +147,67 @@ def test_a_refusal_of_the_server_raises_when_the_block_ends(app: FastJobs, note:
             tell.enqueue(1)
         with pytest.raises(NotEnqueued), broken.buffered(linger_s=0.001) as buffer:
             tell.enqueue(1)
-            wait_until(lambda: buffer._failure is not None, 10, "the chunk is refused")
+            wait_until(lambda: buffer._failures, 10, "the chunk is refused")
             tell.enqueue(2)
+
+
+def test_one_error_names_all_buffered_jobs_that_failed(server: ServerProcess, namespace: str) -> None:
+    with Proxy(server.socket) as proxy:
+        app = FastJobs(proxy.url, namespace=namespace, socket_timeout_s=0.2, retry_budget_s=0.1)
+        tell = app.job(name="tell")(lambda number: None)
+        with app.buffered(linger_s=60) as buffer:
+            tell.enqueue(0)
+            buffer.flush()
+            proxy.behave(Behaviour.BLACKHOLE)
+            first = [tell.enqueue(number) for number in range(1500)]
+            wait_until(lambda: buffer._sending, 10, "the full chunk is being sent")
+            second = [tell.options(priority=9).enqueue(number) for number in range(2)]
+            with pytest.raises(EnqueueUnknown) as caught:
+                buffer.flush()
+            # `~000` was the one job's second name.
+            named = {*caught.value.ids, *caught.value.refused}
+            assert named == {job.id for job in first + second}
+            assert {job.id for job in first[:1000]} <= set(caught.value.ids)
+            proxy.heal()
+            assert sorted(caught.value.resend()) == sorted(caught.value.ids)
+            third = tell.enqueue(3)
+            buffer.flush()
+        assert app.jobs.find(third.id).args == [3]
+
+
+def test_a_refused_batch_of_a_buffer_is_reported_although_one_before_was(
+    app: FastJobs, monkeypatch: pytest.MonkeyPatch, note: JobType
+) -> None:
+    failures: list[Exception] = [NotEnqueued("the first"), EnqueueUnknown("the second", ["a"], ["b"])]
+    with app.buffered(linger_s=60) as buffer:
+        buffer._failures += failures
+        with pytest.raises(EnqueueUnknown, match="the first; the second") as caught:
+            buffer.flush()
+        assert (caught.value.ids, caught.value.enqueued) == (["a"], ["b"])
+        buffer.flush()
+
+
+def test_a_child_forked_in_the_block_sends_its_own_jobs_and_none_of_its_parents(app: FastJobs, note: JobType) -> None:
+    with app.buffered(linger_s=60) as buffer:
+        parents = note.enqueue(1)
+        with buffer._lock:
+            # As a thread may hold it at the time of a fork.
+            pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                signal.alarm(20)
+                note.enqueue(2)
+                buffer.flush()
+                buffer.stop()
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert [job.args for job in app.jobs.list(Status.QUEUED, queue="notes").jobs] == [[2]]
+        buffer.flush()
+    assert app.jobs.find(parents.id).args == [1]
+    assert [job.args for job in app.jobs.list(Status.QUEUED, queue="notes").jobs] == [[2], [1]]
 
 
 def test_a_lost_reply_does_not_store_buffered_jobs_twice(server: ServerProcess, namespace: str) -> None:
