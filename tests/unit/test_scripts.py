@@ -91,7 +91,8 @@ def test_keys_and_digits_are_written_by_the_loader_only(path: Path) -> None:
 
 
 def test_every_file_of_lib_is_included_by_a_script_and_begins_with_a_sentence() -> None:
-    included = {name for script in NAMES for name in re.findall(r"^-- @include (\S+)$", text_of(script), re.MULTILINE)}
+    texts = [*map(text_of, NAMES), *(path.read_text() for path in FOLDER.glob("lib/*.lua"))]
+    included = {name for text in texts for name in re.findall(r"^-- @include (\S+)$", text, re.MULTILINE)}
     assert included == {f"lib/{path.stem}" for path in FOLDER.glob("lib/*.lua")}
     for path in FOLDER.glob("lib/*.lua"):
         assert re.match(r"-- [A-Z][^\n]*\n", path.read_text(encoding="utf-8")), path.name

@@ -8,7 +8,7 @@ A script holds six kinds of directives, each a line of its own:
                                     the script fails before its first write if a key has a foreign type; of `stats` it
                                     reads the layout, and fails if this release does not know it
     -- @declared                    binds `declared` to the list of its keys: name, type, and whether values are large
-    -- @include lib/<name>          the functions of that file
+    -- @include lib/<name>          the functions of that file, once
     -- @const <NAME>                binds a constant that scripts share with Python
     -- @pattern <NAME> <text>       binds a pattern, in which `<sequence>` stands for the digits of a sequence
 
@@ -24,7 +24,7 @@ from functools import cache
 from importlib.resources import files
 
 from fastjobs.model.refs import SEQUENCE_DIGITS
-from fastjobs.model.stored import CHUNK_MAGIC, CONTENT_OFFSET, JOB_TIMES, LAYOUT, SEGMENT_HEAD
+from fastjobs.model.stored import CHUNK_MAGIC, CONTENT_OFFSET, JOB_TIMES, LAYOUT, MAX_CHUNK_JOBS, SEGMENT_HEAD
 from fastjobs.server.script import Script
 from fastjobs.store.keys import QUEUE_KEYS
 
@@ -35,6 +35,7 @@ _CONSTANTS: dict[str, int | str] = {
     "CHUNK_MAGIC": CHUNK_MAGIC.decode(),
     "CONTENT_OFFSET": CONTENT_OFFSET,
     "LAYOUT": str(LAYOUT),
+    "MAX_CHUNK_JOBS": MAX_CHUNK_JOBS,
     "JOB_TIMES_BYTES": JOB_TIMES.size,
     "SEGMENT_HEAD_BYTES": SEGMENT_HEAD.size,
     "SEQUENCE_DIGITS": SEQUENCE_DIGITS,
@@ -91,7 +92,7 @@ class _Expansion:
 
     def __init__(self, keys: tuple[str, ...]) -> None:
         self.keys = keys
-        #: Parts that stand in the script already: keys and constants are bound once.
+        #: Parts that stand in the script already: keys, constants and functions are bound once.
         self._bound: set[str] = set()
 
     def expand(self, source: str) -> str:
@@ -109,6 +110,9 @@ class _Expansion:
         return "".join(f"{line}\n" for line in makers[directive](*words))
 
     def _include(self, name: str) -> list[str]:
+        if name in self._bound:
+            return []
+        self._bound.add(name)
         return [self.expand(_read(name)).rstrip("\n")]
 
     def _bind_keys(self, *_: str) -> list[str]:

@@ -14,9 +14,9 @@ local id, version = ARGV[1], tonumber(ARGV[2])
 
 -- @check
 local definition = read_definition(id)
-if not definition or (version >= 0 and tonumber(definition.version) > version) then
+-- One that cannot be read can be removed as well.
+if definition and version >= 0 and tonumber(definition.version) > version then
   return 0
 end
 redis.call('ZREM', keys.recurring_due, id)
-redis.call('HDEL', keys.recurring, id)
-return 1
+return redis.call('HDEL', keys.recurring, id)

@@ -28,10 +28,13 @@ local dropped, bytes = 0, 0
 -- Chunk id -> how many jobs the chunk has, and the runs of them that are dropped.
 local left = {}
 
--- Drops the jobs of a member of `ready`.
+-- Drops the jobs of a member of `ready`; one that cannot be read has none.
 local function drop(member, status)
   local ref = string.sub(member, SEQUENCE_DIGITS + 1)
   local id, first, count, detached = parse_ref(ref)
+  if not id then
+    return
+  end
   dropped = dropped + count
   move_count(status, nil, count)
   if detached then
@@ -67,7 +70,7 @@ local number = drop_from(keys.ready, limit, function(member)
 end)
 drop_from(keys.scheduled, bytes < max_bytes and limit - number or 0, function(entry)
   local kind, member = string.match(entry, '^(%a)-?%d+,(.+)$')
-  drop(member, kind == 'r' and 'retrying' or 'scheduled')
+  drop(member or '~', kind == 'r' and 'retrying' or 'scheduled')
 end)
 for id, leaving in pairs(left) do
   if leaving.n then

@@ -13,7 +13,7 @@
 -- ARGV[10] chosen    1 = a user chose the id, so another job may have it; 0 = it is new
 -- ARGV[11] blob      the packed chunk
 -- Returns 1 created, 2 existing (it was sent before, or is stored with the same content), 3 conflict (the id has other
--- content), 4 the job has left its chunk, so only its record can show whether it is the same.
+-- content, or content that cannot be read), 4 the job has left its chunk, so only its record can show whether it is the same.
 -- O(log queue). Keeps: a chunk is stored once, however often it is sent, also when its jobs are over and forgotten. The
 -- server refuses the first write when it is out of memory, so nothing is ever half-written.
 
@@ -55,6 +55,9 @@ else
   local stored = read('HGET', keys.chunks, id)
   if stored then
     local _, _, _, offset = read_chunk(stored)
+    if not offset then
+      return 3
+    end
     return string.sub(stored, offset + CONTENT_OFFSET) == string.sub(blob, CONTENT_OFFSET + 1) and 2 or 3
   end
   if read('HEXISTS', keys.jobs, job_ref(id, 0)) == 1 then
@@ -77,14 +80,15 @@ read('HSET', keys.chunks, id, chunk_value(score, sequence, n, blob))
 redis.call('HSET', keys.senders, sender, remembered)
 local ref = n == 1 and id or string.format('%s~000+%d', id, n)
 -- The counters that were read, counted up: one write for all of them.
-local total = string.format('%.0f', (counts[2] or 0) + n)
+local total = string.format('%.0f', (tonumber(counts[2]) or 0) + n)
 if delayed then
   redis.call('ZADD', keys.scheduled, string.format('%.0f', due_ms), scheduled_member('s', score, sequence .. ref))
-  redis.call('HSET', keys.stats, 'enqueued_total', total, 'scheduled', string.format('%.0f', (counts[4] or 0) + n))
+  redis.call('HSET', keys.stats, 'enqueued_total', total,
+    'scheduled', string.format('%.0f', (tonumber(counts[4]) or 0) + n))
 else
   redis.call('ZADD', keys.ready, score, sequence .. ref)
   redis.call('HSET', keys.stats, 'sequence', sequence, 'enqueued_total', total,
-    'queued', string.format('%.0f', (counts[3] or 0) + n))
+    'queued', string.format('%.0f', (tonumber(counts[3]) or 0) + n))
 end
 if hints < wake_cap and due_ms - now_ms < IDLE_WAIT_MS then
   redis.call('LPUSH', keys.wake, '')

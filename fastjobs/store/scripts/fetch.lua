@@ -29,8 +29,10 @@
 local session, request, want = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local max_refs, max_bytes, lease_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local FIRST_HELD = 7
--- PASSED: most members to look at beyond those that are taken.
-local PROMOTE_LIMIT, PAGE, PASSED = 256, 16, 256
+-- PASSED: most members to look at beyond those that are taken. LATEST_MS: later than any due time.
+local PROMOTE_LIMIT, PAGE, PASSED, LATEST_MS = 256, 16, 256, '1e15'
+-- How a score is written, and the highest there is; minus that is the lowest.
+local WHOLE, HIGHEST_SCORE = '^-?%d+$', 2 ^ 31
 
 local now_ms = server_clock()
 local deadline = read('ZSCORE', keys.sessions, session)
@@ -54,6 +56,11 @@ local function unpacked_size(stored)
   return size
 end
 
+-- The score that a job can have next to one that is none.
+local function nearest_score(score)
+  return string.format('%.0f', math.max(-HIGHEST_SCORE, math.min(HIGHEST_SCORE, tonumber(score))))
+end
+
 -- Adds {member, score, marks, payload} to the reply and returns the memory that the payload takes, unpacked.
 local function describe(reply, sequence, ref, score, id, detached)
   local payload, size
@@ -73,13 +80,13 @@ end
 
 -- Whether the last tick is so old that a script that writes nothing else should tick; that shows a gap as well.
 local function is_tick_due(last)
-  return not last or math.abs(now_ms - tonumber(last)) > lease_ms / 16
+  return not last or math.abs(now_ms - number_in(last, 0)) > lease_ms / 16
 end
 
 local counts = read('HMGET', keys.stats, 'paused', 'tick', 'fence', 'queued', 'executing', 'layout')
 check_layout(counts[6])
 local held = read('HGET', keys.leases, session) or ''
-local last_request, last_fence = string.match(held, '^(%S+):(%d+)')
+local last_request, last_fence = string.match(held, '^(%d+):(%d+)')
 if last_request and tonumber(request) < tonumber(last_request) then
   return {0, now_ms, -1}
 end
@@ -102,7 +109,7 @@ end
 local paused = counts[1]
 
 local reply = {0, now_ms, -1}
-local members, entries, rest = {}, {}, nil
+local members, entries, rest, foreign = {}, {}, nil, {}
 local taken, bytes, offset, in_line = 0, 0, 0, not paused and waiting + #due > 0
 while in_line and taken < want and #entries < max_refs and bytes < max_bytes and not rest do
   local page = redis.call('ZRANGE', keys.ready, offset, offset + PAGE - 1, 'WITHSCORES')
@@ -113,9 +120,11 @@ while in_line and taken < want and #entries < max_refs and bytes < max_bytes and
     if rest or room <= 0 or #entries >= max_refs or bytes >= max_bytes then
       break
     end
-    -- Anything that is not a member stays, and fsck reports it.
-    if sequence then
-      local id, first, count, detached = parse_ref(ref)
+    local id, first, count, detached = parse_ref(ref or '~')
+    if not id then
+      foreign[#foreign + 1] = score ~= 'inf' and member or nil
+    else
+      score = string.find(score, WHOLE) and score or nearest_score(score)
       members[#members + 1] = member
       if count > room + math.floor(room / 4) then
         rest = {score, sequence .. span_ref(ref, id, first + room, count - room)}
@@ -129,15 +138,22 @@ while in_line and taken < want and #entries < max_refs and bytes < max_bytes and
   offset, in_line = offset + PAGE, #page == 2 * PAGE and offset < max_refs + PASSED
 end
 
+-- Anything that is not a member goes to the end of the line, where it holds up nothing, and fsck reports it.
+if #foreign > 0 then
+  run_when_full(keys.ready)
+  for _, member in ipairs(foreign) do
+    redis.call('ZADD', keys.ready, '+inf', member)
+  end
+end
 if taken == 0 then
   if is_tick_due(counts[2]) then
     run_when_full(keys.ready)
     redis.call('HSET', keys.stats, unpack(take_tick(counts[2], now_ms, lease_ms)))
   end
   local later = string.format('(%.0f', now_ms)
-  local next_due = redis.call('ZRANGEBYSCORE', keys.scheduled, later, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  local next_due = redis.call('ZRANGEBYSCORE', keys.scheduled, later, LATEST_MS, 'WITHSCORES', 'LIMIT', 0, 1)
   if next_due[2] and not paused then
-    reply[3] = tonumber(next_due[2]) - now_ms
+    reply[3] = math.ceil(tonumber(next_due[2])) - now_ms
   end
   if hints > 0 then
     redis.call('DEL', keys.wake)
@@ -152,14 +168,16 @@ end
 if rest then
   redis.call('ZADD', keys.ready, rest[1], rest[2])
 end
-local fence = (counts[3] or 0) + 1
+-- A fence that was given out must not come again: if the counter is damaged, the clock is ahead of it.
+local fence = math.max(number_in(counts[3], counts[3] and now_ms or 0), number_in(last_fence, 0)) + 1
 local fences = string.match(held, ' .*$') or ''
 local lease = string.format('%s:%.0f', session, fence)
 redis.call('HSET', keys.leases, session, string.format('%s:%.0f%s %.0f', request, fence, fences, fence),
   lease, table.concat(entries, ' '))
 redis.call('HSET', keys.stats, 'fence', string.format('%.0f', fence),
-  'queued', string.format('%.0f', counts[4] - taken),
-  'executing', string.format('%.0f', (counts[5] or 0) + taken), unpack(take_tick(counts[2], now_ms, lease_ms)))
+  'queued', string.format('%.0f', number_in(counts[4], 0) - taken),
+  'executing', string.format('%.0f', number_in(counts[5], 0) + taken),
+  unpack(take_tick(counts[2], now_ms, lease_ms)))
 if rest or redis.call('ZCARD', keys.ready) > 0 then
   if hints == 0 then
     redis.call('LPUSH', keys.wake, '')

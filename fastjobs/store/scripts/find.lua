@@ -28,6 +28,6 @@ end
 local stored_record = job.record and redis.call('HGET', keys.jobs, job.ref) or ''
 local times = job.times or {'', '', ''}
 return {
-  job.status, string.format('%.0f', job.due_ms or 0), stored_record, job.stored or '',
+  job.status, string.format('%.0f', number_in(job.due_ms, 0)), stored_record, job.stored or '',
   times[1], times[2], times[3],
 }

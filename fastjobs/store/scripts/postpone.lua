@@ -52,7 +52,7 @@ local plans, postponed = {}, {}
 local function plan(id)
   if not plans[id] then
     local mark = read_marks(id)
-    local latest = tonumber(string.match(mark.postponed, '^%d+') or 0)
+    local latest = number_in(string.match(mark.postponed, '^%d+'), 0)
     local due_ms, rounds = now_ms + math.min(most_ms, delay_ms * 2 ^ mark.rounds), mark.rounds
     if now_ms < latest and latest <= due_ms then
       due_ms = latest
@@ -92,8 +92,11 @@ local function put_off(entry, first, count)
     redis.call('ZADD', keys.scheduled, due, scheduled_member('s', entry.score, entry.sequence .. ref))
     if entry.detached then
       local record = read_record(ref)
-      record.status, record.at_ms = 'scheduled', tonumber(due)
-      write_record(ref, record)
+      -- A record whose line cannot be read stays as it is: fsck finds the job where it waits.
+      if record then
+        record.status, record.at_ms = 'scheduled', tonumber(due)
+        write_record(ref, record)
+      end
     else
       postponed[entry.id] = entry
     end

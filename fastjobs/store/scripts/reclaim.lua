@@ -29,12 +29,15 @@
 -- @include lib/give_back_session
 
 local limit, lease_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
+-- A time further away than a day was not written as the end of a grace.
+local LONGEST_GRACE_MS = 86400000
 
 -- @check
 local now_ms = server_clock()
 run_when_full(keys.sessions)
 tick(now_ms, lease_ms)
-if now_ms < tonumber(redis.call('HGET', keys.stats, 'grace_until') or 0) then
+local grace_until = number_in(redis.call('HGET', keys.stats, 'grace_until'), 0)
+if now_ms < grace_until and grace_until <= now_ms + LONGEST_GRACE_MS then
   return {0, 0, 0}
 end
 local expired = redis.call('ZRANGEBYSCORE', keys.sessions, '-inf', string.format('%.0f', now_ms), 'LIMIT', 0, 1)

@@ -25,7 +25,7 @@ local CURSOR_DIGITS = 20
 local function kept()
   local number = 0
   for _, count in ipairs(redis.call('HMGET', keys.stats, 'finished', 'failed', 'cancelled')) do
-    number = number + (count or 0)
+    number = number + number_in(count, 0)
   end
   return number
 end

@@ -6,8 +6,15 @@ local function chunk_value(score, sequence, n, blob)
   return string.format('%s %s %d\n', score, sequence, n) .. blob
 end
 
--- Takes a stored chunk apart: score, sequence, number of jobs, and the offset of the packed chunk.
+-- @const MAX_CHUNK_JOBS
+-- @pattern CHUNK ^(-?%d+) (<sequence>) (%d+)[^\n]*\n()
+
+-- Takes a stored chunk apart: score, sequence, number of jobs, and the offset of the packed chunk; nil when there is
+-- none, or its line cannot be read.
 local function read_chunk(stored)
-  local score, sequence, n, offset = string.match(stored, '^(%S+) (%x+) (%d+)[^\n]*\n()')
-  return score, sequence, tonumber(n), offset
+  local score, sequence, number, offset = string.match(stored or '', CHUNK)
+  local n = tonumber(number)
+  if n and n > 0 and n <= MAX_CHUNK_JOBS then
+    return score, sequence, n, offset
+  end
 end

@@ -1,5 +1,7 @@
 -- As `counters`, for scripts that count many jobs: collects the changes until `write_counts` writes them.
 
+-- @include lib/number
+
 local changes = {}
 
 local function change_by(field, count)
@@ -33,7 +35,7 @@ local function write_counts()
   end
   local counts = redis.call('HMGET', keys.stats, unpack(fields))
   for position, field in ipairs(fields) do
-    local count = (counts[position] or 0) + changes[field]
+    local count = number_in(counts[position], 0) + changes[field]
     if count == 0 and string.find(field, ':', 1, true) then
       redis.call('HDEL', keys.stats, field)
     else

@@ -3,15 +3,14 @@
 
 -- @include lib/cancelling
 
-local function cancel_leased(entry, index, now_ms)
+local function cancel_leased(entry, index, record, now_ms)
   local ref = job_ref(entry.id, index)
-  local record = read_record(ref)
+  local _, _, n = read_chunk(redis.call('HGET', keys.chunks, entry.id))
   redis.call('ZREM', keys.cancelling, ref)
   put_ended(ref, record, 'cancelled', now_ms)
   if entry.detached then
     redis.call('HDEL', keys.marks, ref)
-  else
-    local _, _, n = read_chunk(redis.call('HGET', keys.chunks, entry.id))
+  elseif n then
     chunk_left(entry.id, n, {index}, now_ms)
   end
 end
@@ -28,8 +27,12 @@ local function return_jobs(entry, first, count, now_ms, status, put)
     from = stop + 1
   end
   visit_cancelling(entry.id, first, count, function(index)
-    put_span(index)
-    cancel_leased(entry, index, now_ms)
+    -- A request without a record that can be read stays for fsck, and the job goes back.
+    local record = read_record(job_ref(entry.id, index))
+    if record then
+      put_span(index)
+      cancel_leased(entry, index, record, now_ms)
+    end
   end)
   put_span(first + count)
   move_count(nil, status, returned)

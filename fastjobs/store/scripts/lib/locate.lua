@@ -15,7 +15,7 @@ local function find_span(zset, score, prefix, index)
   if not found or string.sub(found, 1, #prefix + 1) ~= prefix .. '~' then
     return nil
   end
-  local first, count = string.match(string.sub(found, #prefix + 1), '^~(%d+)%+(%d+)$')
+  local first, count = string.match(string.sub(found, #prefix + 1), '^~(%d%d%d)%+(%d%d?%d?%d?)$')
   first, count = tonumber(first), tonumber(count)
   if not first or index < first or index >= first + count then
     return nil
@@ -72,9 +72,9 @@ local function locate_waiting(id, score, sequence, n, index, postponed)
   return {status = 'executing'}
 end
 
--- The job at an index of a chunk; nil when there is no such job, or it finished and is not kept. Beside status, due_ms,
--- member, first and count as above it has: ref; record, if it is detached, else stored, score, sequence and n of its
--- chunk; and times, if it finished in its chunk.
+-- The job at an index of a chunk; nil when there is no such job that can be read, or it finished and is not kept.
+-- Beside status, due_ms, member, first and count as above it has: ref; record, if it is detached, else stored, score,
+-- sequence and n of its chunk; and times, if it finished in its chunk.
 local function locate(id, index)
   local ref = job_ref(id, index)
   local record = read_record(ref)
@@ -88,8 +88,11 @@ local function locate(id, index)
     return nil
   end
   local score, sequence, n = read_chunk(stored)
+  if not n or index >= n then
+    return nil
+  end
   local mark = read_marks(id)
-  if index >= n or is_detached(mark, index) then
+  if is_detached(mark, index) then
     return nil
   end
   local times = finished_times(redis.call('HGET', keys.finished, id) or '', index)

@@ -7,6 +7,8 @@
 -- are those of a newer release, and are kept. A chunk that has ended has marks only if jobs were taken out of its
 -- history.
 
+-- @include lib/number
+
 local function fresh_marks()
   return {
     exists = false, done = 0, redeliveries = 0, finished = 0, keep_ms = 0, detached = '-', rounds = 0, postponed = '',
@@ -14,18 +16,24 @@ local function fresh_marks()
   }
 end
 
+-- The marks of a chunk or a detached job; fresh ones if it has none, or none that can be read. Then its jobs go on, the
+-- chunk stays when they have ended, and fsck rebuilds its marks from where the jobs are.
 local function read_marks(id)
   local packed = redis.call('HGET', keys.marks, id)
   if not packed then
     return fresh_marks()
   end
   local done, redeliveries, finished, keep_ms, detached, rounds, postponed, more =
-    string.match(packed, '^(%d+) (%d+) (%d+) (%d+) (%S+) ?(%d*) ?([%d,]*) ?(.*)$')
-  return {
-    exists = true, done = tonumber(done), redeliveries = tonumber(redeliveries), finished = tonumber(finished),
-    keep_ms = tonumber(keep_ms), detached = detached, rounds = tonumber(rounds) or 0, postponed = postponed,
+    string.match(packed, '^(%d+) (%d+) (%d+) (%d+) ([%d,-]+) ?(%d*) ?([%d,]*) ?(.*)$')
+  local mark = {
+    exists = true, done = number_in(done), redeliveries = number_in(redeliveries), finished = number_in(finished),
+    keep_ms = number_in(keep_ms), detached = detached, rounds = number_in(rounds, 0), postponed = postponed,
     more = more,
   }
+  if mark.done and mark.redeliveries and mark.finished and mark.keep_ms then
+    return mark
+  end
+  return fresh_marks()
 end
 
 -- The first and last index of each run of detached jobs.

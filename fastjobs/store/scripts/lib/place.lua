@@ -4,12 +4,14 @@
 -- `ready` returns to its exact place.
 
 -- @const SEQUENCE_FORMAT
-local US_PER_MS = 1000
+-- LAST_SEQUENCE: the largest that has the digits of a sequence.
+local US_PER_MS, LAST_SEQUENCE = 1000, 2 ^ 52 - 1
 
 -- The sequence after the last one that was given out (nil when there was none): the server's clock, or the last one
--- plus one where the clock would repeat it or go back.
+-- plus one where the clock would repeat it or go back. A last one that cannot be read counts as none.
 local function sequence_after(last, now_us)
-  return string.format(SEQUENCE_FORMAT, math.max(now_us, last and tonumber(last, 16) + 1 or 0))
+  local following = (last and tonumber(last, 16) or 0) + 1
+  return string.format(SEQUENCE_FORMAT, following <= LAST_SEQUENCE and math.max(now_us, following) or now_us)
 end
 
 -- The sequence of a job that is due at `due_ms`: it stands in line as if it had been enqueued then.

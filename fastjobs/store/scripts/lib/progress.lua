@@ -24,7 +24,8 @@ local function end_chunk(id, mark, now_ms)
 end
 
 local function note_progress(id, n, mark, now_ms)
-  if mark.done < n then
+  -- More jobs done than there are: the marks are damaged, and the chunk may still be needed.
+  if mark.done ~= n then
     return write_marks(id, mark)
   end
   return end_chunk(id, mark, now_ms)

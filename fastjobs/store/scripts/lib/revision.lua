@@ -1,4 +1,8 @@
--- Gives out a revision that the queue has not used before.
+-- Gives out revisions that the queue has not used before.
+
+-- @include lib/count_by
+
+-- The next revision; if the counter is damaged, the seconds since 1970, which are more than it can have counted.
 local function next_revision()
-  return string.format('%d', redis.call('HINCRBY', keys.stats, 'recurring_revision', 1))
+  return string.format('%.0f', count_by('recurring_revision', 1, tonumber(redis.call('TIME')[1])))
 end

@@ -20,11 +20,11 @@ local function cut_history(id, index)
   if not mark.exists then
     -- The chunk has ended and is kept; only the log knows for how long, so any keep_ms but 0 will do.
     mark.keep_ms = 1
-    mark.finished = finished_number(redis.call('HGET', keys.finished, id))
+    mark.finished = finished_number(redis.call('HGET', keys.finished, id) or '')
   end
   local logged = string.format('%d %s', mark.finished, id)
   local forget_ms = redis.call('ZSCORE', keys.finished_log, logged)
-  mark.finished = mark.finished - 1
+  mark.finished = math.max(0, mark.finished - 1)
   mark_detached(mark, {{index, index}})
   if not forget_ms then
     return write_marks(id, mark)

@@ -3,9 +3,12 @@
 -- lease: otherwise an outage would requeue all leased jobs although their workers live. When the clock is set back, the
 -- deadlines of all sessions go back with it: otherwise a dead session would keep its jobs all that time.
 
--- Moves the deadlines of all sessions that are not being reclaimed.
-local function move_deadlines(by_ms)
-  local found = redis.call('ZRANGEBYSCORE', keys.sessions, '(0', '+inf', 'WITHSCORES')
+-- @include lib/number
+
+-- Moves the deadlines of the sessions that lived at the last tick and are not being reclaimed.
+local function move_deadlines(last, by_ms, lease_ms)
+  local from = string.format('%.0f', math.max(1, last - lease_ms))
+  local found = redis.call('ZRANGEBYSCORE', keys.sessions, from, '+inf', 'WITHSCORES')
   for position = 1, #found, 2 do
     redis.call('ZADD', keys.sessions, 'XX', string.format('%.0f', found[position + 1] + by_ms), found[position])
   end
@@ -14,11 +17,12 @@ end
 -- Takes note of a tick, by the last one (nil when there was none); returns the fields of `stats` to write.
 local function take_tick(last, now_ms, lease_ms)
   local changes = {'tick', string.format('%.0f', now_ms)}
-  local passed = now_ms - (tonumber(last) or now_ms)
+  last = number_in(last, now_ms)
+  local passed = now_ms - last
   if math.abs(passed) > lease_ms / 2 then
     changes[3], changes[4] = 'grace_until', string.format('%.0f', now_ms + lease_ms)
     if passed < 0 then
-      move_deadlines(passed)
+      move_deadlines(last, passed, lease_ms)
     end
   end
   return changes

@@ -1,28 +1,44 @@
 -- Forgets jobs that were kept long enough: finished ones, and those of `failed` and `cancelled`.
 
+-- @include lib/number
+-- @include lib/count_by
+
+-- Forgets the jobs of an entry of the log.
+local function forget_finished(entry, id)
+  redis.call('ZREM', keys.finished_log, entry)
+  if string.find(id, '~', 1, true) then
+    redis.call('HDEL', keys.jobs, id)
+  else
+    redis.call('HDEL', keys.chunks, id)
+    redis.call('HDEL', keys.finished, id)
+    redis.call('HDEL', keys.marks, id)
+  end
+end
+
 -- Removes the oldest finished jobs: those beyond the newest `keep` jobs and those that are too old, at most `limit`
 -- entries of the log.
 local function trim_finished(keep, now_ms, limit)
-  local kept = tonumber(redis.call('HGET', keys.stats, 'finished') or 0)
+  local kept = number_in(redis.call('HGET', keys.stats, 'finished'), 0)
   for _ = 1, limit do
     local oldest = redis.call('ZRANGE', keys.finished_log, 0, 0, 'WITHSCORES')
     if not oldest[1] then
       return
     end
-    local number, id = string.match(oldest[1], '^(%d+) (.+)$')
-    if kept - tonumber(number) < keep and tonumber(oldest[2]) > now_ms then
+    local digits, id = string.match(oldest[1], '^(%d%d?%d?%d?) (.+)$')
+    local number = tonumber(digits)
+    if not number then
+      -- It goes to the end of the log, where it holds up nothing, and fsck reports it.
+      if oldest[2] == 'inf' then
+        return
+      end
+      redis.call('ZADD', keys.finished_log, '+inf', oldest[1])
+    elseif kept - number < keep and tonumber(oldest[2]) > now_ms then
       return
-    end
-    redis.call('ZREM', keys.finished_log, oldest[1])
-    if string.find(id, '~', 1, true) then
-      redis.call('HDEL', keys.jobs, id)
     else
-      redis.call('HDEL', keys.chunks, id)
-      redis.call('HDEL', keys.finished, id)
-      redis.call('HDEL', keys.marks, id)
+      forget_finished(oldest[1], id)
+      kept = kept - number
+      count_by('finished', -number)
     end
-    kept = kept - tonumber(number)
-    redis.call('HINCRBY', keys.stats, 'finished', -tonumber(number))
   end
 end
 
