@@ -60,7 +60,7 @@ cdef struct SpanEntry:
     #: Jobs in the whole chunk; 0 for a detached job.
     uint16_t n
     uint16_t column
-    int32_t priority
+    int64_t priority
     #: How long its jobs are kept when they have finished, in milliseconds; 0 = not at all.
     int64_t keep_ms
     uint8_t ref_size

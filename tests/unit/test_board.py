@@ -124,7 +124,7 @@ def test_a_lease_that_does_not_fit_is_not_noted(board, spans, fits):
         (1, [("a", 1000, 0, 2560, 0, 0), ("a", 1000, 0, 2560, 0, 0), ("a", 1, 0, -2560, 0, 0)], ValueError),
         (1, [("a", 1, -1, 1, 0, 0)], OverflowError),
         (1, [("a", 2**16, 0, 1, 0, 0)], OverflowError),
-        (1, [("a", 1, 0, 1, 2**31, 0)], OverflowError),
+        (1, [("a", 1, 0, 1, 2**63, 0)], OverflowError),
         (1, [("a", 1, 0, 1, 0, 2**63)], OverflowError),
         (1, [(None, 1, 0, 1, 0, 0)], AttributeError),
         (1, [("a", 1, 0, 1, 0)], ValueError),
