@@ -20,13 +20,14 @@ from fastjobs.errors import ConfigError
 from fastjobs.model.names import check_key_part, check_name
 from fastjobs.model.refs import RUN_PREFIX
 from fastjobs.model.retry import RetryDelay, RetryPolicy
+from fastjobs.model.stored import PRIORITY_LIMIT
 from fastjobs.model.time_limits import Limits
 from fastjobs.model.times import instant, instant_ms, seconds
 
 #: Queue of a job type that names none.
 DEFAULT_QUEUE = "default"
-#: The store orders by double-precision scores, which hold these exactly.
-PRIORITY_LIMIT = 2**31
+#: No stored number of an option is as large.
+_LARGEST = 2**53
 #: Longest delay that is accepted: 50 years.
 _LONGEST_DELAY_S = 50 * 365.25 * 86_400
 
@@ -111,8 +112,9 @@ class Options:
 
     @staticmethod
     def read_stored(stored: Mapping[str, Any]) -> Options:
-        """Returns the options stored with a job; those of newer releases are left out."""
-        return Options(**{name: stored[name] for name in _STORED if name in stored}) if stored else _NONE
+        """Returns the options stored with a job; those of newer releases are left out, and values that cannot be."""
+        known = {name: stored[name] for name in _STORED if name in stored and _can_be(name, stored[name])}
+        return Options(**known) if stored else _NONE
 
     def with_(self, **given: Any) -> Options:
         """Returns these options with some of them replaced, from the arguments of `.options`; None = not given.
@@ -169,6 +171,14 @@ class Options:
             expiry = (default.expires_ms, default.expires_at_ms)
         timeout_ms = default.timeout_ms if self.timeout_ms is None else self.timeout_ms
         return Limits(timeout_ms, *(ms or 0 for ms in expiry))
+
+
+def _can_be(name: str, value: object) -> bool:
+    """Whether a stored value of an option is of the right kind: numbers of a size that can be counted with."""
+    if name == "retry_delay":
+        values = value if isinstance(value, list) and value else [value]
+        return all(isinstance(one, int | float) and 0 <= one < _LARGEST for one in values)
+    return value is None or (type(value) is int and 0 <= value < _LARGEST)
 
 
 def check_priority(value: object) -> int:

@@ -11,7 +11,7 @@ from fastjobs import errors
 from fastjobs.model.names import check_name
 from fastjobs.model.schedules import Schedule, read_schedule
 from fastjobs.model.secret import with_secrets
-from fastjobs.model.stored import DefinitionLine, definition_body
+from fastjobs.model.stored import LATEST_MS, PRIORITY_LIMIT, DefinitionLine, definition_body
 
 MISSED = ("latest", "all", "skip")
 OVERLAPS = ("skip", "allow")
@@ -115,6 +115,8 @@ class Definition:
             if values["v"] != 1:
                 raise errors.NewerFormat(f"recurring job {definition_id!r} has the newer format {values['v']}")
             _check_body(values, line.overlap)
+            if not 0 <= line.due_ms <= LATEST_MS:
+                raise ValueError(f"it is due at {line.due_ms}")
             return Definition(
                 id=definition_id,
                 schedule=read_schedule(line.schedule),
@@ -157,6 +159,8 @@ def _check_body(values: dict[str, Any], overlap: str) -> None:
     for name, kind in kinds.items():
         if type(values[name]) is not kind:
             raise TypeError(f"{name} is of type {type(values[name]).__name__}")
+    if not -PRIORITY_LIMIT <= values["priority"] <= PRIORITY_LIMIT:
+        raise ValueError(f"priority is {values['priority']}")
     if not values["payload"] or type(values["payload"][-1]) is not dict:
         raise TypeError("payload has no keyword arguments")
     check_policy(version=0, missed=values["missed"], missed_limit=values["missed_limit"], overlap=overlap)

@@ -18,6 +18,11 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
+def is_key_part(text: str) -> bool:
+    """Whether a text is a name of a queue or a namespace."""
+    return _KEY_PART.fullmatch(text) is not None
+
+
 def check_name(kind: str, value: object) -> str:
     """Returns the name if it is allowed.
 

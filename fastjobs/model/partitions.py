@@ -12,10 +12,13 @@ import re
 from collections import defaultdict
 from collections.abc import Callable
 
+from fastjobs.model.names import is_key_part
 from fastjobs.model.refs import RUN_PREFIX
 
 #: Not allowed in names of queues.
 _SEPARATOR = "#"
+#: The number of a partition other than 0.
+_NUMBER = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
 #: An id that `new_id` made, and the number of a partition other than 0.
 _GENERATED = re.compile(r"[0-9A-Za-z]{22}(?:\.([1-9][0-9]{0,3}))?", re.ASCII)
 
@@ -23,6 +26,12 @@ _GENERATED = re.compile(r"[0-9A-Za-z]{22}(?:\.([1-9][0-9]{0,3}))?", re.ASCII)
 def partition_name(queue: str, number: int) -> str:
     """Returns how a partition of a queue is written."""
     return f"{queue}{_SEPARATOR}{number}" if number else queue
+
+
+def is_partition(text: str) -> bool:
+    """Whether a text is how a partition is written."""
+    queue, separator, number = text.partition(_SEPARATOR)
+    return is_key_part(queue) and (not separator or _NUMBER.fullmatch(number) is not None)
 
 
 def queue_of(partition: str) -> str:

@@ -6,13 +6,16 @@ older release does not lose what a newer one wrote.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import NoneType
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
 from fastjobs.errors import ChunkError, CorruptChunk, NewerFormat
+
+T = TypeVar("T")
 
 #: The format of a record. Raise it when an older release could not keep what a record says.
 _VERSION = 1
@@ -47,6 +50,7 @@ class ErrorRecord:
     def read(values: dict[str, Any]) -> ErrorRecord:
         """Reads an error as it is stored."""
         known = {name: value for name, value in values.items() if name in _ERROR_FIELDS}
+        _check(known, _ERROR_KINDS)
         return ErrorRecord(**known, extra={name: value for name, value in values.items() if name not in _ERROR_FIELDS})
 
     def values(self) -> dict[str, Any]:
@@ -136,9 +140,9 @@ class JobRecord:
                 raise NewerFormat(f"its record has format {version}, this release knows format {_VERSION}")
             kept_errors = _read_errors(values.pop("errors"))
             extra = {name: values.pop(name) for name in list(values) if name not in _FIELDS}
-            for name, kinds in _KINDS.items():
-                if name in values and type(values[name]) not in kinds:
-                    raise TypeError(f"{name} is of type {type(values[name]).__name__}")
+            _check(values, _KINDS)
+            _check_payload(values.get("payload"))
+            _check_depth(data, values)
             return JobRecord(errors=kept_errors, extra=extra, **values)
         except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise CorruptChunk(f"the record of a job cannot be read: {error}") from error
@@ -183,6 +187,44 @@ def _without_middle(text: str, limit: int) -> str:
     return (packed[:half] + mark + packed[half + len(mark) - limit :]).decode("utf-8", "ignore")
 
 
+def loaded(data: bytes, kind: type[T]) -> T | None:
+    """Returns what JSON in a chunk says; None when there is none, it cannot be read, or it is of another kind.
+
+    A producer in another language wrote it then: fastjobs checks what it stores.
+    """
+    try:
+        value = orjson.loads(data)
+        _check_depth(data, value)
+    except (ValueError, TypeError):
+        return None
+    return value if type(value) is kind else None
+
+
+def _check(values: Mapping[str, Any], known: Mapping[str, tuple[type, ...]]) -> None:
+    """Makes sure that what was stored can be used: it is a worker's main loop that does."""
+    for name, kinds in known.items():
+        value = values.get(name)
+        if name in values and type(value) not in kinds:
+            raise TypeError(f"{name} is of type {type(value).__name__}")
+        if isinstance(value, int | float) and not -_LIMIT < value < _LIMIT:
+            raise ValueError(f"{name} is too large a number")
+
+
+def _check_payload(payload: list[Any] | None) -> None:
+    if payload is not None and not (payload and type(payload[-1]) is dict):
+        raise TypeError("payload has no keyword arguments")
+
+
+def _check_depth(data: bytes, value: object) -> None:
+    """Raises TypeError for JSON that can be read, but is too deep to be written again within a record."""
+    if data.count(b"[") + data.count(b"{") > _CERTAIN_DEPTH:
+        orjson.dumps([[value]])
+
+
+#: Larger numbers are none that were counted or measured.
+_LIMIT = 2**53
+#: JSON of at most this depth can be written.
+_CERTAIN_DEPTH = 200
 #: What a worker relies on; a bool is no int here.
 _KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("id", "type", "worker"), (str,)),
@@ -191,6 +233,10 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "options": (dict,),
     "started_at_ms": (int, NoneType),
     "run_s": (float, int, NoneType),
+}
+_ERROR_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("type", "message", "traceback", "worker"), (str,)),
+    **dict.fromkeys(("attempt", "at_ms"), (int,)),
 }
 _FIELDS = tuple(item.name for item in fields(JobRecord) if item.name != "unreadable")
 _ERROR_FIELDS = tuple(item.name for item in fields(ErrorRecord) if item.name != "extra")

@@ -22,6 +22,10 @@ from typing import Literal, NamedTuple
 from fastjobs.errors import JobNotFound
 from fastjobs.model.names import NAME
 
+#: Jobs in the largest chunk.
+MAX_CHUNK_JOBS = 1000
+#: The longest ref: a name of 128 characters and a span.
+MAX_REF_BYTES = 128 + len("~000+1000")
 #: Hexadecimal digits of a sequence: microseconds since 1970, which begin a member of `ready`.
 SEQUENCE_DIGITS = 13
 #: Stands behind all members of `ready` with its score.
@@ -139,7 +143,7 @@ def parse_ref(ref: str) -> Ref:
 def read_ref(text: str) -> Ref | None:
     """Takes a ref apart; None when it is not one, or is not written as the scripts write it."""
     ref = parse_ref(text) if re.fullmatch(_REF, text) else None
-    return ref if ref and ref.text == text else None
+    return ref if ref and ref.text == text and ref.first + ref.count <= MAX_CHUNK_JOBS else None
 
 
 # Members of sorted sets.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fastjobs import errors
+from fastjobs.model.stored import LATEST_MS
 from fastjobs.model.times import instant_ms, seconds
 
 
@@ -86,8 +87,10 @@ def read_schedule(text: str) -> Schedule:
     """
     kind, _, rest = text.partition(" ")
     if kind == "every":
-        interval_ms, start_ms = rest.split(" ")
-        return Every(int(interval_ms), int(start_ms))
+        interval_ms, start_ms = map(int, rest.split(" "))
+        if not (0 < interval_ms <= LATEST_MS and 0 <= start_ms <= LATEST_MS):
+            raise errors.ConfigError(f"schedule {text!r} is none that can be")
+        return Every(interval_ms, start_ms)
     zone, _, expression = rest.partition(" ")
     # cronsim and zoneinfo take as long to import as the rest of the model, and few programs need them.
     from fastjobs.model.cron import Cron  # noqa: PLC0415

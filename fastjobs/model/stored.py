@@ -15,24 +15,32 @@ returns None for anything else.
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from fastjobs.model.refs import SEQUENCE_DIGITS, Member, Place, parse_ready, read_ready
+from fastjobs.model.refs import MAX_CHUNK_JOBS, SEQUENCE_DIGITS, Member, Place, parse_ready, read_ready
 
 #: The version of everything that a queue stores. Scripts refuse a queue whose `stats` name another one: raise it with
 #: each change that an older release would read wrongly or destroy.
 LAYOUT = 1
-#: Jobs in the largest chunk.
-MAX_CHUNK_JOBS = 1000
+#: Priorities are from minus this to this: the store orders by double-precision scores, which hold these exactly.
+PRIORITY_LIMIT = 2**31
+#: The last instant that Python's datetime knows, in milliseconds since 1970.
+LATEST_MS = 253_402_300_799_000
+#: Longer than any run, in seconds.
+LONGEST_RUN_S = 1e10
 #: The header of a packed chunk, see core/chunk.pxi: magic, version, flags, checksum, jobs, time (low, high), size.
 CHUNK_HEADER = struct.Struct("<2sBBIHHII")
 CHUNK_MAGIC = b"FJ"
 #: Bytes of a packed chunk before its content: two chunks of the same jobs differ only there (checksum and time).
 CONTENT_OFFSET = 16
+
+#: More redeliveries or rounds than this were not counted.
+_MOST_RETURNS = 10**9
 
 #: A segment's head: microseconds of the run's first start, and the size of the worker's name, which follows.
 SEGMENT_HEAD = struct.Struct("<QB")
@@ -85,10 +93,42 @@ def chunk_value(place: Place, n: int, packed: bytes) -> bytes:
 
 
 def split_chunk(stored: bytes) -> tuple[int, int, bytes]:
-    """Takes what is stored of a chunk apart: priority, number of jobs, and the packed chunk."""
+    """Takes what is stored of a chunk apart: priority, number of jobs, and the packed chunk.
+
+    If the line before the packed chunk is damaged, the first two are 0.
+    """
     line, _, packed = stored.partition(b"\n")
-    score, _, n, *_ = line.split(b" ", 3)
-    return -int(score), int(n), packed
+    try:
+        score, _, number, *_ = line.split(b" ", 3)
+        n = int(number)
+    except ValueError:
+        return 0, 0, packed
+    return parse_priority(score), n if 0 < n <= MAX_CHUNK_JOBS else 0, packed
+
+
+def parse_priority(score: bytes) -> int:
+    """Returns the priority that a score stands for; the nearest one for a score that no job can have."""
+    try:
+        priority = -int(score)
+    except ValueError:
+        number = _number(score)
+        priority = 0 if number is None else -round(number)
+    return max(-PRIORITY_LIMIT, min(PRIORITY_LIMIT, priority))
+
+
+def _number(text: bytes) -> float | None:
+    """The number in a text, infinite ones cut to what a float can hold; None when it is none."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return None if math.isnan(number) else max(-1e300, min(1e300, number))
+
+
+def parse_due(score: str) -> int:
+    """Returns the due time (ms) that a score says; 0 for one that no job can have."""
+    number = _number(score.encode()) or 0.0
+    return int(number) if 0 <= number <= LATEST_MS else 0
 
 
 def packed_chunk(stored: bytes) -> bytes:
@@ -208,9 +248,13 @@ def _numbers(text: bytes) -> tuple[int, ...]:
 
 
 def parse_returns(marks: bytes) -> tuple[int, int]:
-    """Returns redeliveries and rounds of a chunk, which are all that a worker needs of its marks."""
-    words = marks.split(b" ")
-    return int(words[1]), int(words[5]) if len(words) > 5 else 0
+    """Returns redeliveries and rounds of a chunk, which are all that a worker needs of its marks; 0 if damaged."""
+    try:
+        words = marks.split(b" ")
+        redeliveries, rounds = int(words[1]), int(words[5]) if len(words) > 5 else 0
+    except (ValueError, IndexError):
+        return 0, 0
+    return (redeliveries, rounds) if 0 <= redeliveries < _MOST_RETURNS and 0 <= rounds < _MOST_RETURNS else (0, 0)
 
 
 # Leases.
@@ -299,7 +343,10 @@ def times_of(head: bytes, first_times: bytes, times: bytes) -> Times:
     base_s, _ = JOB_TIMES.unpack(first_times)
     start_s, run_s = JOB_TIMES.unpack(times)
     started_us, _ = SEGMENT_HEAD.unpack_from(head)
-    started_at_ms = round(started_us / 1000 + (start_s - base_s) * 1000)
+    started_ms = started_us / 1000 + (start_s - base_s) * 1000
+    # Times that cannot be are shown as 0.
+    started_at_ms = round(started_ms) if 0 <= started_ms <= LATEST_MS else 0
+    run_s = run_s if 0 <= run_s <= LONGEST_RUN_S else 0.0
     return Times(started_at_ms, run_s, head[SEGMENT_HEAD.size :].decode("utf-8", "replace"))
 
 

@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from fastjobs.errors import ConfigError
+from fastjobs.model.stored import LATEST_MS
 
 #: Latest due time that is accepted, the year 2100: places in line are microseconds in 13 hexadecimal digits, which
 #: end in 2112.
@@ -50,5 +51,5 @@ def now_ms() -> int:
 
 
 def instant(at_ms: float) -> datetime:
-    """Returns a stored time as an aware datetime in UTC."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC)
+    """Returns a stored time as an aware datetime in UTC; the nearest one that there is for a time that cannot be."""
+    return datetime.fromtimestamp(max(0, min(at_ms, LATEST_MS)) / 1000, UTC)

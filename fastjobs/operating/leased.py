@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fastjobs.model.refs import JobAddress, Member, parse_lease_name
-from fastjobs.model.stored import parse_leased
+from fastjobs.model.stored import read_leased
 from fastjobs.store.store import Store
 
 #: Leases read in one round trip; each has at most 256 refs.
@@ -31,7 +31,7 @@ def leases(store: Store, partition: str, first: str = "") -> Iterator[tuple[str,
         batch.run()
         for name, reply in zip(names[at:], replies, strict=False):
             # None: it was settled between the two steps.
-            yield name, parse_leased(reply.value) if reply.value else []
+            yield name, read_leased(reply.value or b"")
 
 
 def lease_of(store: Store, partition: str, job: JobAddress) -> LeaseName | None:

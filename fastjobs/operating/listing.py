@@ -16,13 +16,13 @@ from fastjobs.model.refs import (
     JobAddress,
     Ref,
     job_ref,
-    parse_logged,
-    parse_ready,
-    parse_ref,
-    parse_scheduled,
+    read_logged,
+    read_ready,
+    read_ref,
+    read_scheduled,
 )
 from fastjobs.model.status import Status
-from fastjobs.model.stored import Marks, Times, segments
+from fastjobs.model.stored import Marks, Times, parse_due, segments
 from fastjobs.operating.bound import Bound
 from fastjobs.operating.leased import leases
 from fastjobs.operating.stored_jobs import StoredChunk, decode_record
@@ -222,9 +222,9 @@ class Listing:
             replies = [batch.stored_marks(self._partition, chunk_id) for chunk_id in chunks]
             batch.run()
             for place, (chunk_id, reply) in enumerate(zip(chunks, replies, strict=True), 1):
-                marks = Marks.parse(reply.value) if reply.value else Marks()
-                if marks.finished and marks.keep_ms:
-                    entry = _Entry(parse_ref(chunk_id), finished=marks.finished)
+                marks, ref = Marks.read(reply.value or b""), read_ref(chunk_id)
+                if marks and ref and marks.finished and marks.keep_ms:
+                    entry = _Entry(ref, finished=marks.finished)
                     yield (_UNLOGGED, chunk_id), entry, place < len(chunks) or more
             if not more:
                 return
@@ -242,7 +242,7 @@ class Listing:
     def _leased(self, after: _Position | None) -> Iterator[tuple[_Position, _Entry]]:
         """Yields the jobs of leases that follow a position, each with its lease and its ref there."""
         lease, job = after or ("", "")
-        last = parse_ref(job)
+        last = read_ref(job) or Ref("", -1, 0, "alone")
         for name, members in leases(self._store, self._partition, lease):
             refs = [member.ref for member in members if self._bound is None or not self._bound.is_new(member)]
             for part in sorted(ref.part(index, 1) for ref in refs for index in range(ref.first, ref.first + ref.count)):
@@ -253,20 +253,22 @@ class Listing:
         """Whether a member of the line was put there after the bound was drawn."""
         if self._bound is None or self._status is not Status.QUEUED:
             return False
-        return self._bound.is_new(parse_ready(member, score))
+        waiting = read_ready(member, score)
+        return waiting is not None and self._bound.is_new(waiting)
 
     def _parse(self, member: str, score: str) -> _Entry | None:
-        """Reads a member of the status's set; None when it is of another status."""
+        """Reads a member of the status's set; None when it is of another status, or cannot be read."""
         if self._status is Status.QUEUED:
-            return _Entry(parse_ready(member, score).ref)
+            waiting = read_ready(member, score)
+            return _Entry(waiting.ref) if waiting else None
         if self._status in (Status.SCHEDULED, Status.RETRYING):
-            met = parse_scheduled(member)
-            return _Entry(met.ref, int(float(score))) if met.kind == self._status[0] else None
+            met = read_scheduled(member)
+            return _Entry(met.ref, parse_due(score)) if met and met.kind == self._status[0] else None
         if self._status is Status.FINISHED:
-            number, text = parse_logged(member)
-            ref = parse_ref(text)
-            return _Entry(ref, finished=None if ref.kind == "detached" else number)
-        return _Entry(parse_ref(member))
+            number, ref = read_logged(member) or (0, None)
+            return _Entry(ref, finished=None if ref.kind == "detached" else number) if ref else None
+        ref = read_ref(member)
+        return _Entry(ref) if ref and ref.kind == "detached" else None
 
     def _load(self, entries: list[_Entry]) -> list[list[bytes | None]]:
         """Reads what is stored of each entry: a record, or a chunk with its finished segments and marks."""
@@ -298,6 +300,8 @@ class Listing:
         chunk = StoredChunk(self._store, self._partition, entry.chunk_id, stored[0])
         # In the order of the chunk, not as they finished: the next page begins at the place where this one ends.
         for index, times in sorted(_positions(entry, stored), key=itemgetter(0), reverse=self._reverse):
+            if not chunk.holds(index):
+                continue
             address = JobAddress(entry.chunk_id, index, chunk.n == 1)
             yield ListedJob(address, self._status, entry.due_at_ms, chunk.record(index, times))
 
@@ -308,7 +312,7 @@ def _positions(entry: _Entry, stored: list[bytes | None]) -> Iterator[tuple[int,
         yield from ((index, None) for index in range(entry.ref.first, entry.ref.first + entry.ref.count))
         return
     _, ended, going_on, marks = stored
-    detached = set(Marks.parse(marks).detached) if marks else set()
+    detached = set((Marks.read(marks or b"") or Marks()).detached)
     for segment in segments(ended or going_on or b""):
         yield from ((index, times) for index, times in segment.times() if index not in detached)
 

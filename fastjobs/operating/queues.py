@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from fastjobs.model.names import check_key_part
-from fastjobs.model.refs import split_member
+from fastjobs.model.refs import read_ready
 from fastjobs.model.status import Status
 from fastjobs.model.times import seconds
 from fastjobs.store.store import Store
@@ -109,8 +109,10 @@ class Queue:
             if not first.value:
                 break
             ((member, score),) = first.value
-            sequence, _ = split_member(member)
-            oldest_us = sequence if oldest_us is None else min(oldest_us, sequence)
+            met = read_ready(member.decode("latin-1"), score.decode())
+            if met is not None:
+                sequence = int(met.place.sequence, 16)
+                oldest_us = sequence if oldest_us is None else min(oldest_us, sequence)
             lowest = f"({score.decode()}"
         return 0 if oldest_us is None else max(0, now_us.value - oldest_us)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import orjson
@@ -11,18 +11,21 @@ import orjson
 from fastjobs import errors, importing
 from fastjobs._core import Chunk, ChunkWriter, new_id
 from fastjobs.job import Job, JobActions
+from fastjobs.logs import event
 from fastjobs.model.definition import Definition, RecurringPolicy, check_id, check_policy
 from fastjobs.model.names import check_key_part
 from fastjobs.model.refs import run_id
 from fastjobs.model.schedules import Schedule
 from fastjobs.model.secret import with_secrets
-from fastjobs.model.times import now_ms
+from fastjobs.model.times import instant, now_ms
 from fastjobs.producing.call import Call
 from fastjobs.server.exchanges.single import PRODUCER_RETRIES
 from fastjobs.store.batch import Reply
 from fastjobs.store.store import Store
 
 T = TypeVar("T")
+
+log = logging.getLogger("fastjobs")
 
 #: Definitions read at a time.
 _PAGE = 500
@@ -70,8 +73,8 @@ class Recurring:
         self.missed = definition.missed
         self.overlap = definition.overlap
         self.paused = definition.paused
-        self.next_due = None if definition.paused else _instant(definition.due_ms)
-        self.last_due = _instant(definition.last_due_ms) if definition.last_due_ms else None
+        self.next_due = None if definition.paused else instant(definition.due_ms)
+        self.last_due = instant(definition.last_due_ms) if definition.last_due_ms else None
         self.last_run = self._recurring.run_of(self.queue, definition)
 
     def refresh(self) -> Recurring:
@@ -143,18 +146,25 @@ class RecurringJobs:
         self._actions = actions
 
     def list(self, *, queue: str | None = None) -> list[Recurring]:
-        """Returns the recurring jobs of one queue or (None) of all, by id.
+        """Returns the recurring jobs of one queue or (None) of all, by id; those that cannot be read are left out.
 
         Raises:
             NewerFormat: one was written by a newer fastjobs in a format this one does not know.
         """
         queues = self._queues() if queue is None else [check_key_part("queue", queue)]
         found = [
-            Recurring(self, name, self._store().definition(name, field.decode(), stored))
+            self._listed(name, field.decode("utf-8", "replace"), stored)
             for name in queues
             for field, stored in self._stored_in(name).items()
         ]
-        return sorted(found, key=lambda recurring: recurring.id)
+        return sorted((one for one in found if one is not None), key=lambda recurring: recurring.id)
+
+    def _listed(self, queue: str, definition_id: str, stored: bytes) -> Recurring | None:
+        try:
+            return Recurring(self, queue, self._store().definition(queue, definition_id, stored))
+        except (errors.CorruptChunk, errors.ConfigError) as error:
+            event(log, logging.WARNING, "recurring job cannot be read", recurring=definition_id, reason=error)
+            return None
 
     def find(self, definition_id: str, *, queue: str | None = None) -> Recurring:
         """Returns a recurring job.
@@ -315,7 +325,3 @@ class RecurringJobs:
 
     def _run(self, reply: Reply[T]) -> T:
         return reply.run(PRODUCER_RETRIES, self._store().config.retry_budget_s)
-
-
-def _instant(at_ms: int) -> datetime:
-    return datetime.fromtimestamp(at_ms / 1000, UTC)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import orjson
-
 from fastjobs._core import Chunk
 from fastjobs.errors import ChunkError
 from fastjobs.job import Job
-from fastjobs.model.record import ErrorRecord, JobRecord
+from fastjobs.model.record import ErrorRecord, JobRecord, loaded
 from fastjobs.model.refs import job_id
 from fastjobs.model.status import Status
 from fastjobs.model.stored import Times, record_body, split_chunk
@@ -37,6 +35,10 @@ class StoredChunk:
         except ChunkError as error:
             self._error = error
 
+    def holds(self, index: int) -> bool:
+        """Whether there can be a job at an index."""
+        return self._error is not None or index < self._chunk.n
+
     def job_id(self, index: int) -> str:
         """Returns the id of the job at an index."""
         return job_id(self._chunk_id, index, self.n)
@@ -49,8 +51,8 @@ class StoredChunk:
         record = JobRecord(
             id=self.job_id(index),
             type=name,
-            payload=orjson.loads(self._chunk.payload(index)),
-            options=orjson.loads(options) if options else {},
+            payload=loaded(self._chunk.payload(index), list),
+            options=loaded(options, dict) or {},
             priority=self.priority,
             created_at_ms=self._chunk.created_at_ms,
         )

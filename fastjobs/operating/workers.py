@@ -121,7 +121,7 @@ def _parse(worker_id: str, entry: bytes, now_ms: int) -> Worker | None:
             beat_at=_instant(int(values["beat_ms"])),
             age=timedelta(milliseconds=age_ms),
         )
-    except (KeyError, TypeError, ValueError, OverflowError):
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
         return None
 
 

@@ -235,7 +235,7 @@ class ScriptCalls(BaseBatch):
     ) -> Reply[list[tuple[str, str]]]:
         """Reads (member, score) pairs of one of the queue's sorted sets, on from a (score, member)."""
         score, member = after or ("", "")
-        return self.script("page", partition, (key, score, member, limit, int(reverse)), parse_page)
+        return self.script("page", partition, (key, score, member.encode("latin-1"), limit, int(reverse)), parse_page)
 
     def define_recurring(self, partition: str, definition: Definition, due_ms: int) -> Reply[tuple[Defined, bytes]]:
         """Defines or changes a recurring job, first due at `due_ms`; result (`Defined`, what is stored)."""

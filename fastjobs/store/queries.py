@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
+from fastjobs.model.partitions import is_partition
 from fastjobs.model.stored import finishing_range, split_finishing
 from fastjobs.store.batch import BaseBatch, Reply
 from fastjobs.store.keys import queues_key, worker_orders_key, workers_key
@@ -17,20 +18,25 @@ _DURABLE_AT = "durable_at"
 _PAUSED = "paused"
 
 
-def _names(reply: Iterable[bytes]) -> list[str]:
-    return [name.decode() for name in reply]
+def _partitions(reply: Iterable[bytes]) -> list[str]:
+    names = (name.decode("utf-8", "replace") for name in reply)
+    return [name for name in names if is_partition(name)]
 
 
 def _text(reply: bytes | None) -> str:
-    return (reply or b"").decode()
+    return (reply or b"").decode("utf-8", "replace")
 
 
 def _number(reply: bytes | None) -> int:
-    return int(reply or 0)
+    """A counter; 0 for one that is no number, which fsck counts anew."""
+    try:
+        return int(reply or 0)
+    except ValueError:
+        return 0
 
 
 def _numbers(reply: Iterable[bytes | None]) -> list[int]:
-    return [int(number or 0) for number in reply]
+    return list(map(_number, reply))
 
 
 def _microseconds(reply: Sequence[bytes]) -> int:
@@ -144,8 +150,8 @@ class Queries(BaseBatch):
         return self.command("SADD", queues_key(self._keyspace.config.namespace), partition)
 
     def used_partitions(self) -> Reply[list[str]]:
-        """Reads the partitions that were ever used, in no order."""
-        return self.command("SMEMBERS", queues_key(self._keyspace.config.namespace), parse=_names)
+        """Reads the partitions that were ever used, in no order; names that no partition can have are left out."""
+        return self.command("SMEMBERS", queues_key(self._keyspace.config.namespace), parse=_partitions)
 
     def pause(self, partition: str) -> Reply[int]:
         """Lets nothing be leased from a partition."""

@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 from fastjobs.model.refs import is_detached, split_member
-from fastjobs.model.stored import parse_returns, record_body, split_chunk
+from fastjobs.model.stored import parse_priority, parse_returns, record_body, split_chunk
 from fastjobs.store.keys import QUEUE_KEYS
 
 
@@ -176,7 +176,7 @@ def _parse_span(member: bytes, score: bytes, marks: bytes | None, payload: bytes
         payload = record_body(payload)
     elif payload:
         _, n, payload = split_chunk(payload)
-    return LeasedSpan(ref, sequence, -int(float(score)), redeliveries, rounds, n, payload)
+    return LeasedSpan(ref, sequence, parse_priority(score), redeliveries, rounds, n, payload)
 
 
 def parse_found(reply: list[bytes] | None) -> FoundJob | None:
@@ -203,7 +203,7 @@ def parse_reclaimed(reply: list[int]) -> Reclaimed:
 
 def parse_renewed(reply: list[Any]) -> Renewed:
     """Reads the reply of `renew`."""
-    return Renewed([bool(alive) for alive in reply[0]], [ref.decode() for ref in reply[1]])
+    return Renewed([bool(alive) for alive in reply[0]], [ref.decode("utf-8", "replace") for ref in reply[1]])
 
 
 def parse_status(reply: bytes | None) -> str | None:
@@ -223,5 +223,5 @@ def parse_cleared(reply: list[int]) -> Cleared:
 
 
 def parse_page(reply: list[bytes]) -> list[tuple[str, str]]:
-    """(member, value) of each entry of a page."""
-    return [(reply[at].decode(), reply[at + 1].decode()) for at in range(0, len(reply), 2)]
+    """(member, value) of each entry of a page; members are ASCII, and anything else has a character per byte."""
+    return [(reply[at].decode("latin-1"), reply[at + 1].decode()) for at in range(0, len(reply), 2)]

@@ -10,13 +10,11 @@ import traceback
 from collections.abc import Callable, Mapping
 from types import TracebackType
 
-import orjson
-
 from fastjobs import errors
 from fastjobs._core import Ending, EndingKind, LeasedJobs
 from fastjobs.logs import event
 from fastjobs.model.outcome import Outcome
-from fastjobs.model.record import UNREAD, ErrorRecord, JobRecord
+from fastjobs.model.record import UNREAD, ErrorRecord, JobRecord, loaded
 from fastjobs.model.retry import RetryPolicy
 from fastjobs.options import Options
 from fastjobs.registry import RegisteredType
@@ -43,8 +41,8 @@ def chunk_record(span: HeldSpan, index: int) -> JobRecord:
     return JobRecord(
         id=span.job_id(index),
         type=name,
-        payload=orjson.loads(chunk.payload(index)),
-        options=orjson.loads(options) if options else {},
+        payload=loaded(chunk.payload(index), list),
+        options=loaded(options, dict) or {},
         priority=span.priority,
         created_at_ms=chunk.created_at_ms,
     )

@@ -271,7 +271,7 @@ def test_times_of_a_chunk_that_goes_on_are_kept_apart_from_those_of_one_that_end
 
 
 def test_recurring_jobs_are_due_when_they_say_so(queue: QueueUnderTest) -> None:
-    line = b"1 1 %s 1900000000000 0 - skip every 30\n{}"
+    line = b"1 1 %s 1900000000000 0 - skip every 30 0\n{}"
     queue.raw.hset(queue.keys.recurring, mapping={"tick": line % b"active", "rest": line % b"paused", "bad": "?"})
     queue.raw.zadd(queue.keys.recurring_due, {"rest": 5, "ghost": 5})
     repair(queue)

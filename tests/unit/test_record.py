@@ -76,14 +76,14 @@ def test_bytes_that_are_no_record_are_told(data: bytes) -> None:
 
 
 def test_of_many_errors_the_first_and_the_last_are_kept() -> None:
-    record = JobRecord(id="c", type="work", payload=[])
+    record = JobRecord(id="c", type="work", payload=[{}])
     for attempt in range(1, 50):
         record.add_error(ErrorRecord(type="E", message="m", attempt=attempt))
     assert [error.attempt for error in record.errors] == [1, *range(51 - MAX_ERRORS, 50)]
 
 
 def test_long_texts_are_cut_both_ends_of_a_traceback_stay() -> None:
-    record = JobRecord(id="c", type="work", payload=[])
+    record = JobRecord(id="c", type="work", payload=[{}])
     record.add_error(ErrorRecord(type="E", message="x" * 100_000, traceback="the start" + "a" * 100_000 + "the end"))
     (error,) = record.errors
     assert len(error.message) == MAX_MESSAGE
@@ -93,7 +93,7 @@ def test_long_texts_are_cut_both_ends_of_a_traceback_stay() -> None:
 
 
 def test_texts_are_cut_by_their_bytes() -> None:
-    record = JobRecord(id="c", type="work", payload=[])
+    record = JobRecord(id="c", type="work", payload=[{}])
     record.add_error(ErrorRecord(type="E", message="\u20ac" * 1_000, traceback="\u20ac" * 10_000))
     (error,) = record.errors
     assert error.message == "\u20ac" * 666
@@ -101,7 +101,7 @@ def test_texts_are_cut_by_their_bytes() -> None:
 
 
 def test_a_traceback_that_a_record_has_several_times_is_stored_once() -> None:
-    record = JobRecord(id="c", type="work", payload=[])
+    record = JobRecord(id="c", type="work", payload=[{}])
     for attempt in range(5):
         record.add_error(ErrorRecord(type="E", message=f"no {attempt}", traceback=f"{attempt // 3}" * 3_000))
     assert JobRecord.decode(record.encode()) == record
@@ -117,6 +117,6 @@ def test_a_traceback_of_no_earlier_error_is_told(number: int) -> None:
 
 
 def test_texts_that_utf8_cannot_hold_are_stored_all_the_same() -> None:
-    record = JobRecord(id="c", type="work", payload=[])
+    record = JobRecord(id="c", type="work", payload=[{}])
     record.add_error(ErrorRecord(type="E", message="bad \ud800", traceback="\udfff"))
     assert JobRecord.decode(record.encode()).errors[0].message == "bad ?"

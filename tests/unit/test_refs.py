@@ -13,7 +13,7 @@ from fastjobs.model.refs import JobAddress, Member, Place, Ref
 CHUNK_IDS = st.text("aZ09_.:-", min_size=1, max_size=128)
 REFS = st.one_of(
     st.builds(Ref, CHUNK_IDS, st.just(0), st.just(1), st.just("alone")),
-    st.builds(Ref, CHUNK_IDS, st.integers(0, 999), st.integers(1, 1000), st.just("span")),
+    st.builds(Ref, CHUNK_IDS, st.integers(0, 499), st.integers(1, 501), st.just("span")),
     st.builds(Ref, CHUNK_IDS, st.integers(0, 999), st.just(1), st.just("detached")),
 )
 PLACES = st.builds(Place, st.integers(-(2**31), 2**31).map(str), st.integers(0, 16**13 - 1).map("{:013x}".format))

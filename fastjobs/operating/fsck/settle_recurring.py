@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastjobs.model.stored import DefinitionLine
+from fastjobs.errors import ConfigError
+from fastjobs.model.schedules import read_schedule
+from fastjobs.model.stored import LATEST_MS, DefinitionLine
 from fastjobs.operating.fsck.contents import same_score
 from fastjobs.operating.fsck.findings import Finding
 from fastjobs.operating.fsck.inventory import Inventory
@@ -13,7 +15,7 @@ def settle_recurring(inventory: Inventory, wanted: Wanted) -> None:
     """Lets each recurring job be due when its definition says so."""
     for name, value in inventory.stored["recurring"].items():
         line = DefinitionLine.read(value)
-        if line is None:
+        if line is None or not _can_be_due(line):
             inventory.note(Finding.RECURRING_UNREADABLE, name)
             continue
         wanted["recurring"][name] = value
@@ -22,6 +24,16 @@ def settle_recurring(inventory: Inventory, wanted: Wanted) -> None:
     for name in inventory.stored["recurring_due"]:
         if name not in wanted["recurring_due"]:
             inventory.note(Finding.RECURRING_DUE_ORPHANED, name)
+
+
+def _can_be_due(line: DefinitionLine) -> bool:
+    """Whether a definition has a due time and an interval that can be; what cron says, another machine may know."""
+    try:
+        if line.schedule.startswith("every"):
+            read_schedule(line.schedule)
+    except (ConfigError, ValueError):
+        return False
+    return line.due_ms <= LATEST_MS
 
 
 def _schedule(inventory: Inventory, wanted: Wanted, name: str, due: bytes) -> None:

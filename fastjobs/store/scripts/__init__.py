@@ -10,7 +10,8 @@ A script holds six kinds of directives, each a line of its own:
     -- @declared                    binds `declared` to the list of its keys: name, type, and whether values are large
     -- @include lib/<name>          the functions of that file, once
     -- @const <NAME>                binds a constant that scripts share with Python
-    -- @pattern <NAME> <text>       binds a pattern, in which `<sequence>` stands for the digits of a sequence
+    -- @pattern <NAME> <text>       binds a pattern, in which `<sequence>` stands for the digits of a sequence, and
+                                    `<score>` for those of a score
 
 Servers address scripts by their content (EVALSHA), so two releases of fastjobs can share one server.
 """
@@ -23,8 +24,8 @@ from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 
-from fastjobs.model.refs import SEQUENCE_DIGITS
-from fastjobs.model.stored import CHUNK_MAGIC, CONTENT_OFFSET, JOB_TIMES, LAYOUT, MAX_CHUNK_JOBS, SEGMENT_HEAD
+from fastjobs.model.refs import MAX_CHUNK_JOBS, MAX_REF_BYTES, SEQUENCE_DIGITS
+from fastjobs.model.stored import CHUNK_MAGIC, CONTENT_OFFSET, JOB_TIMES, LAYOUT, SEGMENT_HEAD
 from fastjobs.server.script import Script
 from fastjobs.store.keys import QUEUE_KEYS
 
@@ -36,11 +37,16 @@ _CONSTANTS: dict[str, int | str] = {
     "CONTENT_OFFSET": CONTENT_OFFSET,
     "LAYOUT": str(LAYOUT),
     "MAX_CHUNK_JOBS": MAX_CHUNK_JOBS,
+    "MAX_REF_BYTES": MAX_REF_BYTES,
     "JOB_TIMES_BYTES": JOB_TIMES.size,
     "SEGMENT_HEAD_BYTES": SEGMENT_HEAD.size,
     "SEQUENCE_DIGITS": SEQUENCE_DIGITS,
     "SEQUENCE_FORMAT": f"%0{SEQUENCE_DIGITS}x",
 }
+
+
+#: A score in line: minus a priority, which has up to ten digits.
+_SCORE = "-?%d" + "%d?" * 10
 
 
 @cache
@@ -145,5 +151,5 @@ class _Expansion:
         return [f"local {name} = {value if isinstance(value, int) else repr(value)}"]
 
     def _bind_pattern(self, name: str, *words: str) -> list[str]:
-        pattern = " ".join(words).replace("<sequence>", "%x" * SEQUENCE_DIGITS)
+        pattern = " ".join(words).replace("<sequence>", "%x" * SEQUENCE_DIGITS).replace("<score>", _SCORE)
         return [f"local {name} = '{pattern}'"]

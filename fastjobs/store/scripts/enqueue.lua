@@ -13,7 +13,8 @@
 -- ARGV[10] chosen    1 = a user chose the id, so another job may have it; 0 = it is new
 -- ARGV[11] blob      the packed chunk
 -- Returns 1 created, 2 existing (it was sent before, or is stored with the same content), 3 conflict (the id has other
--- content, or content that cannot be read), 4 the job has left its chunk, so only its record can show whether it is the same.
+-- content, or content that cannot be read), 4 the job has left its chunk, so only its record can show whether it is the
+-- same.
 -- O(log queue). Keeps: a chunk is stored once, however often it is sent, also when its jobs are over and forgotten. The
 -- server refuses the first write when it is out of memory, so nothing is ever half-written.
 

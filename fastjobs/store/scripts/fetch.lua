@@ -32,7 +32,8 @@ local FIRST_HELD = 7
 -- PASSED: most members to look at beyond those that are taken. LATEST_MS: later than any due time.
 local PROMOTE_LIMIT, PAGE, PASSED, LATEST_MS = 256, 16, 256, '1e15'
 -- How a score is written, and the highest there is; minus that is the lowest.
-local WHOLE, HIGHEST_SCORE = '^-?%d+$', 2 ^ 31
+-- @pattern SCORE ^<score>$
+local HIGHEST_SCORE = 2 ^ 31
 
 local now_ms = server_clock()
 local deadline = read('ZSCORE', keys.sessions, session)
@@ -124,7 +125,7 @@ while in_line and taken < want and #entries < max_refs and bytes < max_bytes and
     if not id then
       foreign[#foreign + 1] = score ~= 'inf' and member or nil
     else
-      score = string.find(score, WHOLE) and score or nearest_score(score)
+      score = string.find(score, SCORE) and score or nearest_score(score)
       members[#members + 1] = member
       if count > room + math.floor(room / 4) then
         rest = {score, sequence .. span_ref(ref, id, first + room, count - room)}

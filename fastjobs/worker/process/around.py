@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import orjson
-
 from fastjobs._core import Backlog, boot_time_ns
 from fastjobs.context import Context
 from fastjobs.errors import InternalError, JobInterrupted
 from fastjobs.model.partitions import queue_of
+from fastjobs.model.record import loaded
 from fastjobs.model.time_limits import Limits
 from fastjobs.options import Options
 from fastjobs.registry import RegisteredType
@@ -161,4 +160,4 @@ class _SeatSignals:
 
 
 def _chosen(limits: Limits, options: bytes) -> Limits:
-    return Options.read_stored(orjson.loads(options)).limits(limits) if options else limits
+    return Options.read_stored(loaded(options, dict) or {}).limits(limits) if options else limits

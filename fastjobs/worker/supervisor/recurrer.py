@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fastjobs import errors
 from fastjobs._core import ChunkWriter
 from fastjobs.logs import event
 from fastjobs.model.definition import Definition
@@ -36,7 +35,7 @@ class _Look(NamedTuple):
     #: Queue and id of the definitions that are due.
     due: list[tuple[str, str]]
     #: When the next one is; no later than the next look.
-    next_due_ms: int
+    next_due_ms: float
     #: The queues in which there may be more that are due.
     more: set[str]
 
@@ -133,7 +132,7 @@ class Recurrer:
         batch.run()
         now_ms = clock.value
         entries = [
-            (queue, name.decode(), int(float(due_ms)))
+            (queue, name.decode("utf-8", "replace"), float(due_ms))
             for queue, head in zip(self._queues, heads, strict=True)
             for name, due_ms in head.value
         ]
@@ -160,8 +159,9 @@ class Recurrer:
             if stored is not None and self._unusable.get((queue, name)) != stored:
                 try:
                     firings.append(self._firing(queue, name, stored, look.now_ms))
-                except errors.FastJobsError as error:
-                    # Another worker may be able to: a newer one, or one that knows the time zone.
+                except Exception as error:
+                    # Another worker may be able to: a newer one, or one that knows the time zone. Whatever it is, the
+                    # other definitions are to be fired, and the supervisor has to live.
                     self._unusable[queue, name] = stored
                     event(log, logging.ERROR, "cannot enqueue recurring job", recurring=name, reason=error)
         return firings

@@ -7,7 +7,7 @@ local function chunk_value(score, sequence, n, blob)
 end
 
 -- @const MAX_CHUNK_JOBS
--- @pattern CHUNK ^(-?%d+) (<sequence>) (%d+)[^\n]*\n()
+-- @pattern CHUNK ^(<score>) (<sequence>) (%d+)[^\n]*\n()
 
 -- Takes a stored chunk apart: score, sequence, number of jobs, and the offset of the packed chunk; nil when there is
 -- none, or its line cannot be read.

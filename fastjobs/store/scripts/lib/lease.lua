@@ -2,7 +2,7 @@
 -- jobs that a session gives back return to their exact place. The field "<session>" lists what the session holds:
 -- "<request>:<fence>" of its last fetch, then all its fences.
 
--- @pattern LEASED (-?%d+) (<sequence>)([%w_.:~+-]+)
+-- @pattern LEASED (<score>) (<sequence>)([%w_.:~+-]+)
 
 -- The entries of a lease, each {score, sequence, ref, id, first, count, detached}; nil when there is no such lease.
 -- What cannot be read is left out, and fsck puts its jobs back in line.

@@ -13,6 +13,7 @@ local function write_record(ref, record)
   redis.call('HSET', keys.jobs, ref, line .. record.body)
 end
 
+-- @pattern RECORD ^(%S+) (<score>) (%x+) (%d+) (%S+) (%S*)([^\n]*)\n()
 local STATUSES = {
   queued = true, scheduled = true, retrying = true, executing = true, finished = true, failed = true, cancelled = true,
 }
@@ -21,7 +22,7 @@ local STATUSES = {
 local function read_record(ref)
   local stored = redis.call('HGET', keys.jobs, ref)
   local status, score, sequence, at_ms, operation, job_type, more, offset =
-    string.match(stored or '', '^(%S+) (-?%d+) (%x+) (%d+) (%S+) (%S*)([^\n]*)\n()')
+    string.match(stored or '', RECORD)
   at_ms = number_in(at_ms)
   if STATUSES[status] and at_ms then
     return {

@@ -2,9 +2,13 @@
 -- "<chunk id>~<index>" a detached job. `first` and `index` have three digits, so the refs of one chunk sort by index.
 
 -- @const MAX_CHUNK_JOBS
+-- @const MAX_REF_BYTES
 
 -- Takes a ref apart: chunk id, first index, count, and whether it names a detached job; nil for what is no ref.
 local function parse_ref(ref)
+  if #ref > MAX_REF_BYTES then
+    return nil
+  end
   if not string.find(ref, '~', 1, true) then
     return ref, 0, 1, false
   end
