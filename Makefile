@@ -9,7 +9,7 @@ CORE := fastjobs/_core.pyx $(wildcard fastjobs/core/*.pxi)
 BUILT_FROM := pyproject.toml setup.py $(CORE)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build demo test test-redis test-distributed test-chaos chaos chaos-calm model sanitize leaks fuzz fuzz-quick lint format types bench bench-quick bench-guard bench-scaling bench-peers bench-plots clean
+.PHONY: help venv build demo test test-redis test-distributed test-chaos chaos chaos-calm model sanitize leaks fuzz fuzz-quick fuzz-stored lint format types bench bench-quick bench-guard bench-scaling bench-peers bench-plots clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -80,6 +80,9 @@ fuzz: $(VENV)/fuzz.stamp ## Fuzz the core, guided by coverage, for MINUTES=10.
 
 fuzz-quick: $(VENV)/fuzz.stamp ## Fuzz the core for 15 seconds.
 	tests/fuzz/run.sh $(BIN)/python 15
+
+fuzz-stored: $(VENV)/dev.stamp ## Damage what is stored of queues for MINUTES=10, with scripts, readers and workers at work.
+	FASTJOBS_FUZZ_S=$$(( 30 * $(or $(MINUTES),10) )) $(BIN)/python -m pytest --timeout 0 $(addsuffix /test_stored_entries.py,tests/store tests/process)
 
 lint: $(VENV)/dev.stamp ## Check format and style.
 	$(BIN)/ruff format --check .
