@@ -18,9 +18,9 @@ import orjson
 
 from fastjobs.errors import ConfigError
 from fastjobs.model.names import check_key_part, check_name
+from fastjobs.model.numbers import PRIORITY_LIMIT
 from fastjobs.model.refs import RUN_PREFIX
 from fastjobs.model.retry import RetryDelay, RetryPolicy
-from fastjobs.model.stored import PRIORITY_LIMIT
 from fastjobs.model.time_limits import Limits
 from fastjobs.model.times import instant, instant_ms, seconds
 

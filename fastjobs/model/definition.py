@@ -9,9 +9,10 @@ import orjson
 
 from fastjobs import errors
 from fastjobs.model.names import check_name
+from fastjobs.model.numbers import LATEST_MS, PRIORITY_LIMIT
 from fastjobs.model.schedules import Schedule, read_schedule
 from fastjobs.model.secret import with_secrets
-from fastjobs.model.stored import LATEST_MS, PRIORITY_LIMIT, DefinitionLine, definition_body
+from fastjobs.model.stored import DefinitionLine, definition_body
 
 MISSED = ("latest", "all", "skip")
 OVERLAPS = ("skip", "allow")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fastjobs import errors
-from fastjobs.model.stored import LATEST_MS
+from fastjobs.model.numbers import LATEST_MS
 from fastjobs.model.times import instant_ms, seconds
 
 

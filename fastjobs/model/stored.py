@@ -15,24 +15,18 @@ returns None for anything else.
 
 from __future__ import annotations
 
-import math
 import re
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from fastjobs.model.numbers import LATEST_MS, LONGEST_RUN_S, parse_priority
 from fastjobs.model.refs import MAX_CHUNK_JOBS, SEQUENCE_DIGITS, Member, Place, parse_ready, read_ready
 
 #: The version of everything that a queue stores. Scripts refuse a queue whose `stats` name another one: raise it with
 #: each change that an older release would read wrongly or destroy.
 LAYOUT = 1
-#: Priorities are from minus this to this: the store orders by double-precision scores, which hold these exactly.
-PRIORITY_LIMIT = 2**31
-#: The last instant that Python's datetime knows, in milliseconds since 1970.
-LATEST_MS = 253_402_300_799_000
-#: Longer than any run, in seconds.
-LONGEST_RUN_S = 1e10
 #: The header of a packed chunk, see core/chunk.pxi: magic, version, flags, checksum, jobs, time (low, high), size.
 CHUNK_HEADER = struct.Struct("<2sBBIHHII")
 CHUNK_MAGIC = b"FJ"
@@ -104,31 +98,6 @@ def split_chunk(stored: bytes) -> tuple[int, int, bytes]:
     except ValueError:
         return 0, 0, packed
     return parse_priority(score), n if 0 < n <= MAX_CHUNK_JOBS else 0, packed
-
-
-def parse_priority(score: bytes) -> int:
-    """Returns the priority that a score stands for; the nearest one for a score that no job can have."""
-    try:
-        priority = -int(score)
-    except ValueError:
-        number = _number(score)
-        priority = 0 if number is None else -round(number)
-    return max(-PRIORITY_LIMIT, min(PRIORITY_LIMIT, priority))
-
-
-def _number(text: bytes) -> float | None:
-    """The number in a text, infinite ones cut to what a float can hold; None when it is none."""
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return None if math.isnan(number) else max(-1e300, min(1e300, number))
-
-
-def parse_due(score: str) -> int:
-    """Returns the due time (ms) that a score says; 0 for one that no job can have."""
-    number = _number(score.encode()) or 0.0
-    return int(number) if 0 <= number <= LATEST_MS else 0
 
 
 def packed_chunk(stored: bytes) -> bytes:

@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from fastjobs.errors import ConfigError
-from fastjobs.model.stored import LATEST_MS
+from fastjobs.model.numbers import LATEST_MS
 
 #: Latest due time that is accepted, the year 2100: places in line are microseconds in 13 hexadecimal digits, which
 #: end in 2112.

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import orjson
 
 from fastjobs.errors import ConfigError
+from fastjobs.model.numbers import parse_due
 from fastjobs.model.record import JobRecord
 from fastjobs.model.refs import (
     BEHIND_ALL,
@@ -22,7 +23,7 @@ from fastjobs.model.refs import (
     read_scheduled,
 )
 from fastjobs.model.status import Status
-from fastjobs.model.stored import Marks, Times, parse_due, segments
+from fastjobs.model.stored import Marks, Times, segments
 from fastjobs.operating.bound import Bound
 from fastjobs.operating.leased import leases
 from fastjobs.operating.stored_jobs import StoredChunk, decode_record

@@ -5,8 +5,9 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+from fastjobs.model.numbers import parse_priority
 from fastjobs.model.refs import is_detached, split_member
-from fastjobs.model.stored import parse_priority, parse_returns, record_body, split_chunk
+from fastjobs.model.stored import parse_returns, record_body, split_chunk
 from fastjobs.store.keys import QUEUE_KEYS
 
 

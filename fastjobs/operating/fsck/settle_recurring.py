@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from fastjobs.errors import ConfigError
+from fastjobs.model.numbers import LATEST_MS
 from fastjobs.model.schedules import read_schedule
-from fastjobs.model.stored import LATEST_MS, DefinitionLine
+from fastjobs.model.stored import DefinitionLine
 from fastjobs.operating.fsck.contents import same_score
 from fastjobs.operating.fsck.findings import Finding
 from fastjobs.operating.fsck.inventory import Inventory
