@@ -45,7 +45,7 @@ cdef class ChunkWriter:
         self.count = 0
 
     def entry(self, str name not None, bytes options=b""):
-        """Returns the index of a type in this chunk's table, adding it if it is new; -1 when the table or the chunk is full.
+        """Returns the index of a type in this chunk's table, adding a new one; -1 when the table or the chunk is full.
 
         Raises:
             ValueError: the name is not ASCII or longer than 255 characters, or the options than 65535 bytes.

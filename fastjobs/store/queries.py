@@ -23,6 +23,10 @@ def _partitions(reply: Iterable[bytes]) -> list[str]:
     return [name for name in names if is_partition(name)]
 
 
+def _texts(reply: list[bytes]) -> list[str]:
+    return [name.decode("utf-8", "replace") for name in reply]
+
+
 def _text(reply: bytes | None) -> str:
     return (reply or b"").decode("utf-8", "replace")
 
@@ -117,7 +121,7 @@ class Queries(BaseBatch):
 
     def lease_names(self, partition: str) -> Reply[list[str]]:
         """Reads the names of all leases of a partition, and the ids of the sessions that hold them, in no order."""
-        return self.command("HKEYS", self._keyspace.keys(partition).leases, parse=_names)
+        return self.command("HKEYS", self._keyspace.keys(partition).leases, parse=_texts)
 
     def stored_lease(self, partition: str, name: str) -> Reply[bytes | None]:
         """Reads what is in a lease; None when there is none of this name."""
