@@ -16,7 +16,16 @@ from typing import Any, NamedTuple
 
 from fastjobs.errors import ConfigError
 from fastjobs.model.names import check_key_part, check_name
-from fastjobs.model.settings import read_flag, read_integer, read_keys, read_number, read_partition_numbers, read_text
+from fastjobs.model.settings import (
+    read_flag,
+    read_integer,
+    read_keys,
+    read_number,
+    read_partition_numbers,
+    read_text,
+    shown,
+)
+from fastjobs.model.times import LONGEST_S
 
 DURABILITIES = ("fire", "fsync", "replicated")
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -211,9 +220,9 @@ _CONFIG_RANGES: dict[str, tuple[float, float]] = {
     "retry_budget_s": (0, 86_400),
     "replicas": (1, 100),
     "finished_keep": (0, _BIG),
-    "finished_keep_s": (0, 1e10),
+    "finished_keep_s": (0, LONGEST_S),
     "failed_keep": (0, _BIG),
-    "failed_keep_s": (0, 1e10),
+    "failed_keep_s": (0, LONGEST_S),
     "max_crashes": (1, 1000),
     "max_redeliveries": (1, 1_000_000),
     "retries": (0, 1_000_000),
@@ -243,7 +252,7 @@ def _check_ranges(config: object, ranges: Mapping[str, tuple[float, float]]) -> 
     for name, (low, high) in ranges.items():
         value = getattr(config, name)
         if not low <= value <= high:
-            raise ConfigError(f"{name}={value!r} is out of range: {low:g} to {high:g}")
+            raise ConfigError(f"{name}={shown(value)} is out of range: {low:g} to {high:g}")
 
 
 def _check_keys(setting: str, keys: Mapping[str, str] | None) -> None:
@@ -336,8 +345,8 @@ def _resolve(kind: type[Any], explicit: Mapping[str, Any]) -> dict[str, Any]:
             values[item.name] = read(value)
         except (ValueError, TypeError, AttributeError):
             # What is kept out of `repr` is secret.
-            shown = repr(value) if item.repr else "***"
-            raise ConfigError(f"{source}={shown}: expected {expected}") from None
+            text = shown(value) if item.repr else "***"
+            raise ConfigError(f"{source}={text}: expected {expected}") from None
     return values
 
 

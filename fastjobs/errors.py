@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 
@@ -240,10 +241,11 @@ class Retry(FastJobsError):
 
     Args:
         message: stored as the reason.
-        in_: seconds until the next run; None = the job type's own `retry_delay`.
+        in_: seconds until the next run, or a timedelta; None, or what is no such span of at most 50 years = the job
+            type's own `retry_delay`.
     """
 
-    def __init__(self, message: str = "retry requested", *, in_: float | None = None) -> None:
+    def __init__(self, message: str = "retry requested", *, in_: float | timedelta | None = None) -> None:
         super().__init__(message)
         self.in_ = in_
 

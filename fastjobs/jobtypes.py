@@ -63,7 +63,7 @@ class JobType(Generic[P, R]):
         queue: str | None = None,
         priority: int | None = None,
         retries: int | None = None,
-        retry_delay: float | list[float] | None = None,
+        retry_delay: float | timedelta | list[float | timedelta] | None = None,
         job_id: str | None = None,
         delay: float | timedelta | None = None,
         at: datetime | None = None,
@@ -152,7 +152,7 @@ class JobType(Generic[P, R]):
         Example:
             ids = welcome.enqueue_many((user.id,) for user in users)
         """
-        spread_ms = 0 if spread is None else round(seconds("spread", spread) * 1000)
+        spread_ms = 0 if spread is None else self._options.check_spread_ms(seconds("spread", spread))
         return self._enqueuing.enqueue_items(
             self._registered, self._options, items, progress=progress, spread_ms=spread_ms
         )

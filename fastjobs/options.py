@@ -20,16 +20,14 @@ from fastjobs.errors import ConfigError
 from fastjobs.model.names import check_key_part, check_name
 from fastjobs.model.numbers import PRIORITY_LIMIT
 from fastjobs.model.refs import RUN_PREFIX
-from fastjobs.model.retry import RetryDelay, RetryPolicy
+from fastjobs.model.retry import MAX_RETRIES, RetryDelay, RetryPolicy
 from fastjobs.model.time_limits import Limits
-from fastjobs.model.times import instant, instant_ms, seconds
+from fastjobs.model.times import LAST_DUE_MS, LONGEST_S, instant, instant_ms, now_ms, seconds
 
 #: Queue of a job type that names none.
 DEFAULT_QUEUE = "default"
-#: No stored number of an option is as large.
-_LARGEST = 2**53
-#: Longest delay that is accepted: 50 years.
-_LONGEST_DELAY_S = 50 * 365.25 * 86_400
+#: Stored option -> the largest number that it can be; of the others, the longest span of time.
+_LARGEST = {"retries": MAX_RETRIES, "retry_delay": LONGEST_S, "expires_at_ms": LAST_DUE_MS}
 
 
 class Where(Flag):
@@ -145,6 +143,17 @@ class Options:
             option.name: _shown(name, chosen[name]) for option in OPTIONS for name in option.fields if name in chosen
         }
 
+    def check_spread_ms(self, spread_s: float) -> int:
+        """Returns an interval over which jobs with these options can be spread, in milliseconds.
+
+        Raises:
+            ConfigError: the last job would be due after the year 2100.
+        """
+        spread_ms = round(spread_s * 1000)
+        if max(self.due_at_ms, now_ms() + self.delay_ms) + spread_ms > LAST_DUE_MS:
+            raise ConfigError(f"spread={spread_s:g} s: the last job would be due after the year 2100")
+        return spread_ms
+
     def check_recurring(self) -> None:
         """Checks that a recurring job can have these options.
 
@@ -175,10 +184,11 @@ class Options:
 
 def _can_be(name: str, value: object) -> bool:
     """Whether a stored value of an option is of the right kind: numbers of a size that can be counted with."""
+    largest = _LARGEST.get(name, LONGEST_S * 1000)
     if name == "retry_delay":
         values = value if isinstance(value, list) and value else [value]
-        return all(isinstance(one, int | float) and 0 <= one < _LARGEST for one in values)
-    return value is None or (type(value) is int and 0 <= value < _LARGEST)
+        return all(isinstance(one, int | float) and 0 <= one <= largest for one in values)
+    return value is None or (type(value) is int and 0 <= value <= largest)
 
 
 def check_priority(value: object) -> int:
@@ -246,10 +256,7 @@ def _read_job_id(value: object) -> dict[str, Any]:
 
 
 def _read_delay(value: object) -> dict[str, Any]:
-    delay_s = seconds("delay", value)
-    if delay_s > _LONGEST_DELAY_S:
-        raise ConfigError(f"delay={value!r} is too long; 50 years are the longest")
-    return {"delay_ms": math.ceil(delay_s * 1000), "due_at_ms": 0}
+    return {"delay_ms": math.ceil(seconds("delay", value) * 1000), "due_at_ms": 0}
 
 
 def _read_at(value: object) -> dict[str, Any]:

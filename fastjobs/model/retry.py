@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from random import Random
 from types import ModuleType
 
 from fastjobs.errors import ConfigError
+from fastjobs.model.times import seconds
 
 #: Bounds of the default back-off, in seconds.
 FIRST_S = 1.0
 CAP_S = 600.0
 
-#: A number of seconds, one per attempt (the last repeats), or a function of the attempt; None = default.
-RetryDelay = float | Sequence[float] | Callable[[int], float] | None
+#: More retries make no sense.
+MAX_RETRIES = 1_000_000
+#: Seconds or a timedelta, one per attempt (the last repeats), or a function of the attempt; None = default.
+RetryDelay = float | timedelta | Sequence[float | timedelta] | Callable[[int], float | timedelta] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +39,16 @@ class RetryPolicy:
     delay: RetryDelay = None
 
     def __post_init__(self) -> None:
-        if type(self.retries) is not int or not 0 <= self.retries <= 1_000_000:
-            raise ConfigError(f"retries={self.retries!r}: use an integer from 0 to 1000000")
+        if type(self.retries) is not int or not 0 <= self.retries <= MAX_RETRIES:
+            raise ConfigError(f"retries={self.retries!r}: use an integer from 0 to {MAX_RETRIES}")
         if self.delay is None or callable(self.delay):
             return
-        given = self.delay if isinstance(self.delay, Sequence) else (self.delay,)
-        if not given or isinstance(given, str):
+        if not isinstance(self.delay, Sequence):
+            object.__setattr__(self, "delay", _seconds(self.delay))
+        elif not self.delay or isinstance(self.delay, str | bytes):
             raise ConfigError(f"retry_delay={self.delay!r}: use seconds, a list of seconds or a function")
-        for value in given:
-            _check_seconds(value)
+        else:
+            object.__setattr__(self, "delay", tuple(_seconds(value) for value in self.delay))
 
     def delay_ms(self, attempt: int, random: Random | ModuleType) -> int:
         """Returns milliseconds until the next run.
@@ -60,14 +64,12 @@ class RetryPolicy:
             bound_s = min(CAP_S, FIRST_S * 2.0 ** min(attempt - 1, 30))
             return round(random.uniform(0, bound_s) * 1000)
         if callable(self.delay):
-            return round(_check_seconds(self.delay(attempt)) * 1000)
-        if isinstance(self.delay, Sequence):
-            return round(self.delay[min(attempt, len(self.delay)) - 1] * 1000)
-        return round(self.delay * 1000)
+            return round(_seconds(self.delay(attempt)) * 1000)
+        chosen = self.delay[min(attempt, len(self.delay)) - 1] if isinstance(self.delay, Sequence) else self.delay
+        return round(_seconds(chosen) * 1000)
 
 
-def _check_seconds(value: object) -> float:
-    usable = isinstance(value, int | float) and not isinstance(value, bool)
-    if not usable or not math.isfinite(value) or not 0 <= value <= 1e9:  # type: ignore[arg-type,operator]
-        raise ConfigError(f"retry_delay={value!r}: use seconds from 0 to 1e9")
-    return float(value)  # type: ignore[arg-type]
+def _seconds(value: object) -> float:
+    """Returns a delay in seconds; a whole number stays one, as it was stored before."""
+    number = seconds("retry_delay", value)
+    return value if isinstance(value, int) else number

@@ -7,6 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 
+def shown(value: object) -> str:
+    """Returns how a value is written in an error; Python refuses to write an integer of thousands of digits."""
+    return "a huge number" if isinstance(value, int) and value.bit_length() > 64 else repr(value)
+
+
 def read_integer(value: Any) -> int:
     """Reads an integer, or its text."""
     if isinstance(value, bool) or not isinstance(value, int | str):
@@ -20,7 +25,10 @@ def read_number(value: Any) -> float:
         value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError from None
     if not math.isfinite(number):
         raise ValueError
     return number

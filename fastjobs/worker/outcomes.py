@@ -16,6 +16,7 @@ from fastjobs.logs import event
 from fastjobs.model.outcome import Outcome
 from fastjobs.model.record import UNREAD, ErrorRecord, JobRecord, loaded
 from fastjobs.model.retry import RetryPolicy
+from fastjobs.model.times import seconds
 from fastjobs.options import Options
 from fastjobs.registry import RegisteredType
 from fastjobs.worker.leases import HeldSpan
@@ -161,9 +162,9 @@ class Outcomes:
         policy = Options.read_stored(record.options).retry(self._job_types[record.type].retry)
         if record.failures > policy.retries:
             return None
-        if isinstance(raised, errors.Retry) and raised.in_ is not None:
-            return max(0, round(raised.in_ * 1000))
         try:
+            if isinstance(raised, errors.Retry) and raised.in_ is not None:
+                return round(seconds("Retry(in_)", raised.in_) * 1000)
             return policy.delay_ms(record.failures, random)
         except Exception as error:
             reason = f"{type(error).__name__}: {_text(error)}"

@@ -52,13 +52,13 @@ MUTANTS = [
         "local paused = nil\n",
     ),
     Mutant("an old fetch leases", "fetch", "tonumber(request) < tonumber(last_request)", "false"),
-    Mutant("after an outage everything is reclaimed", "reclaim", "if now_ms < tonumber(", "if 0 > tonumber("),
+    Mutant("after an outage everything is reclaimed", "reclaim", "if now_ms < grace_until", "if now_ms < 0"),
     Mutant("priority is ignored", "enqueue", "string.format('%.0f', 0 - ARGV[3])", "'0'"),
     Mutant(
         "the line is last in first out",
         "lib/place",
-        "string.format(SEQUENCE_FORMAT, math.max(now_us",
-        "string.format(SEQUENCE_FORMAT, 0xfffffffffffff - math.max(now_us",
+        "following <= LAST_SEQUENCE and math.max(now_us, following) or now_us",
+        "0xfffffffffffff - now_us",
     ),
     Mutant(
         "scheduled jobs start early",
@@ -112,7 +112,7 @@ MUTANTS = [
     ),
     Mutant("a postponement is not noted", "postpone", "  note_postponed(entry)\n", ""),
     Mutant("delays of postponements do not grow", "postpone", "delay_ms * 2 ^ mark.rounds", "delay_ms"),
-    Mutant("deadlines stay when the clock goes back", "lib/tick", "      move_deadlines(passed)\n", ""),
+    Mutant("deadlines stay when the clock goes back", "lib/tick", "      move_deadlines(last, passed, lease_ms)\n", ""),
     Mutant("whoever asks is renewed", "renew", "is_open(ARGV[position])", "true"),
 ]
 

@@ -151,6 +151,18 @@ def test_a_handler_can_ask_to_run_again(lab, in_):
     assert job.errors[0].type == "Retry"
 
 
+@pytest.mark.parametrize("in_", [1e300, 1_700_000_000_000_000_000, -5, "5", [60], True])
+def test_a_handler_that_asks_for_a_delay_that_is_none_gets_the_default_and_harms_no_other_job(lab, in_):
+    job = lab.jobs.ask_again.enqueue("job", in_)
+    lab.jobs.note.enqueue_many(range(20))
+    log = lab.burst().log
+    assert lab.ledger.counts("START") == {"job": 2, **{str(key): 1 for key in range(20)}}
+    assert job.refresh().status == Status.FINISHED
+    assert "retry_delay failed, using the default" in log
+    assert "Traceback" not in log
+    assert "process exited" not in log
+
+
 def test_discard_ends_the_retries(lab):
     job = lab.jobs.explode.options(retries=5).enqueue("discard")
     lab.burst()

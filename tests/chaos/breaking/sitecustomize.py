@@ -37,7 +37,11 @@ end
     # Jobs of dead sessions stay where they are.
     "reclaim": ("reclaim", "if #expired == 0 then", "if true then"),
     # A chunk that is sent again is stored again.
-    "idempotency": ("enqueue", "if stored then", "if false then"),
+    "idempotency": (
+        "enqueue",
+        "if not chosen and last and number == last + 1 and number > DOUBTFUL_NUMBERS",
+        "if true",
+    ),
 }
 
 
