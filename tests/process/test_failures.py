@@ -11,6 +11,7 @@ from fastjobs.server.connection import Client
 from fastjobs.store.store import Store
 from tests.apps.handlers import RAISERS
 from tests.harness import plain_codec
+from tests.harness.queue import origin
 from tests.harness.worker import Lab, Worker
 
 
@@ -260,7 +261,7 @@ def enqueue_packed(lab: Lab, chunks: dict[str, bytes]) -> None:
     batch = store.batch()
     batch.list_partition("default")
     for chunk_id, packed in chunks.items():
-        batch.enqueue("default", chunk_id, 1, 0, packed)
+        batch.enqueue("default", chunk_id, 1, 0, packed, origin())
     batch.run()
     store.client.close()
 
