@@ -9,7 +9,7 @@ CORE := fastjobs/_core.pyx $(wildcard fastjobs/core/*.pxi)
 BUILT_FROM := pyproject.toml setup.py $(CORE)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build demo test test-redis test-distributed test-chaos chaos chaos-calm model sanitize leaks fuzz fuzz-quick fuzz-stored lint format types bench bench-quick bench-guard bench-scaling bench-peers bench-plots clean
+.PHONY: help venv build demo test test-redis test-distributed test-chaos chaos chaos-calm model sanitize leaks fuzz fuzz-quick fuzz-stored lint format types cost bench bench-quick bench-guard bench-scaling bench-peers bench-plots clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -99,6 +99,9 @@ types: $(VENV)/dev.stamp ## Check the types, and that the stub of the core is tr
 
 bench: $(VENV)/dev.stamp ## Run all benchmarks.
 	$(BIN)/python -m bench.run
+
+cost: $(VENV)/dev.stamp ## Print what a call of each script costs the server with 1,000 and 1,000,000 jobs of each kind.
+	$(BIN)/python -m tests.cost
 
 bench-quick: $(VENV)/dev.stamp ## Run the benchmarks with few jobs, to check that they work.
 	$(BIN)/python -m bench.run --quick

@@ -5,23 +5,18 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from fastjobs import errors
-from fastjobs._core import ChunkWriter
-from fastjobs.model.definition import Definition
-from fastjobs.model.refs import JobAddress
-from fastjobs.model.schedules import Every
 from fastjobs.model.stored import LAYOUT
 from fastjobs.server.exchanges.single import WORKER_RETRIES
 from fastjobs.store.keys import queue_keys
 from fastjobs.store.keyspace import Keyspace
 from fastjobs.store.replies import Stored
 from fastjobs.store.scripts import names
-from tests.harness.queue import QueueUnderTest, key_names, origin, pack, record
+from tests.harness.calls import one_call_of_each
+from tests.harness.queue import QueueUnderTest, key_names, origin, pack
 from tests.harness.server import ServerProcess
 from tests.harness.snapshot import take_snapshot
 from tests.harness.waiting import wait_until
@@ -154,71 +149,10 @@ def test_a_full_server_is_drained_with_everything_that_happens_on_the_way(hurt: 
 # Foreign keys.
 
 
-def _calls(queue: QueueUnderTest, enqueue_delay_ms: int = 0) -> dict[str, Callable[[], object]]:
-    """One call of each script that writes, each of which has something to do."""
-
-    def call(script: str, *args: Any, **options: Any) -> object:
-        batch = queue.store.batch()
-        return getattr(batch, script)(queue.name, *args, **options).run()
-
-    def amend() -> object:
-        stillness = queue.store.batch().survey_page(queue.name, "stats", b"0", 1).run().stillness
-        after = call("amend", stillness, [], [("set_hash", "stats", b"moves", b"7")])
-        assert after, "it was refused"
-        return after
-
-    queue.enqueue(6, chunk_id="chunk")
-    queue.enqueue(chunk_id="due", delay_ms=60_000)
-    held = queue.fetch(queue.open("live"), 3)
-    queue.seed_due()
-    dead = queue.fetch(queue.open("dead"), 1)
-    queue.seed_expired("dead")
-    tick = _definition(queue)
-    run = tick.pack(ChunkWriter(), 0)
-    outcomes = [queue.outcome("chunk", 1, "failed"), queue.outcome("chunk", 2, "retrying")]
-    runs = [queue.run("chunk", 6, 0, 1, keep_ms=1000)]
-    assert dead.refs
-    return {
-        "enqueue": lambda: queue.try_enqueue(2, chunk_id="new", delay_ms=enqueue_delay_ms),
-        "open": lambda: queue.open("new"),
-        "fetch": lambda: queue.fetch("live", 2),
-        "ack": lambda: queue.ack(held, runs, outcomes),
-        "release": lambda: queue.release(held),
-        "postpone": lambda: queue.postpone(held, 1000),
-        "renew": lambda: queue.renew("live"),
-        "reclaim": lambda: queue.reclaim(),
-        "audit": lambda: queue.audit("live"),
-        "prioritize": lambda: call("prioritize", JobAddress("chunk", 5, False), "op1", 5, b"", "work", record()),
-        "reschedule": lambda: call(
-            "reschedule", JobAddress("chunk", 4, False), "op2", ["queued"], b"", "work", record(), delay_ms=1000
-        ),
-        "cancel": lambda: call("cancel", JobAddress("chunk", 3, False), "op3", "work", record()),
-        "destroy": lambda: call("destroy", JobAddress("due", 0, True)),
-        "close": lambda: queue.close_session("live"),
-        "clear": lambda: call("clear"),
-        "trim": lambda: call("trim"),
-        "recur": lambda: call("recur", tick, queue.server_ms() + 1000, run, [tick.due_ms]),
-        "run_recurring": lambda: call("run_recurring", tick, run, "tick:now"),
-        "pause_recurring": lambda: call("pause_recurring", "tick"),
-        "resume_recurring": lambda: call("resume_recurring", tick, queue.server_ms()),
-        "define_recurring": lambda: call("define_recurring", replace(tick, version=9), 1),
-        "cancel_recurring": lambda: call("cancel_recurring", "tick"),
-        "amend": amend,
-    }
-
-
-def _definition(queue: QueueUnderTest) -> Definition:
-    """A recurring job that is due."""
-    definition = Definition(id="tick", schedule=Every(1000), type="work", payload=[{}])
-    due_ms = queue.server_ms() - 10
-    _, stored = queue.store.batch().define_recurring(queue.name, definition, due_ms).run()
-    return Definition.decode("tick", stored)
-
-
 @pytest.mark.parametrize("key_name", key_names())
 def test_a_foreign_key_stops_each_script_before_it_writes(hurt: QueueUnderTest, key_name: str) -> None:
     # An enqueue needs only one of the two lines.
-    calls = _calls(hurt, enqueue_delay_ms=60_000 if key_name == "scheduled" else 0)
+    calls = one_call_of_each(hurt, enqueue_delay_ms=60_000 if key_name == "scheduled" else 0)
     key: bytes = getattr(hurt.keys, key_name)
     dump = hurt.raw.dump(key)
     hurt.raw.set(key, "something of somebody else")
@@ -248,7 +182,7 @@ def test_a_newer_layout_stops_each_script_and_nothing_is_written(hurt: QueueUnde
         "page": lambda: hurt.store.batch().page(hurt.name, "ready", None, 1).run(),
         "survey": lambda: hurt.store.batch().survey_page(hurt.name, "stats", b"0", 1).run(),
     }
-    calls = {**_calls(hurt), **reading}
+    calls = {**one_call_of_each(hurt), **reading}
     assert set(calls) == set(names())
     hurt.raw.hset(hurt.keys.stats, "layout", LAYOUT + 1)
     before = take_snapshot(hurt.raw, hurt.keys).contents
@@ -309,7 +243,7 @@ def test_a_worker_waits_a_read_only_server_out(hurt: QueueUnderTest) -> None:
 
 def test_scripts_touch_only_the_keys_they_declare(hurt: QueueUnderTest) -> None:
     """Each script under a user who has rights to the keys it declares and to no other."""
-    calls = {**_calls(hurt), "find": lambda: hurt.find("chunk", 1)}
+    calls = {**one_call_of_each(hurt), "find": lambda: hurt.find("chunk", 1)}
     hurt.raw.acl_setuser("narrow", enabled=True, nopass=True, commands=["+@all"], reset=True)
     client = hurt.store.client
     for name, call in calls.items():
@@ -347,7 +281,7 @@ def test_a_user_without_rights_is_told_so_and_nothing_is_written(
 
 def test_these_are_all_scripts(hurt: QueueUnderTest) -> None:
     """A new script is to be added above; the others only read."""
-    assert {*_calls(hurt), "find", "page", "survey"} == set(names())
+    assert {*one_call_of_each(hurt), "find", "page", "survey"} == set(names())
 
 
 def test_all_keys_of_a_queue_share_one_hash_tag() -> None:

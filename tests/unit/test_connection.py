@@ -13,7 +13,8 @@ import pytest
 
 from fastjobs import errors
 from fastjobs._core import CommandBuffer, ReplyError, pack_head
-from fastjobs.server.connection import Client, classify, server_version
+from fastjobs.server.connection import Client, server_version
+from fastjobs.server.error_replies import classify
 from tests.harness.proxy import Behaviour, Proxy
 from tests.harness.server import ServerProcess
 from tests.harness.waiting import wait_until

@@ -124,3 +124,24 @@ def test_a_constant_that_two_files_share_is_bound_once(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("entry", [*QUEUE_KEYS.values(), *NAMESPACE_KEYS.values()])
 def test_the_owner_of_a_key_exists(entry: StoredKey) -> None:
     assert (PACKAGE / entry.owner).exists()
+
+
+#: What reads a whole key, however large it is, and where that is in order, because the key is small or read in pages.
+WHOLE = re.compile(r"redis\.call\('(?:HGETALL|HKEYS|HVALS|SMEMBERS)'[^\n]*|'ZRANGE', [\w.]+, 0, -1[^\n]*")
+SMALL_KEYS = {
+    # The counters: a few dozen, and two per job type.
+    ("lib/stillness.lua", "redis.call('HGETALL', keys.stats), {}"),
+    # Only when the key has few entries.
+    ("lib/cancelling.lua", "'ZRANGE', keys.cancelling, 0, -1)"),
+    ("survey.lua", "redis.call('HKEYS', keys[key.name]) or {}) do"),
+}
+
+
+def test_no_script_reads_a_whole_key_that_may_be_large() -> None:
+    """`make cost` counts commands; one command that reads a whole key would count as one."""
+    found = {
+        (str(path.relative_to(FOLDER)), whole)
+        for path in FILES
+        for whole in WHOLE.findall(path.read_text(encoding="utf-8"))
+    }
+    assert found == SMALL_KEYS

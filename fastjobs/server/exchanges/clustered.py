@@ -9,7 +9,8 @@ from typing import Any
 from fastjobs import errors
 from fastjobs._core import CommandBuffer, ReplyError
 from fastjobs.server.cluster import Cluster
-from fastjobs.server.connection import Client, Expected, classify
+from fastjobs.server.connection import Client, Expected
+from fastjobs.server.error_replies import classify
 
 #: In place of a slot: any node, or the node of the call before, in the same write.
 ANYWHERE = -1

@@ -9,7 +9,8 @@ from typing import Any
 from fastjobs import errors
 from fastjobs._core import CommandBuffer, ReplyError
 from fastjobs.server.backoff import Backoff
-from fastjobs.server.connection import Client, Expected, classify
+from fastjobs.server.connection import Client, Expected
+from fastjobs.server.error_replies import classify
 from fastjobs.server.exchanges.clustered import RoutedExchange
 
 #: Errors after which a producer tries again until its budget ends: sending twice is harmless.
