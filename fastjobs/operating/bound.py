@@ -37,7 +37,7 @@ class Bound(NamedTuple):
         )
         entries = None if key is None else batch.page(partition, key, None, 1, reverse=True)
         batch.run()
-        scores = [float(score) for _, score in entries.value] if entries else []
+        scores = [float(score) for _, score in entries.value.entries] if entries else []
         return Bound(
             2 * number.value + _SPARE,
             scores[0] if scores else None,

@@ -28,6 +28,7 @@ from fastjobs.operating.bound import Bound
 from fastjobs.operating.leased import leases
 from fastjobs.operating.stored_jobs import StoredChunk, decode_record
 from fastjobs.store.batch import Reply
+from fastjobs.store.replies import SetPage
 from fastjobs.store.store import Batch, Store
 
 #: Sorted set that lists the jobs of a status.
@@ -195,25 +196,33 @@ class Listing:
         if after is not None and after[0] == _UNLOGGED:
             yield from self._unlogged(after[1])
             return
-        key = SETS[self._status]
-        last = False
-        while not last:
-            page = self._store.batch().page(self._partition, key, after, limit + 1, reverse=self._reverse).run()
-            last = len(page) <= limit
-            for place, (member, score) in enumerate(page, 1):
+        more = True
+        while more:
+            page = self._page(after, limit + 1)
+            after, more = page.after, page.after is not None
+            for place, (member, score) in enumerate(page.entries, 1):
                 if self._bound is not None and self._bound.is_passed(score):
-                    last = True
+                    more = False
                     break
-                after = (score, member)
                 entry = self._parse(member, score)
                 if self._is_new(member, score):
                     # So are all that follow with this priority.
-                    after, last = (score, BEHIND_ALL), False
+                    after, more = (score, BEHIND_ALL), True
                     break
                 if entry is not None:
-                    yield after, entry, place < len(page) or not last or self._status is Status.FINISHED
+                    yield (score, member), entry, place < len(page.entries) or more or self._status is Status.FINISHED
         if self._status is Status.FINISHED:
             yield from self._unlogged("")
+
+    def _page(self, after: _Position | None, limit: int) -> SetPage:
+        """Reads entries of the sorted set of the status."""
+        # Scheduled and retrying jobs share a set, in which the one kind may hide far behind the other.
+        kind = self._status[0] if self._status in (Status.SCHEDULED, Status.RETRYING) else ""
+        batch = self._store.batch()
+        number = batch.counter(self._partition, self._status.value)
+        page = batch.page(self._partition, SETS[self._status], after, limit, reverse=self._reverse, kind=kind)
+        batch.run()
+        return SetPage([], None) if kind and not number.value else page.value
 
     def _unlogged(self, after: str) -> Iterator[_Found]:
         """Yields the chunks behind one that go on and have finished jobs that are kept: they are not in the log yet."""

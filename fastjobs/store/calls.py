@@ -19,6 +19,7 @@ from fastjobs.store.replies import (
     Lease,
     Reclaimed,
     Renewed,
+    SetPage,
     Stored,
     Survey,
     SurveyPage,
@@ -231,11 +232,28 @@ class ScriptCalls(BaseBatch):
         return self.script("clear", partition, (_GIVE_BACK_LIMIT, _CLEARED_BYTES), parse_cleared)
 
     def page(
-        self, partition: str, key: str, after: tuple[str, str] | None, limit: int, *, reverse: bool = False
-    ) -> Reply[list[tuple[str, str]]]:
-        """Reads (member, score) pairs of one of the queue's sorted sets, on from a (score, member)."""
+        self,
+        partition: str,
+        key: str,
+        after: tuple[str, str] | None,
+        limit: int,
+        *,
+        reverse: bool = False,
+        kind: str = "",
+    ) -> Reply[SetPage]:
+        """Reads a page of one of the queue's sorted sets; result `SetPage`.
+
+        Args:
+            partition: which.
+            key: the name of the set.
+            after: (score, member) behind which the page begins; None = at the beginning.
+            limit: most entries.
+            reverse: from the highest score down.
+            kind: only members that begin with this letter, among a bounded number of entries; "" = all.
+        """
         score, member = after or ("", "")
-        return self.script("page", partition, (key, score, member.encode("latin-1"), limit, int(reverse)), parse_page)
+        args = (key, score, member.encode("latin-1"), limit, int(reverse), kind)
+        return self.script("page", partition, args, parse_page)
 
     def define_recurring(self, partition: str, definition: Definition, due_ms: int) -> Reply[tuple[Defined, bytes]]:
         """Defines or changes a recurring job, first due at `due_ms`; result (`Defined`, what is stored)."""

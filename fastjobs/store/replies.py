@@ -140,6 +140,15 @@ def pairs(flat: list[bytes]) -> dict[bytes, bytes]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
+class SetPage(NamedTuple):
+    """A page of a sorted set."""
+
+    #: (member, score) of each entry.
+    entries: list[tuple[str, str]]
+    #: (score, member) behind which the next page begins; None after the last.
+    after: tuple[str, str] | None
+
+
 class Cleared(NamedTuple):
     """The result of one step of clearing a queue."""
 
@@ -223,6 +232,8 @@ def parse_cleared(reply: list[int]) -> Cleared:
     return Cleared(jobs, bool(more))
 
 
-def parse_page(reply: list[bytes]) -> list[tuple[str, str]]:
-    """(member, value) of each entry of a page; members are ASCII, and anything else has a character per byte."""
-    return [(reply[at].decode("latin-1"), reply[at + 1].decode()) for at in range(0, len(reply), 2)]
+def parse_page(reply: list[bytes]) -> SetPage:
+    """Reads a page of a sorted set; members are ASCII, and anything else has a character per byte."""
+    pairs = [(reply[at].decode("latin-1"), reply[at + 1].decode()) for at in range(0, len(reply), 2)]
+    (member, score), *entries = pairs
+    return SetPage(entries, (score, member) if score else None)

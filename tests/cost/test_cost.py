@@ -5,7 +5,13 @@ from __future__ import annotations
 import math
 import os
 
+import pytest
+
+from fastjobs.model.status import Status
+from fastjobs.operating.listing import Listing
+from tests.cost.crowd import fill
 from tests.cost.measure import costs
+from tests.harness.queue import QueueUnderTest
 from tests.harness.server import ServerProcess
 
 _FEW = 1000
@@ -25,3 +31,21 @@ def test_a_script_runs_as_many_commands_in_a_queue_of_many_jobs_as_in_one_of_few
         if cost.commands > few[name].commands + _SEARCHES * halvings
     }
     assert not grown
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("status", list(Status))
+def test_a_page_of_a_listing_takes_a_few_calls_among_many_jobs(
+    server: ServerProcess, namespace: str, status: Status, reverse: bool
+) -> None:
+    """Scheduled and retrying jobs share a sorted set: those of one status all stand behind those of the other."""
+    queue = QueueUnderTest(server.url, namespace)
+    fill(queue, 20_000)
+    queue.raw.config_resetstat()
+    jobs, cursor = Listing(queue.store, queue.name, status, reverse=reverse).page(None, 20)
+    assert len(jobs) == 20
+    assert cursor is not None
+    stats = queue.raw.info("commandstats")
+    calls = sum(value["calls"] for name, value in stats.items() if name.startswith("cmdstat_"))
+    assert calls < 300, stats
+    queue.close()
