@@ -252,8 +252,15 @@ class ModelQueue:
         if abs(passed_ms) > LEASE_MS / 2:
             self.grace_until_ms = self.now_ms + LEASE_MS
         if passed_ms < -LEASE_MS / 2:
-            self.sessions = {name: deadline and deadline + passed_ms for name, deadline in self.sessions.items()}
+            self.sessions = {name: deadline and self.moved_ms(deadline) for name, deadline in self.sessions.items()}
         self.tick_ms = self.now_ms
+
+    def moved_ms(self, deadline_ms: int) -> int:
+        """A deadline after the clock was set back."""
+        assert self.tick_ms is not None
+        if deadline_ms >= self.tick_ms - LEASE_MS:
+            return deadline_ms + self.now_ms - self.tick_ms
+        return min(deadline_ms, self.now_ms + LEASE_MS)
 
     def expired(self) -> str | None:
         """The session a reclaim has to take next."""

@@ -112,7 +112,7 @@ MUTANTS = [
     ),
     Mutant("a postponement is not noted", "postpone", "  note_postponed(entry)\n", ""),
     Mutant("delays of postponements do not grow", "postpone", "delay_ms * 2 ^ mark.rounds", "delay_ms"),
-    Mutant("deadlines stay when the clock goes back", "lib/tick", "      move_deadlines(last, passed, lease_ms)\n", ""),
+    Mutant("deadlines stay when the clock goes back", "lib/tick", "      move_deadlines(last, now_ms, lease_ms)\n", ""),
     Mutant("whoever asks is renewed", "renew", "is_open(ARGV[position])", "true"),
 ]
 

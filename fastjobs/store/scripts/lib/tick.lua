@@ -5,12 +5,14 @@
 
 -- @include lib/number
 
--- Moves the deadlines of the sessions that lived at the last tick and are not being reclaimed.
-local function move_deadlines(last, by_ms, lease_ms)
-  local from = string.format('%.0f', math.max(1, last - lease_ms))
-  local found = redis.call('ZRANGEBYSCORE', keys.sessions, from, '+inf', 'WITHSCORES')
+-- Moves the deadlines of sessions that are not being reclaimed, after the clock went from `last` to now. Those that had
+-- passed for a lease at the last tick only get no longer than a lease: their sessions are dead, or the tick is damaged.
+local function move_deadlines(last, now_ms, lease_ms)
+  local found = redis.call('ZRANGEBYSCORE', keys.sessions, '(0', '+inf', 'WITHSCORES')
   for position = 1, #found, 2 do
-    redis.call('ZADD', keys.sessions, 'XX', string.format('%.0f', found[position + 1] + by_ms), found[position])
+    local deadline = tonumber(found[position + 1])
+    local moved = deadline >= last - lease_ms and deadline + now_ms - last or math.min(deadline, now_ms + lease_ms)
+    redis.call('ZADD', keys.sessions, 'XX', string.format('%.0f', moved), found[position])
   end
 end
 
@@ -22,7 +24,7 @@ local function take_tick(last, now_ms, lease_ms)
   if math.abs(passed) > lease_ms / 2 then
     changes[3], changes[4] = 'grace_until', string.format('%.0f', now_ms + lease_ms)
     if passed < 0 then
-      move_deadlines(last, passed, lease_ms)
+      move_deadlines(last, now_ms, lease_ms)
     end
   end
   return changes
