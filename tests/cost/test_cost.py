@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import uuid
+from collections.abc import Iterator
 
 import pytest
 
@@ -33,19 +35,26 @@ def test_a_script_runs_as_many_commands_in_a_queue_of_many_jobs_as_in_one_of_few
     assert not grown
 
 
+@pytest.fixture(scope="module")
+def crowded() -> Iterator[QueueUnderTest]:
+    """A queue with many jobs in each status, on a server of its own: other tests need a small one."""
+    with ServerProcess() as server:
+        queue = QueueUnderTest(server.url, uuid.uuid4().hex[:12])
+        fill(queue, 20_000)
+        yield queue
+        queue.close()
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("status", list(Status))
 def test_a_page_of_a_listing_takes_a_few_calls_among_many_jobs(
-    server: ServerProcess, namespace: str, status: Status, reverse: bool
+    crowded: QueueUnderTest, status: Status, reverse: bool
 ) -> None:
     """Scheduled and retrying jobs share a sorted set: those of one status all stand behind those of the other."""
-    queue = QueueUnderTest(server.url, namespace)
-    fill(queue, 20_000)
-    queue.raw.config_resetstat()
-    jobs, cursor = Listing(queue.store, queue.name, status, reverse=reverse).page(None, 20)
+    crowded.raw.config_resetstat()
+    jobs, cursor = Listing(crowded.store, crowded.name, status, reverse=reverse).page(None, 20)
     assert len(jobs) == 20
     assert cursor is not None
-    stats = queue.raw.info("commandstats")
+    stats = crowded.raw.info("commandstats")
     calls = sum(value["calls"] for name, value in stats.items() if name.startswith("cmdstat_"))
     assert calls < 300, stats
-    queue.close()

@@ -72,17 +72,14 @@ class Sentinels(Rig):
             server.start()
         for server in self.servers[1:]:
             server.call("REPLICAOF", self.servers[0].host, self.servers[0].port)
-        wait_until(lambda: self._replicas_up(2), PATIENCE_S, "the replicas follow")
+        wait_until(self._replicas_up, PATIENCE_S, "the replicas follow")
         for sentinel in self.sentinels:
             sentinel.start()
         wait_until(lambda: all(map(_knows_all, self.sentinels)), PATIENCE_S, "the Sentinels know each other")
         return self
 
-    def _replicas_up(self, number: int) -> bool:
-        found = self.servers[0].info("replication")
-        return found["connected_slaves"] == number and all(
-            found[f"slave{i}"]["state"] == "online" for i in range(number)
-        )
+    def _replicas_up(self) -> bool:
+        return all(server.info("replication").get("master_link_status") == "up" for server in self.servers[1:])
 
     def master(self) -> TcpServer:
         """The master, as a Sentinel sees it that is in touch with the others."""
