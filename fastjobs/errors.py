@@ -106,6 +106,22 @@ class RecurringNotFound(JobError):
         self.id = definition_id
 
 
+class QueueInUse(FastJobsError):
+    """A queue that is to be forgotten still stores something.
+
+    Attributes:
+        queue: which.
+        partition: the part of it.
+        kept_by: the key that is not empty, such as "failed" or "sessions", or "paused".
+    """
+
+    def __init__(self, queue: str, partition: str, kept_by: str, reason: str) -> None:
+        super().__init__(f"queue {queue!r} is in use: {reason}")
+        self.queue = queue
+        self.partition = partition
+        self.kept_by = kept_by
+
+
 class ChunkError(FastJobsError):
     """A stored chunk cannot be read."""
 

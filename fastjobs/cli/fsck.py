@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import click
 
 from fastjobs.cli import exits
 from fastjobs.cli.target import Target, with_target
 from fastjobs.logs import escape
-from fastjobs.operating.fsck import Fsck, Report
+from fastjobs.operating.fsck import Fsck, Report, check_queue_list
 from fastjobs.operating.fsck.findings import Found
 
 _EXIT_CODES = {"drift": exits.DRIFT, "busy": exits.BUSY, "denied": exits.DENIED}
@@ -46,12 +47,20 @@ def fsck(target: Target, fix: bool, queues: tuple[str, ...], patience: float, as
     6 this user lacks a right.
     """
     code = exits.OK
-    for name in _partitions(target, queues):
-        one = Fsck(target.store, name, patience)
-        report = one.repair() if fix else one.check()
+    for report in _reports(target, queues, fix, patience):
         click.echo(json.dumps(_as_json(report)) if as_json else _as_text(report))
         code = max(code, _EXIT_CODES.get(report.status, exits.OK))
     raise SystemExit(code)
+
+
+def _reports(target: Target, queues: tuple[str, ...], fix: bool, patience_s: float) -> Iterator[Report]:
+    if not queues:
+        listed = check_queue_list(target.store(), fix=fix)
+        if listed.status != "clean":
+            yield listed
+    for name in _partitions(target, queues):
+        one = Fsck(target.store, name, patience_s)
+        yield one.repair() if fix else one.check()
 
 
 def _partitions(target: Target, queues: tuple[str, ...]) -> list[str]:
@@ -62,7 +71,7 @@ def _partitions(target: Target, queues: tuple[str, ...]) -> list[str]:
 
 def _as_json(report: Report) -> dict[str, object]:
     return {
-        "queue": report.partition,
+        "queue": report.partition or None,
         "status": report.status,
         "lost": report.lost,
         "findings": [
@@ -84,7 +93,7 @@ def _as_json(report: Report) -> dict[str, object]:
 
 
 def _as_text(report: Report) -> str:
-    lines = [f"{report.partition}: {_STATUSES[report.status]}"]
+    lines = [f"{report.partition or 'list of queues'}: {_STATUSES[report.status]}"]
     if report.denied is not None:
         right = report.denied.missing_right
         lines.append(f"  {report.denied}" + (f"; give it {right}" if right else ""))

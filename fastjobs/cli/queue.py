@@ -1,4 +1,4 @@
-"""`fastjobs queue` lists, pauses, resumes, clears and drains queues."""
+"""`fastjobs queue` lists, pauses, resumes, clears, drains and forgets queues."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import click
 
 from fastjobs.cli.output import confirmed, console, plain_table, step_counter
 from fastjobs.cli.target import Target, with_target
+from fastjobs.errors import QueueInUse
 from fastjobs.model.status import Status
 from fastjobs.operating.queues import Queue
 
@@ -16,7 +17,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, one ob
 
 @click.group()
 def queue() -> None:
-    """List, pause, resume, clear and drain queues."""
+    """List, pause, resume, clear, drain and forget queues."""
 
 
 @queue.command("ls")
@@ -71,6 +72,24 @@ def clear(target: Target, name: str, yes: bool) -> None:
         click.echo(f"{number:,} jobs")
     elif not number:
         click.echo("no jobs")
+
+
+@queue.command()
+@click.argument("names", nargs=-1)
+@click.option("--unused", is_flag=True, help="Forget every queue that is empty and that nobody uses.")
+@with_target
+def forget(target: Target, names: tuple[str, ...], unused: bool) -> None:
+    """Take queues that are empty and that nobody uses off the list."""
+    if bool(names) == unused:
+        raise click.UsageError("give the names of queues, or --unused")
+    for name in names or target.jobs.queues():
+        try:
+            Queue(target.store, name).forget()
+        except QueueInUse as error:
+            if unused:
+                continue
+            raise click.ClickException(str(error)) from error
+        click.echo(f"{name} is forgotten")
 
 
 @queue.command()

@@ -8,6 +8,8 @@ import math
 PRIORITY_LIMIT = 2**31
 #: The last instant that Python's datetime knows, in milliseconds since 1970.
 LATEST_MS = 253_402_300_799_000
+#: Doubles, which scripts count with, hold smaller whole numbers exactly.
+COUNT_LIMIT = 2**53
 #: Longer than any run, in seconds.
 LONGEST_RUN_S = 1e10
 

@@ -1,4 +1,4 @@
-"""Pauses, clears, drains and measures one queue."""
+"""Pauses, clears, drains, forgets and measures one queue."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from fastjobs.model.names import check_key_part
 from fastjobs.model.refs import read_ready
 from fastjobs.model.status import Status
 from fastjobs.model.times import seconds
+from fastjobs.operating.forgetting import forget_partition
 from fastjobs.store.store import Store
 
 #: The oldest job is looked for in so many priorities, the highest ones first.
@@ -75,6 +76,18 @@ class Queue:
                 if progress is not None:
                     progress(dropped)
         return dropped
+
+    def forget(self) -> None:
+        """Takes the queue off the list of queues, if it is empty and nobody uses it.
+
+        Its totals begin at zero again when it is used the next time.
+
+        Raises:
+            QueueInUse: it stores a job, a kept one too, or a recurring job; it is paused; a worker serves it; or a
+                producer has sent jobs to it during the last hour, or twice its `retry_budget_s` if that is longer.
+        """
+        for name in self._partitions():
+            forget_partition(self._store(), name)
 
     def drain(self, timeout_s: float | timedelta | None = None) -> None:
         """Waits until nothing is queued, executing or retrying.

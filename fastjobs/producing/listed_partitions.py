@@ -49,8 +49,16 @@ class ListedPartitions:
             batch.send()
             self._asked[partition] = batch
 
-    def settle(self, partition: str) -> None:
-        """Waits for the answer to a request; does not raise if the partition could not be listed."""
+    def settle(self, partition: str, *, is_first: bool = False) -> None:
+        """Waits for the answer to a request; does not raise if the partition could not be listed.
+
+        Args:
+            partition: which.
+            is_first: whether the partition was empty before, so that it may have been forgotten since it was listed.
+        """
+        if is_first and partition not in self._asked:
+            self._answered.pop(partition, None)
+            self.ask(partition)
         batch = self._asked.pop(partition, None)
         if batch is None:
             return

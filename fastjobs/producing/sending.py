@@ -163,9 +163,9 @@ class Sending:
         else:
             self.stored.add_chunk(sent.chunk.id, sent.chunk.n)
             self._durability.add(sent)
-        if sent.stored.value is not Stored.CREATED:
+        if not sent.stored.value.is_new:
             self._channel.sender.note_unused()
-        self._channel.listed.settle(sent.chunk.partition)
+        self._channel.listed.settle(sent.chunk.partition, is_first=sent.stored.value is Stored.FIRST)
         if conflict is None and self._progress is not None:
             self._progress(sent.chunk.n)
 

@@ -23,6 +23,9 @@ def send_one(channel: Channel, line: Line, destination: Destination, blob: bytes
         result = _store(channel, chunk)
         if result is Stored.CREATED:
             return
+        if result is Stored.FIRST:
+            channel.listed.settle(destination.partition, is_first=True)
+            return
         if result is Stored.EXISTING:
             channel.sender.note_unused()
             return

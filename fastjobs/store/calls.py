@@ -227,6 +227,10 @@ class ScriptCalls(BaseBatch):
         args = (config.finished_keep, config.failed_keep, int(config.failed_keep_s * 1000), _GIVE_BACK_LIMIT)
         return self.script("trim", partition, args, int)
 
+    def forget(self, partition: str) -> Reply[str]:
+        """Removes what is left of an empty partition; result: "", or the name of what it is not empty of."""
+        return self.script("forget", partition, (), bytes.decode)
+
     def clear(self, partition: str) -> Reply[Cleared]:
         """One bounded step of dropping what waits; result `Cleared`."""
         return self.script("clear", partition, (_GIVE_BACK_LIMIT, _CLEARED_BYTES), parse_cleared)

@@ -143,7 +143,7 @@ QUEUE_KEYS: dict[str, StoredKey] = {item.name: item.metadata[_ENTRY] for item in
 
 #: Name -> entry, of the keys of a namespace.
 NAMESPACE_KEYS = {
-    "queues": StoredKey("set", "the partitions of all queues that have ever been used: mail, mail#3", "store"),
+    "queues": StoredKey("set", "the partitions of all queues that have been used: mail, mail#3", "store"),
     "workers": StoredKey(
         "hash", "worker id -> what it says about itself with each heartbeat (JSON)", "worker/supervisor"
     ),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
+from fastjobs.model.numbers import COUNT_LIMIT
 from fastjobs.model.partitions import is_partition
 from fastjobs.model.stored import finishing_range, split_finishing
 from fastjobs.store.batch import BaseBatch, Reply
@@ -15,12 +16,18 @@ from fastjobs.store.replies import pairs
 #: Field of `stats`: when a producer last waited for durability.
 _DURABLE_AT = "durable_at"
 #: Field of `stats`: set while a queue is paused.
+_ENQUEUED = "enqueued_total"
 _PAUSED = "paused"
+_SET_ASIDE = "set_aside"
 
 
 def _partitions(reply: Iterable[bytes]) -> list[str]:
     names = (name.decode("utf-8", "replace") for name in reply)
     return [name for name in names if is_partition(name)]
+
+
+def _foreign_names(reply: Iterable[bytes]) -> list[bytes]:
+    return sorted(name for name in reply if not is_partition(name.decode("utf-8", "replace")))
 
 
 def _texts(reply: list[bytes]) -> list[str]:
@@ -32,11 +39,12 @@ def _text(reply: bytes | None) -> str:
 
 
 def _number(reply: bytes | None) -> int:
-    """A counter; 0 for one that is no number, which fsck counts anew."""
+    """A counter; 0 for one that is no number that can be counted with, which fsck counts anew."""
     try:
-        return int(reply or 0)
+        number = int(reply or 0)
     except ValueError:
         return 0
+    return number if abs(number) < COUNT_LIMIT else 0
 
 
 def _numbers(reply: Iterable[bytes | None]) -> list[int]:
@@ -143,6 +151,14 @@ class Queries(BaseBatch):
         """Reads one counter of a partition."""
         return self.command("HGET", self._keyspace.keys(partition).stats, name, parse=_number)
 
+    def was_enqueued_to(self, partition: str) -> Reply[bool]:
+        """Asks whether anything was ever enqueued to a partition, since it was last forgotten."""
+        return self.command("HEXISTS", self._keyspace.keys(partition).stats, _ENQUEUED, parse=bool)
+
+    def set_aside(self, partition: str) -> Reply[int]:
+        """Reads how many members, which nobody could read, were put aside since the last repair."""
+        return self.command("HGET", self._keyspace.keys(partition).stats, _SET_ASIDE, parse=_number)
+
     def last_sequence(self, partition: str) -> Reply[str]:
         """Reads the largest place in line that was given out; "" when there was none."""
         return self.command("HGET", self._keyspace.keys(partition).stats, "sequence", parse=_text)
@@ -153,8 +169,16 @@ class Queries(BaseBatch):
         """Lists a partition as used."""
         return self.command("SADD", queues_key(self._keyspace.config.namespace), partition)
 
+    def foreign_names(self) -> Reply[list[bytes]]:
+        """Reads the names in the list of partitions that no partition can have."""
+        return self.command("SMEMBERS", queues_key(self._keyspace.config.namespace), parse=_foreign_names)
+
+    def unlist_partition(self, partition: str | bytes) -> Reply[int]:
+        """Takes a partition off the list."""
+        return self.command("SREM", queues_key(self._keyspace.config.namespace), partition)
+
     def used_partitions(self) -> Reply[list[str]]:
-        """Reads the partitions that were ever used, in no order; names that no partition can have are left out."""
+        """Reads the partitions that are listed as used, in no order; names that no partition can have are left out."""
         return self.command("SMEMBERS", queues_key(self._keyspace.config.namespace), parse=_partitions)
 
     def pause(self, partition: str) -> Reply[int]:

@@ -19,6 +19,13 @@ class Stored(IntEnum):
     CONFLICT = 3
     #: The job left its chunk: only its record shows whether it is the same.
     DETACHED = 4
+    #: Created, and the first chunk in its partition: the partition may not be listed.
+    FIRST = 5
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the call stored the chunk."""
+        return self in (Stored.CREATED, Stored.FIRST)
 
 
 class Defined(IntEnum):

@@ -92,7 +92,7 @@ class QueueUnderTest:
         result = self.try_enqueue(
             n, priority=priority, chunk_id=chunk_id, delay_ms=delay_ms, due_at_ms=due_at_ms, blob=blob
         )
-        assert result is Stored.CREATED
+        assert result.is_new
         return chunk_id
 
     def try_enqueue(

@@ -434,7 +434,7 @@ class QueueMachine(RuleBasedStateMachine):
         due_ms = self.clock.now_ms - ago_ms if mixed and not delay_ms else 0
         origin = self.next_origin(chosen=False)
         op = self.enqueue_op(chunk_id, names, priority, 0, delay_ms, due_ms, origin)
-        assert self.do(op) is Stored.CREATED
+        assert self.do(op).is_new
         assert self.again(op.add) is Stored.EXISTING
         self.enqueued.append((chunk_id, origin, op))
 
@@ -612,6 +612,17 @@ class QueueMachine(RuleBasedStateMachine):
             assert forgotten == (before - after).total()
 
         self.do(Op(lambda batch: batch.trim(QUEUE), apply), replay=False)
+
+    @rule()
+    def forget(self) -> None:
+        """Refused as long as anything is stored."""
+
+        def apply(model: ModelQueue, kept_by: str) -> None:
+            if kept_by == "":
+                model.forget()
+                self.last_fence = 0
+
+        self.do(Op(lambda batch: batch.forget(QUEUE), apply), replay=False)
 
     @rule(numbers=st.tuples(picks, picks), kinds=st.tuples(st.integers(0, 6), st.integers(0, 6)), part=picks)
     @when(lambda self: len(self.leases) > 1)

@@ -140,10 +140,11 @@ class ModelQueue:
         self.put_in_line(jobs.values(), due_ms, "scheduled")
         self.chunks[chunk_id] = ModelChunk(chunk_id, content, jobs)
         self.jobs.update({job.ref: job for job in jobs.values()})
+        is_first = not self.totals["enqueued"]
         self.totals["enqueued"] += len(jobs)
         numbers = self.senders.get(origin.sender, (0, set()))[1]
         self.senders[origin.sender] = self.now_ms + SENDER_KEEP_MS, numbers | {origin.number}
-        return "created"
+        return "first" if is_first else "created"
 
     def put_in_line(self, jobs: Iterable[ModelJob], due_ms: int, status: str) -> None:
         """Jobs that are enqueued together share a place."""
@@ -283,6 +284,12 @@ class ModelQueue:
         self.trim_finished(limit)
         self.trim_ended("failed", limit)
         self.trim_ended("cancelled", limit)
+
+    def forget(self) -> None:
+        """Forgets the queue, of which nothing is stored."""
+        assert not (self.jobs or self.chunks or self.sessions or self.senders or self.paused)
+        self.totals.clear()
+        self.last_sequence, self.tick_ms, self.grace_until_ms = -1, None, 0
 
     def trim_senders(self) -> None:
         self.senders = {name: entry for name, entry in self.senders.items() if entry[0] > self.now_ms}

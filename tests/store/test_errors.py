@@ -59,7 +59,7 @@ def test_only_the_calls_whose_script_was_missing_are_sent_again(hurt: QueueUnder
     lease = batch.fetch(hurt.name, "s", 1, 5)
     batch.run()
     values = (first.value, flushed.value, calls.value, second.value)
-    assert values == (Stored.CREATED, b"OK", 1, Stored.CREATED)
+    assert values == (Stored.FIRST, b"OK", 1, Stored.CREATED)
     assert [span.ref for span in lease.value.spans] == ["a", "b"]
 
 
@@ -75,7 +75,7 @@ def test_batches_in_flight_behind_a_flush_are_all_answered(hurt: QueueUnderTest)
     # Not in the order they were sent in, either.
     for batch, stored in (batches[4], *batches[:4], batches[5]):
         batch.result()
-        assert stored.value is Stored.CREATED
+        assert stored.value.is_new
     assert sorted(hurt.get_ready()) == [f"c{index}~000" for index in range(6)]
 
 
@@ -215,7 +215,7 @@ def test_a_replica_refuses_writes_and_takes_them_again_as_a_primary(hurt: QueueU
                 call()
     finally:
         hurt.raw.replicaof("NO", "ONE")
-    assert hurt.try_enqueue(chunk_id="c") is Stored.CREATED
+    assert hurt.try_enqueue(chunk_id="c").is_new
     assert hurt.finish(held) == 1
 
 
@@ -234,7 +234,7 @@ def test_a_worker_waits_a_read_only_server_out(hurt: QueueUnderTest) -> None:
         result = stored.run(WORKER_RETRIES, None, promote_after_two)
     finally:
         hurt.raw.replicaof("NO", "ONE")
-    assert result is Stored.CREATED
+    assert result.is_new
     assert [type(failure) for failure in tries] == [errors.ReadOnly] * 2
 
 

@@ -83,7 +83,7 @@ def test_a_chunk_sent_again_is_not_stored_again_when_it_is_forgotten(
     forgetful: QueueUnderTest, n: int, chosen: bool, number: int
 ) -> None:
     sent_as = origin(number, chosen=chosen)
-    assert forgetful.try_enqueue(n, chunk_id="c", sent_as=sent_as) is Stored.CREATED
+    assert forgetful.try_enqueue(n, chunk_id="c", sent_as=sent_as).is_new
     assert len(forgetful.drain(forgetful.open())) == n
     assert forgetful.try_enqueue(n, chunk_id="c", sent_as=sent_as) is Stored.EXISTING
     assert forgetful.counts() == {}
@@ -102,7 +102,7 @@ def test_numbers_in_any_order_are_each_stored_once(forgetful: QueueUnderTest, se
         result = forgetful.try_enqueue(
             chunk_id=f"c{number}", sent_as=origin(number, sender=sender, chosen=draw.random() < 0.3)
         )
-        assert result is (Stored.EXISTING if number in met else Stored.CREATED), number
+        assert result.is_new if number not in met else result is Stored.EXISTING, number
         met.add(number)
         if draw.random() < 0.5:
             forgetful.drain(session)
@@ -113,14 +113,14 @@ def test_a_new_call_under_a_chosen_id_is_stored_again_once_its_job_is_forgotten(
     """Only the same call is recognised: an id may be used again."""
     sender, session = origin().sender, forgetful.open()
     for number in range(1, 4):
-        assert forgetful.try_enqueue(chunk_id="mine", sent_as=origin(number, sender=sender)) is Stored.CREATED
+        assert forgetful.try_enqueue(chunk_id="mine", sent_as=origin(number, sender=sender)).is_new
         forgetful.drain(session)
 
 
 def test_an_entry_that_cannot_be_read_stops_nobody(forgetful: QueueUnderTest) -> None:
     for number, entry in enumerate((b"", b"x", b"1 2 3", b"9 9 a+1", b"1 -2", b"\xff", b"1 5 +++"), 1):
         forgetful.raw.hset(forgetful.keys.senders, "s", entry)
-        assert forgetful.try_enqueue(chunk_id=f"c{number}", sent_as=origin(1, sender="s")) is Stored.CREATED
+        assert forgetful.try_enqueue(chunk_id=f"c{number}", sent_as=origin(1, sender="s")).is_new
     forgetful.raw.hset(forgetful.keys.senders, "s", b"x")
     forgetful.raw.hset(forgetful.keys.stats, "senders_cursor", b"-9x")
     assert forgetful.store.batch().trim(forgetful.name).run() == 0

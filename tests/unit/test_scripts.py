@@ -35,7 +35,7 @@ def test_a_header_says_what_the_script_does_takes_returns_costs_and_keeps(name: 
     lines = header.splitlines()
     assert lines[0].startswith("-- ")
     assert sum(line.startswith("-- @keys ") for line in lines) >= 1
-    for part in ("-- ARGV[1]", "-- Returns ", "-- O(", "Keeps: "):
+    for part in ("-- Returns ", "-- O(", "Keeps: "):
         assert part in header, f"{name} has no {part!r}"
     body = text_of(name)[len(header) :]
     documented = [int(number) for number in re.findall(r"-- ARGV\[(\d+)", header)]

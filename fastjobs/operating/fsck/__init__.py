@@ -8,6 +8,7 @@ is taken. So fsck is safe while workers and producers are at work; a large queue
 """
 
 from fastjobs.operating.fsck.checker import Fsck
+from fastjobs.operating.fsck.queue_list import check_queue_list
 from fastjobs.operating.fsck.report import Report
 
-__all__ = ["Fsck", "Report"]
+__all__ = ["Fsck", "Report", "check_queue_list"]

@@ -34,6 +34,8 @@ _INTEGERS = (
     *("enqueued_total", "finished_total", "retried_total", "failed_total", "cancelled_total", "redelivered_total"),
     *("tick", "grace_until", "moves"),
 )
+#: Counts the members that `fetch` has put at the end of ready and scheduled because it could not read them.
+_SET_ASIDE = "set_aside"
 #: How the fields of `stats` begin that count jobs by type.
 _BY_TYPE = ("failed:", "cancelled:")
 
@@ -81,6 +83,9 @@ def miscounts(inventory: Inventory, wanted: Wanted, last_fence: int) -> Iterator
         # One that counts nothing is not kept.
         if name not in stats or _integer(stats[name]) != number or not number:
             yield _recount(stats, name, number or None)
+    # Once they are removed, none is set aside.
+    if _SET_ASIDE in stats:
+        yield _recount(stats, _SET_ASIDE, None)
     yield from _unusable(inventory)
     yield from _behind(inventory, last_fence)
 

@@ -57,6 +57,7 @@ class Finding(Enum):
     RECURRING_UNREADABLE = "recurring jobs that cannot be read are removed", True
     RECURRING_DUE_WRONG = "recurring jobs with a wrong due time get the due time of their definition"
     RECURRING_DUE_ORPHANED = "due times of recurring jobs that do not exist or are paused are removed"
+    QUEUE_NAME_INVALID = "names in the list of queues that no queue can have are removed"
     COUNTER_INVALID = "counters that are not numbers are removed"
     COUNTER_NAME_INVALID = "counters without a valid name are removed"
     COUNTER_BEHIND = "counters that would give a number a second time are moved forward"

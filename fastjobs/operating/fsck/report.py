@@ -18,7 +18,7 @@ class Report:
     """The result of a check of one partition of a queue.
 
     Attributes:
-        partition: its name.
+        partition: its name; "" = the list of queues.
         status: clean; drift (found, not repaired); repaired; busy: jobs moved all the time, so nothing was compared; or
             denied: the server's user lacks a right, so it was not compared, or not repaired to the end.
         denied: the server's refusal.

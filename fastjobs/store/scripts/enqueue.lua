@@ -14,7 +14,7 @@
 -- ARGV[11] blob      the packed chunk
 -- Returns 1 created, 2 existing (it was sent before, or is stored with the same content), 3 conflict (the id has other
 -- content, or content that cannot be read), 4 the job has left its chunk, so only its record can show whether it is the
--- same.
+-- same; 5 created, and the partition was empty: nothing was ever enqueued, or it was forgotten.
 -- O(log queue). Keeps: a chunk is stored once, however often it is sent, also when its jobs are over and forgotten. The
 -- server refuses the first write when it is out of memory, so nothing is ever half-written.
 
@@ -94,4 +94,4 @@ end
 if hints < wake_cap and due_ms - now_ms < IDLE_WAIT_MS then
   redis.call('LPUSH', keys.wake, '')
 end
-return 1
+return counts[2] and 1 or 5

@@ -145,6 +145,7 @@ if #foreign > 0 then
   for _, member in ipairs(foreign) do
     redis.call('ZADD', keys.ready, '+inf', member)
   end
+  count_by('set_aside', #foreign)
 end
 if taken == 0 then
   if is_tick_due(counts[2]) then

@@ -25,6 +25,8 @@ class Reclaimer:
         self._store = store
         self._partitions = partitions
         self.due_at = 0.0
+        #: Partition -> how many entries the log says that were set aside.
+        self._set_aside: dict[str, int] = {}
         self._plan()
 
     def _plan(self) -> None:
@@ -54,4 +56,12 @@ class Reclaimer:
                         queue=partition,
                         jobs=step.jobs,
                     )
+            self._report_set_aside(partition)
         return jobs
+
+    def _report_set_aside(self, partition: str) -> None:
+        """Logs that entries were set aside, again when there are more."""
+        number = self._store.batch().set_aside(partition).run()
+        if number > self._set_aside.get(partition, 0):
+            event(log, logging.ERROR, "entries set aside, nobody can read them", queue=partition, entries=number)
+        self._set_aside[partition] = number

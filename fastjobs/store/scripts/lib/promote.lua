@@ -12,6 +12,7 @@ local function promote(due)
     if not id then
       run_when_full(keys.scheduled)
       redis.call('ZADD', keys.scheduled, '+inf', entry)
+      count_by('set_aside', 1)
     else
       redis.call('ZREM', keys.scheduled, entry)
       redis.call('ZADD', keys.ready, score, member)
