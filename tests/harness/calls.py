@@ -63,6 +63,7 @@ def one_call_of_each(queue: QueueUnderTest, enqueue_delay_ms: int = 0) -> dict[s
         "define_recurring": lambda: call("define_recurring", replace(tick, version=9), 1),
         "cancel_recurring": lambda: call("cancel_recurring", "tick"),
         "amend": amend,
+        "forget": lambda: call("forget"),
     }
 
 
