@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ from fastjobs.config import Config, load_config, load_worker_config
 from fastjobs.context import Context, takes_context
 from fastjobs.enqueuing import Enqueuing
 from fastjobs.errors import ConfigError
+from fastjobs.handlers import check_handler, describe
 from fastjobs.jobtypes import JobType
 from fastjobs.loader import target_of
 from fastjobs.model.names import check_name
@@ -147,9 +147,10 @@ class FastJobs:
         """
 
         def register(function: Callable[P, R]) -> JobType[P, R]:
-            _check_handler(function)
+            function = function.handler if isinstance(function, JobType) else function
+            check_handler(function)
             registered = RegisteredType(
-                name=check_name("job type", name or function.__name__),
+                name=check_name("job type", name or _name_of(function)),
                 handler=function,
                 options=Options.of_type(
                     queue=queue,
@@ -275,12 +276,8 @@ class FastJobs:
         self._enqueuing.close()
 
 
-def _check_handler(handler: Callable[..., Any]) -> None:
-    if not callable(handler):
-        raise ConfigError(f"{handler!r} is not a function")
-    kinds = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
-    if any(is_kind(handler) for is_kind in kinds):
-        raise ConfigError(
-            f"{handler.__qualname__} is async or a generator: calling it runs nothing;"
-            " register a plain function, for example one that calls asyncio.run"
-        )
+def _name_of(handler: Callable[..., Any]) -> str:
+    name = getattr(handler, "__name__", None)
+    if name is None:
+        raise ConfigError(f"{describe(handler)} has no name to store jobs under; give it one: @app.job(name=...)")
+    return str(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar
@@ -32,11 +32,12 @@ class JobType(Generic[P, R]):
     """
 
     def __init__(self, enqueuing: Enqueuing, registered: RegisteredType, options: Options | None = None) -> None:
+        # First, as it copies the handler's own attributes, whatever their names are.
+        update_wrapper(self, registered.handler)
         self._enqueuing = enqueuing
         self._registered = registered
         self._options = options or Options()
         self._line = line_of(registered, self._options, enqueuing.partitioner)
-        update_wrapper(self, registered.handler)
 
     @property
     def name(self) -> str:
@@ -48,7 +49,12 @@ class JobType(Generic[P, R]):
         """Where its jobs go."""
         return self._line.queue
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    @property
+    def handler(self) -> Callable[..., R]:
+        """The function that runs its jobs."""
+        return self._registered.handler
+
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Runs the handler here and now."""
         if self._registered.takes_context:
             context = Context("", self.name, self.queue)
@@ -106,11 +112,11 @@ class JobType(Generic[P, R]):
         )
         return JobType(self._enqueuing, self._registered, options)
 
-    def call(self, *args: P.args, **kwargs: P.kwargs) -> Call:
+    def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Call:
         """Returns a call, to be enqueued together with others by `app.enqueue_many`."""
         return Call(self._registered, self._options, self._line, args, kwargs or None)
 
-    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job:
+    def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Job:
         """Stores one job; when this returns, a worker will run it.
 
         Args:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from fastjobs.errors import ConfigError
+from fastjobs.handlers import Source, describe
 from fastjobs.job import Job
 from fastjobs.model.retry import RetryPolicy
 from fastjobs.model.time_limits import Limits
@@ -81,6 +82,7 @@ class Registry(Mapping[str, RegisteredType]):
         #: Functions of the app to call around jobs and workers.
         self.hooks = Hooks()
         self._types: dict[str, RegisteredType] = {}
+        self._sources: dict[str, Source] = {}
         self._lock = threading.Lock()
 
     def add(self, job_type: RegisteredType) -> None:
@@ -89,14 +91,16 @@ class Registry(Mapping[str, RegisteredType]):
         Raises:
             ConfigError: another function has this name.
         """
+        source = Source.of(job_type.handler)
         with self._lock:
-            known = self._types.get(job_type.name)
-            if known is not None and not _same_source(known.handler, job_type.handler):
+            known = self._sources.get(job_type.name)
+            if known is not None and not source.replaces(known):
                 raise ConfigError(
-                    f"job type {job_type.name!r} is already registered, for {_describe(known.handler)};"
+                    f"job type {job_type.name!r} is already registered, for {describe(known.handler)};"
                     " give one of them another name: @app.job(name=...)"
                 )
             # A module that is run again (reload, notebook) replaces what it registered before.
+            self._sources[job_type.name] = source
             self._types[job_type.name] = job_type
 
     @property
@@ -117,20 +121,3 @@ class Registry(Mapping[str, RegisteredType]):
 
     def __len__(self) -> int:
         return len(self._types)
-
-
-def _source(handler: Callable[..., Any]) -> tuple[object, ...]:
-    code = getattr(handler, "__code__", None)
-    return (
-        getattr(handler, "__module__", None),
-        getattr(handler, "__qualname__", None),
-        getattr(code, "co_filename", None),
-    )
-
-
-def _same_source(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
-    return _source(one) == _source(other)
-
-
-def _describe(handler: Callable[..., Any]) -> str:
-    return f"{getattr(handler, '__module__', '?')}.{getattr(handler, '__qualname__', repr(handler))}"

@@ -8,6 +8,16 @@ cdef enum:
     #: After so many changes of keywords from one job of a span to the next, their keywords are no longer compared.
     MAX_KEYWORD_CHANGES = 8
 
+cdef extern from *:
+    """
+    /* Whether a handler that returned this has not done its work: a coroutine, a generator, anything to be awaited. */
+    static inline int runs_later(PyObject* result) {
+        PyAsyncMethods* methods = Py_TYPE(result)->tp_as_async;
+        return PyGen_Check(result) || PyAsyncGen_CheckExact(result) || (methods && methods->am_await);
+    }
+    """
+    bint runs_later(PyObject*) noexcept
+
 cdef extern from "Python.h":
     PyObject* PyObject_Vectorcall(object, PyObject**, size_t, PyObject*)
     PyObject* PyObject_VectorcallDict(object, PyObject**, size_t, PyObject*)
@@ -166,6 +176,8 @@ cdef bint _call(Backlog backlog, LeasedJobs jobs, int position, Seat* seat) exce
             leave_handler(seat)
         if result == NULL:
             _propagate()
+        if result != <PyObject*>None and unlikely(runs_later(result)):
+            _refuse(result)
         if unlikely(jobs._after is not None):
             _keep_value(seat, <object>result)
         Py_DECREF(<object>result)
@@ -193,6 +205,17 @@ cdef bint _hand_over(Backlog backlog, LeasedJobs jobs, int position, Seat* seat,
         keep(&seat.ending, <PyObject*>ending)
         keep(&seat.outcome, <PyObject*>outcome)
     return False
+
+
+cdef int _refuse(PyObject* result) except -1:
+    """Raises for a result that nothing has run; takes over the reference to it."""
+    unrun = <object>result
+    Py_DECREF(unrun)
+    # Like any TypeError of the call itself, it ends the job's retries: the handler would return the same again.
+    raise TypeError(
+        f"the handler returned a {type(unrun).__name__}, which nothing has run: register a plain function, for example"
+        " one that calls asyncio.run"
+    )
 
 
 cdef int _propagate() except -1:

@@ -261,6 +261,24 @@ def explode(kind: str) -> None:
     RAISERS[kind]()
 
 
+async def _nothing() -> None: ...
+
+
+UNRUN: dict[str, Callable[[], object]] = {
+    "coroutine": _nothing,
+    "generator": lambda: (number for number in range(3)),
+}
+
+
+def return_unrun(kind: str) -> object:
+    return UNRUN[kind]()
+
+
+def of_an_object(self: str | int, *, key: str | int) -> None:
+    """Has a parameter with the name of every method's first one."""
+    note(f"{self}-{key}")
+
+
 def ask_again(key: str | int, in_: float | None) -> None:
     ledger = _ledger()
     with _noted(key):
@@ -278,7 +296,7 @@ def _broken_delay(attempt: int) -> float:
 
 def register(app: FastJobs) -> SimpleNamespace:
     """Registers all handlers with an app; returns their job types by name."""
-    plain: list[Callable[..., None]] = [
+    plain: list[Callable[..., object]] = [
         note,
         number,
         hold,
@@ -296,6 +314,8 @@ def register(app: FastJobs) -> SimpleNamespace:
         end_a_subprocess,
         size,
         ask_again,
+        return_unrun,
+        of_an_object,
     ]
     types: dict[str, Any] = {handler.__name__: app.job(handler) for handler in plain}
     types["exhaust_memory"] = app.job(retries=0)(exhaust_memory)

@@ -9,7 +9,7 @@ import pytest
 from fastjobs import FastJobs, Status
 from fastjobs.server.connection import Client
 from fastjobs.store.store import Store
-from tests.apps.handlers import RAISERS
+from tests.apps.handlers import RAISERS, UNRUN
 from tests.harness import plain_codec
 from tests.harness.queue import origin
 from tests.harness.worker import Lab, Worker
@@ -178,6 +178,26 @@ def test_arguments_that_do_not_fit_are_not_tried_again(lab):
     assert job.attempts == 1
     assert job.error.type == "TypeError"
     assert "positional argument" in job.error.message
+
+
+@pytest.mark.parametrize("kind", sorted(UNRUN))
+def test_a_job_whose_handler_returns_what_nothing_has_run_fails_at_once(lab, kind):
+    """Fault C10."""
+    job = lab.jobs.return_unrun.options(retries=5).enqueue(kind)
+    lab.jobs.note.enqueue("other")
+    lab.burst()
+    assert job.refresh().status == Status.FAILED
+    assert (job.attempts, job.error.type) == (1, "TypeError")
+    assert f"the handler returned a {kind}, which nothing has run" in job.error.message
+    assert lab.ledger.counts("END") == {"other": 1}
+
+
+def test_a_parameter_called_self_gets_its_argument(lab):
+    lab.jobs.of_an_object.enqueue(self="a", key=1)
+    lab.jobs.of_an_object.options(priority=1).enqueue("b", key=2)
+    lab.jobs.of_an_object.enqueue_many([{"self": "c", "key": 3}, {"self": "d", "key": 4}])
+    lab.burst()
+    assert lab.ledger.counts("END") == {"a-1": 1, "b-2": 1, "c-3": 1, "d-4": 1}
 
 
 def test_a_type_error_inside_the_handler_is_tried_again(lab):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import tracemalloc
 import weakref
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import hypothesis.strategies as st
 import pytest
@@ -205,6 +206,54 @@ def test_results_and_exceptions_are_not_kept(bench):
 
 
 # What does not simply finish.
+
+
+async def coroutine() -> None: ...
+
+
+def generator() -> Iterator[int]:
+    yield 1
+
+
+async def async_generator() -> AsyncIterator[int]:
+    yield 1
+
+
+class Awaitable:
+    def __await__(self) -> Iterator[int]:
+        return iter(())
+
+
+class Misleading:
+    """Raises when its class is looked at from Python."""
+
+    @property
+    def __class__(self):  # type: ignore[override]
+        raise RuntimeError("no class")
+
+
+# Coroutines that nobody awaits.
+@pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
+@pytest.mark.parametrize("make", [coroutine, generator, async_generator, Awaitable])
+def test_a_handler_that_returns_what_nothing_has_run_has_failed(bench, make):
+    jobs = bench.lease(numbered(3), lambda number: make() if number == 1 else number)
+    assert bench.backlog.execute(0) == 3
+    assert bench.states(jobs) == [RUN_FINISHED, HANDED_OVER, RUN_FINISHED]
+    ((_, index, error),) = bench.unusual
+    assert (index, type(error)) == (1, TypeError)
+    assert f"returned a {type(make()).__name__}, which nothing has run" in str(error)
+
+
+@pytest.mark.parametrize(
+    "make", [int, str, lambda: iter(()), lambda: map(len, ()), list, Misleading, lambda: coroutine]
+)
+def test_any_other_value_of_a_handler_is_as_good_as_none(bench, make):
+    value = make()
+    jobs = bench.lease(numbered(1), lambda number: value)
+    held = sys.getrefcount(value)
+    bench.backlog.execute(0)
+    assert bench.states(jobs) == [RUN_FINISHED]
+    assert sys.getrefcount(value) == held
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ LAYERS = [
     ["model"],
     ["_core"],
     ["logs", "config", "options"],
-    ["job", "context"],
+    ["job", "context", "handlers"],
     ["registry"],
     ["server"],
     ["store"],
