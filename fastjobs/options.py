@@ -187,7 +187,8 @@ def _can_be(name: str, value: object) -> bool:
     largest = _LARGEST.get(name, LONGEST_S * 1000)
     if name == "retry_delay":
         values = value if isinstance(value, list) and value else [value]
-        return all(isinstance(one, int | float) and 0 <= one <= largest for one in values)
+        numbers = [one for one in values if isinstance(one, int | float) and not isinstance(one, bool)]
+        return len(numbers) == len(values) and all(0 <= one <= largest for one in numbers)
     return value is None or (type(value) is int and 0 <= value <= largest)
 
 

@@ -138,11 +138,12 @@ class JobRecord:
             version = values.pop("v")
             if type(version) is int and version > _VERSION:
                 raise NewerFormat(f"its record has format {version}, this release knows format {_VERSION}")
+            # Everything in it, as all of it is written again.
+            _check_depth(data, values)
             kept_errors = _read_errors(values.pop("errors"))
             extra = {name: values.pop(name) for name in list(values) if name not in _FIELDS}
             _check(values, _KINDS)
             _check_payload(values.get("payload"))
-            _check_depth(data, values)
             return JobRecord(errors=kept_errors, extra=extra, **values)
         except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise CorruptChunk(f"the record of a job cannot be read: {error}") from error

@@ -124,6 +124,17 @@ def is_detached(ref: str) -> bool:
     return "~" in ref and "+" not in ref
 
 
+def detached_id(ref: str, record: bytes) -> str:
+    """Returns the id of a detached job whose record cannot be read: its ref, or its chunk's id if it was alone there.
+
+    Args:
+        ref: its ref.
+        record: what is stored of its record.
+    """
+    chunk_id, _, index = ref.partition("~")
+    return ref if int(index) or f'"id":"{ref}"'.encode() in record else chunk_id
+
+
 def split_ref(ref: str) -> tuple[str, int, int, Kind]:
     """Takes a ref apart as a worker does for each span: the values of a `Ref`, in a third of the time."""
     chunk_id, tilde, rest = ref.partition("~")

@@ -72,4 +72,5 @@ class RetryPolicy:
 def _seconds(value: object) -> float:
     """Returns a delay in seconds; a whole number stays one, as it was stored before."""
     number = seconds("retry_delay", value)
-    return value if isinstance(value, int) else number
+    # Of a class that counts in its own way, as a function of the app may return, only the value is taken.
+    return int(value) if isinstance(value, int) else number

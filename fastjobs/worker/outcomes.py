@@ -8,6 +8,7 @@ import random
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import TracebackType
 
 from fastjobs import errors
@@ -15,6 +16,7 @@ from fastjobs._core import Ending, EndingKind, LeasedJobs
 from fastjobs.logs import event
 from fastjobs.model.outcome import Outcome
 from fastjobs.model.record import UNREAD, ErrorRecord, JobRecord, loaded
+from fastjobs.model.refs import detached_id, is_detached
 from fastjobs.model.retry import RetryPolicy
 from fastjobs.model.times import seconds
 from fastjobs.options import Options
@@ -32,6 +34,8 @@ UNKNOWN_DELAY_CAP_S = 300
 UNKNOWN_LIMIT = 20
 #: Bytes kept of a chunk or record that cannot be read.
 _KEPT_BYTES = 65_536
+#: Characters kept of an exception's class.
+_MAX_TYPE = 200
 
 
 def chunk_record(span: HeldSpan, index: int) -> JobRecord:
@@ -49,15 +53,23 @@ def chunk_record(span: HeldSpan, index: int) -> JobRecord:
     )
 
 
+def _record_of(span: HeldSpan, index: int) -> JobRecord:
+    """Returns a record to be filled in. If that fails half-way, nothing of it is left with the span."""
+    if span.record is None:
+        return chunk_record(span, index)
+    return replace(span.record, errors=list(span.record.errors))
+
+
 def unreadable(span: HeldSpan, error: errors.CorruptChunk, worker: str, stored: bytes | None) -> list[Outcome]:
     """Fails the jobs of a span that cannot be read; the first one's record keeps what is stored, for inspection."""
     made = []
     for index in range(span.first, span.first + span.count):
-        record = JobRecord(id=span.job_id(index), type="", payload=None, priority=span.priority)
+        job_id = detached_id(span.ref, stored or b"") if is_detached(span.ref) else span.job_id(index)
+        record = JobRecord(id=job_id, type="", payload=None, priority=span.priority)
         record.add_error(ErrorRecord(type=type(error).__name__, message=str(error), at_ms=_now_ms(), worker=worker))
         if stored and index == span.first:
             record.extra[UNREAD] = base64.b64encode(stored[:_KEPT_BYTES]).decode()
-        event(log, logging.ERROR, "job failed", job=span.job_id(index), error=type(error).__name__, reason=error)
+        event(log, logging.ERROR, "job failed", job=job_id, error=type(error).__name__, reason=error)
         made.append(span.outcome(index, "failed", record))
     return made
 
@@ -116,7 +128,7 @@ class Outcomes:
         return outcome
 
     def _outcome(self, span: HeldSpan, jobs: LeasedJobs, index: int, ending: Ending) -> Outcome:
-        record = span.record or chunk_record(span, index)
+        record = _record_of(span, index)
         if ending.kind is EndingKind.EXPIRED:
             return self._expired(span, index, record)
         record.worker = self._worker
@@ -147,9 +159,9 @@ class Outcomes:
 
     def _unrecorded(self, span: HeldSpan, index: int, error: BaseException) -> Outcome:
         """Fails a job whose exception cannot be recorded without raising another one."""
-        record = span.record or chunk_record(span, index)
+        record = _record_of(span, index)
         record.attempts += 1
-        message = f"the job raised, and recording that raised {type(error).__name__}"
+        message = f"the job raised, and recording that raised {_type_name(error)}"
         record.add_error(ErrorRecord(type="Unrecordable", message=message, at_ms=_now_ms(), worker=self._worker))
         fields = {"job": span.job_id(index), "type": record.type, "error": "Unrecordable", "reason": message}
         event(log, logging.ERROR, "job failed", **fields)
@@ -157,17 +169,21 @@ class Outcomes:
 
     def _retry_delay_ms(self, record: JobRecord, raised: BaseException) -> int | None:
         """Milliseconds until the next run, or None when there is none."""
-        if isinstance(raised, errors.Discard) or _does_not_fit(raised):
+        # By its real class: an exception can have a `__class__` of its own, which raises.
+        kind = type(raised)
+        if issubclass(kind, errors.Discard) or _does_not_fit(raised):
             return None
         policy = Options.read_stored(record.options).retry(self._job_types[record.type].retry)
         if record.failures > policy.retries:
             return None
         try:
-            if isinstance(raised, errors.Retry) and raised.in_ is not None:
-                return round(seconds("Retry(in_)", raised.in_) * 1000)
+            asked: object = getattr(raised, "in_", None) if issubclass(kind, errors.Retry) else None
+            if asked is not None:
+                return round(seconds("Retry(in_)", asked) * 1000)
             return policy.delay_ms(record.failures, random)
-        except Exception as error:
-            reason = f"{type(error).__name__}: {_text(error)}"
+        except BaseException as error:
+            # SystemExit as well: it is code of the app that raised it, and this is no place to exit.
+            reason = f"{_type_name(error)}: {_text(error)}"
             event(log, logging.ERROR, "retry_delay failed, using the default", type=record.type, reason=reason)
             return RetryPolicy(policy.retries).delay_ms(record.failures, random)
 
@@ -199,25 +215,44 @@ class Outcomes:
 
 def _job_error(raised: BaseException, attempt: int, worker: str) -> ErrorRecord:
     return ErrorRecord(
-        type=type(raised).__name__,
+        type=_type_name(raised),
         message=_text(raised),
-        traceback="".join(traceback.format_exception(raised.with_traceback(_own_frames(raised)))),
+        traceback=_traceback(raised),
         attempt=attempt,
         at_ms=_now_ms(),
         worker=worker,
     )
 
 
+# An exception is code of the app, and any of its methods and attributes can raise anything.
+
+
+def _type_name(raised: BaseException) -> str:
+    """The name of its class, whatever the class says about itself; lone surrogates become question marks."""
+    name = str.__str__(type.__dict__["__name__"].__get__(type(raised)))
+    return name[:_MAX_TYPE].encode("utf-8", "replace").decode()
+
+
 def _text(raised: BaseException) -> str:
     try:
-        return str(raised)
+        # A plain str, even if it made text of its own kind.
+        return str.__str__(str(raised))
     except BaseException as error:
-        return f"(its text cannot be made: {type(error).__name__})"
+        return f"(its text cannot be made: {_type_name(error)})"
+
+
+def _traceback(raised: BaseException) -> str:
+    frames = _own_frames(raised)
+    try:
+        return "".join(traceback.format_exception(type(raised), raised, frames))
+    except BaseException as error:
+        shown = "".join(traceback.format_tb(frames))
+        return f"{shown}{_type_name(raised)}: (the rest cannot be shown: {_type_name(error)})\n"
 
 
 def _own_frames(raised: BaseException) -> TracebackType | None:
     """The traceback from the handler on: the frames of the code that calls it help nobody."""
-    frames = raised.__traceback__
+    frames: TracebackType | None = BaseException.__dict__["__traceback__"].__get__(raised)
     while frames is not None and frames.tb_frame.f_code.co_filename.endswith(_CALLERS):
         frames = frames.tb_next
     return frames
@@ -228,7 +263,7 @@ def _does_not_fit(raised: BaseException) -> bool:
 
     Such a TypeError comes from the call itself, so its traceback has no frame of the handler.
     """
-    return isinstance(raised, TypeError) and _own_frames(raised) is None
+    return issubclass(type(raised), TypeError) and _own_frames(raised) is None
 
 
 def _now_ms() -> int:

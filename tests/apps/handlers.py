@@ -221,6 +221,89 @@ class Untraceable(Exception):
         raise KeyboardInterrupt
 
 
+class OddText(str):
+    """Text that cannot be worked with."""
+
+    def _refuse(self, *args: object, **kwargs: object) -> NoReturn:
+        raise SystemExit(4)
+
+    encode = __getitem__ = __len__ = __str__ = __repr__ = __format__ = _refuse  # type: ignore[assignment]
+
+
+class OddlyWorded(Exception):
+    def __str__(self) -> str:
+        return OddText("odd")
+
+
+class _Nameless(type):
+    """Classes that do not say what they are."""
+
+    @property
+    def __name__(cls) -> str:  # type: ignore[override]
+        raise SystemExit(5)
+
+    __module__ = __name__  # type: ignore[assignment]
+
+
+class Nameless(Exception, metaclass=_Nameless): ...
+
+
+class _Misnamed(type):
+    __name__ = "bad \ud800 name"  # type: ignore[assignment]
+    __module__ = 5  # type: ignore[assignment]
+
+
+class Misnamed(Exception, metaclass=_Misnamed): ...
+
+
+class Shapeless(Exception):
+    """Raises wherever it is looked at from Python."""
+
+    def _refuse(self) -> NoReturn:
+        raise SystemExit(6)
+
+    __class__ = __traceback__ = __cause__ = __context__ = __notes__ = property(_refuse)  # type: ignore[assignment]
+
+
+class OddRetry(Retry):
+    """Asks to run again, and raises when asked when."""
+
+    in_ = property(lambda self: sys.exit(7))  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        Exception.__init__(self, "odd")
+
+
+class OddNumber(int):
+    """A number that counts as no other number does."""
+
+    def __mul__(self, other: object) -> OddNumber:  # type: ignore[override]
+        return self
+
+    def __round__(self, digits: object = None) -> str:  # type: ignore[override]
+        return "soon"
+
+
+def _with(error: Exception, **attributes: object) -> Exception:
+    for name, value in attributes.items():
+        setattr(error, name, value)
+    return error
+
+
+def _chain(links: int) -> Exception:
+    error = ValueError("first")
+    for number in range(links):
+        error = _with(ValueError(f"link {number}"), __cause__=error)  # type: ignore[assignment]
+    return error
+
+
+def _nested(depth: int) -> Exception:
+    error: Exception = ValueError("inner")
+    for _ in range(depth):
+        error = ExceptionGroup("outer", [error])
+    return error
+
+
 def _recurse() -> None:
     _recurse()
 
@@ -252,6 +335,20 @@ RAISERS: dict[str, Callable[[], object]] = {
     "surrogate": _raise(lambda: ValueError("bad \ud800 text")),
     "cycle": _cycle,
     "recursion": _recurse,
+    "odd text": _raise(OddlyWorded),
+    "odd name": _raise(type("Odd", (Exception,), {"__module__": "\udfff", "__qualname__": "bad \ud800"})),
+    "long name": _raise(lambda: type("x" * 10_000_000, (Exception,), {})("plain")),
+    "Nameless": _raise(lambda: Nameless("plain")),
+    "Misnamed": _raise(lambda: Misnamed("plain")),
+    "Shapeless": _raise(lambda: Shapeless("plain")),
+    "odd syntax": _raise(lambda: _with(SyntaxError("odd"), filename=5, lineno="x", text=Hostile(), offset=-(10**30))),
+    "odd notes": _raise(lambda: _with(ValueError("noted"), __notes__=Hostile())),
+    "many notes": _raise(lambda: _with(ValueError("noted"), __notes__=["\ud800" * 1000] * 1000)),
+    "long chain": _raise(lambda: _chain(2000)),
+    "deep group": _raise(lambda: _nested(800)),
+    "wide group": _raise(lambda: ExceptionGroup("wide", [ValueError(str(number)) for number in range(10_000)])),
+    "OddRetry": _raise(OddRetry),
+    "odd delay": _raise(lambda: Retry("odd", in_=OddNumber(1))),
     "discard": _raise(lambda: Discard("not worth it")),
     "type_error": lambda: len(5),  # type: ignore[arg-type]
 }
@@ -279,6 +376,14 @@ def of_an_object(self: str | int, *, key: str | int) -> None:
     note(f"{self}-{key}")
 
 
+def explode_later(key: str | int, kind: str) -> None:
+    """Raises an ordinary exception in its first run, and another kind in the next ones."""
+    with _noted(key):
+        if _ledger().count("START", key) == 1:
+            raise ValueError("ordinary")
+        RAISERS[kind]()
+
+
 def ask_again(key: str | int, in_: float | None) -> None:
     ledger = _ledger()
     with _noted(key):
@@ -292,6 +397,14 @@ def _delay(attempt: int) -> float:
 
 def _broken_delay(attempt: int) -> float:
     raise RuntimeError("no idea")
+
+
+def _exiting_delay(attempt: int) -> float:
+    sys.exit(8)
+
+
+def _odd_delay(attempt: int) -> float:
+    return OddNumber(attempt)
 
 
 def register(app: FastJobs) -> SimpleNamespace:
@@ -326,5 +439,8 @@ def register(app: FastJobs) -> SimpleNamespace:
     types["fail_list"] = app.job(name="fail_list", retry_delay=[0.01, 0.03])(fail_times)
     types["fail_function"] = app.job(name="fail_function", retry_delay=_delay)(fail_times)
     types["fail_broken"] = app.job(name="fail_broken", retries=5, retry_delay=_broken_delay)(fail_times)
+    types["fail_exiting"] = app.job(name="fail_exiting", retry_delay=_exiting_delay)(fail_times)
+    types["fail_odd"] = app.job(name="fail_odd", retry_delay=_odd_delay)(fail_times)
+    types["explode_later"] = app.job(retries=2, retry_delay=0.01)(explode_later)
     types["fail_default"] = app.job(name="fail_default")(fail_times)
     return SimpleNamespace(**types)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,13 @@ def test_a_job_that_raises_fails_with_its_error(exploded, kind):
         ("ExceptionGroup", "ExceptionGroup", "group (2 sub-exceptions)"),
         ("Hostile", "Hostile", "(its text cannot be made: RuntimeError)"),
         ("VeryHostile", "VeryHostile", "(its text cannot be made: SystemExit)"),
+        ("Untraceable", "Untraceable", ""),
+        ("Nameless", "Nameless", "plain"),
+        ("Misnamed", "Misnamed", "plain"),
+        ("Shapeless", "Shapeless", "plain"),
+        ("odd text", "OddlyWorded", "odd"),
+        ("odd syntax", "SyntaxError", "odd"),
+        ("long name", "x" * 200, "plain"),
         ("surrogate", "ValueError", "bad ? text"),
         ("long", "ValueError", "x" * 2000),
         ("cycle", "ValueError", "one"),
@@ -58,7 +66,11 @@ def test_type_and_message_are_kept(exploded, kind, type_, message):
     assert (error.type, error.message) == (type_, message)
 
 
-@pytest.mark.parametrize("kind", sorted(set(RAISERS) - {"Untraceable", "type_error", "recursion"}))
+#: Raised elsewhere, or at the end of a chain that is longer than what is kept.
+_NO_TRACEBACK = {"type_error", "recursion", "long chain"}
+
+
+@pytest.mark.parametrize("kind", sorted(set(RAISERS) - _NO_TRACEBACK))
 def test_the_traceback_begins_with_the_handler(exploded, kind):
     lines = exploded[1][kind].refresh().error.traceback.splitlines()
     frames = [line for line in lines if line.lstrip(" |").startswith("File ")]
@@ -89,6 +101,31 @@ def test_jobs_beside_those_that_raise_run_once(exploded):
     assert lab.ledger.counts("END") == {str(key): 1 for key in range(10)}
     assert "process killed" not in log
     assert "process exited" not in log
+
+
+def test_whatever_a_job_raises_is_recorded_run_after_run_and_harms_no_other_job(lab):
+    """Fault C18. From its second run on, a job has a record, which keeps what was raised before."""
+    explode = lab.jobs.explode.options(retries=2, retry_delay=0.01)
+    jobs = {kind: explode.enqueue(kind) for kind in sorted(set(RAISERS) - {"discard"})}
+    many = lab.jobs.explode.options(retries=2, retry_delay=0).enqueue_many(sorted(jobs))
+    lab.jobs.note.enqueue_many(range(20))
+    log = lab.burst("-c", "2").log
+    found = [*jobs.values(), *map(lab.app.jobs.find, many)]
+    assert {(job.args[0], job.refresh().status, job.attempts, len(job.errors)) for job in found} == {
+        (kind, Status.FAILED, 3, 3) for kind in jobs
+    }
+    assert not [job for job in found if job.error.type == "Unrecordable"]
+    assert lab.ledger.counts("START") == {str(key): 1 for key in range(20)}
+    assert not re.search("Traceback|process exited|executor thread interrupted", log)
+
+
+def test_a_job_whose_later_runs_cannot_be_recorded_is_not_held_for_ever(lab):
+    """Fault C18."""
+    jobs = [lab.jobs.explode_later.enqueue(number, kind) for number, kind in enumerate(["Misnamed", "Shapeless"])]
+    log = lab.burst().log
+    assert [(job.refresh().status, job.attempts) for job in jobs] == [(Status.FAILED, 3)] * 2
+    assert lab.holds_nothing()
+    assert not re.search("Traceback|process exited|executor thread interrupted", log)
 
 
 def test_nothing_is_left_of_chunks_whose_jobs_failed(lab):
@@ -134,8 +171,16 @@ def test_the_default_delay_is_at_most_a_second_at_first(lab):
     assert job.refresh().status == Status.FINISHED
 
 
-def test_a_broken_delay_function_costs_no_job(lab):
-    job = lab.jobs.fail_broken.enqueue("job", 1)
+def test_a_delay_function_that_returns_an_odd_number_harms_no_process(lab):
+    job = lab.jobs.fail_odd.enqueue("job", 1)
+    log = lab.burst().log
+    assert job.refresh().status == Status.FINISHED
+    assert not re.search("Traceback|process exited", log)
+
+
+@pytest.mark.parametrize("job_type", ["fail_broken", "fail_exiting"])
+def test_a_broken_delay_function_costs_no_job(lab, job_type):
+    job = getattr(lab.jobs, job_type).enqueue("job", 1)
     log = lab.burst().log
     assert job.refresh().status == Status.FINISHED
     assert job.errors[0].type == "ValueError"
@@ -344,6 +389,68 @@ def test_a_job_without_arguments_that_is_let_run_again_fails_again_and_harms_no_
     assert job.error.type == ("PayloadMissing" if damage == "gone" else "CorruptChunk")
     assert "exited with code" not in log
     assert "Traceback" not in log
+
+
+#: Options as no release of fastjobs stores them.
+ODD_OPTIONS = [
+    *(b"[]", b"null", b"{", b"\xff", b'{"timeout_ms":9300000000000}', b'{"timeout_ms":9223372036854775807}'),
+    *(b'{"timeout_ms":true}', b'{"timeout_ms":-1}', b'{"expires_at_ms":1e300}', b'{"expires_ms":"1"}'),
+    *(b'{"retries":true}', b'{"retries":1e9}', b'{"retry_delay":true}', b'{"retry_delay":[0.01,true]}'),
+    *(
+        b'{"retry_delay":[]}',
+        b'{"retry_delay":[[1]]}',
+        b'{"retry_delay":1e300}',
+        b'{"later":' + b"[" * 250 + b"]" * 250 + b"}",
+    ),
+]
+
+
+def test_options_of_any_kind_are_left_out_and_their_jobs_run(lab):
+    """Fault C28."""
+    chunks = {
+        f"odd-{number}": plain_codec.encode(
+            plain_codec.PlainChunk([("fail_number", options)], [0], [plain_codec.payload([number, 1])], 0)
+        )
+        for number, options in enumerate(ODD_OPTIONS)
+    }
+    enqueue_packed(lab, chunks)
+    log = lab.burst("-c", "2").log
+    assert lab.ledger.counts("END") == {str(number): 1 for number in range(len(chunks))}
+    assert lab.counts() == {"finished": len(chunks)}
+    assert not re.search("Traceback|process exited|Unrecordable", log)
+
+
+DEEP = b"[" * 300 + b"]" * 300
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"errors":[]', b'"errors":[],"later":' + DEEP),
+        (b'"errors":[]', b'"errors":[{"type":"a","message":"b","later":' + DEEP + b"}]"),
+        (b'"errors":[]', b'"errors":[{"type":"a","message":"b"}' + b',{"type":"a","message":"b"}' * 500 + b"]"),
+        (b'"options":{}', b'"options":{"retry_delay":true,"timeout_ms":true}'),
+        (b'"options":{}', b'"options":{"later":' + DEEP + b"}"),
+        (b'"attempts":0', b'"attempts":-9007199254740991'),
+        (b'"crashes":0', b'"crashes":9007199254740991'),
+    ],
+    ids=["deep field", "deep field of an error", "many errors", "odd options", "deep options", "attempts", "crashes"],
+)
+@pytest.mark.parametrize("job_type", ["note", "fail_number"])
+def test_a_record_of_any_kind_harms_its_job_only(lab, job_type, old, new):
+    """Fault C28."""
+    arguments = ["odd"] if job_type == "note" else ["odd", 1]
+    job = getattr(lab.jobs, job_type).enqueue(*arguments).cancel().reschedule()
+    ((ref, stored),) = lab.redis.hgetall(lab.key("jobs")).items()
+    assert old in stored
+    lab.redis.hset(lab.key("jobs"), ref, stored.replace(old, new, 1))
+    lab.jobs.note.enqueue_many(range(20))
+    log = lab.burst().log
+    assert job.refresh().status in (Status.FINISHED, Status.FAILED)
+    assert job.error is None or job.error.type in ("CorruptChunk", "ValueError", "a")
+    runs = lab.ledger.counts("START")
+    assert {key: runs[key] for key in runs if key != "odd"} == {str(key): 1 for key in range(20)}
+    assert not re.search("Traceback|process exited|Unrecordable", log)
 
 
 def test_a_chunk_of_a_newer_format_is_put_off_whole_and_others_run(lab):

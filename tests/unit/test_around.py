@@ -46,7 +46,7 @@ def test_a_handler_without_context_is_called_as_it_is(app: FastJobs, bench: Benc
 
 def test_a_plain_type_has_nothing_around_it(app: FastJobs, bench: Bench) -> None:
     table = composer_of(app, bench).table([("plain", b"")])
-    assert table == ([plain], None, None, None, 5_000)
+    assert table == ([plain], None, None, None, 5_000, True)
 
 
 def test_what_surrounds_a_type_is_composed_once(app: FastJobs, bench: Bench) -> None:
@@ -71,6 +71,23 @@ def test_a_table_with_an_unknown_type_is_composed_each_time(app: FastJobs, bench
 
     app.job(late)
     assert composer.table([("late", b"")]).handlers == [late]
+
+
+class Incomparable:
+    """Compares as arrays do."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("the truth value is ambiguous")
+
+    __hash__ = object.__hash__
+
+    def __call__(self, x: int) -> None: ...
+
+
+def test_a_handler_that_cannot_be_compared_is_leased_like_any_other(app: FastJobs, bench: Bench) -> None:
+    """Fault C18."""
+    app.job(name="odd")(Incomparable())
+    assert composer_of(app, bench).table([("odd", b""), ("plain", b"")]).complete
 
 
 def test_options_of_a_call_take_the_place_of_the_limits_of_its_type(app: FastJobs, bench: Bench) -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from fastjobs.errors import CorruptChunk
+from fastjobs.errors import CorruptChunk, NewerFormat
 from fastjobs.model.record import MAX_ERRORS, MAX_MESSAGE, MAX_TRACEBACK, ErrorRecord, JobRecord
 
 
@@ -43,6 +43,24 @@ def test_fields_of_newer_releases_are_kept() -> None:
     record = JobRecord.decode(json.dumps(stored).encode())
     assert record.extra == {"colour": {"deep": [1, 2]}}
     assert json.loads(record.encode()) == stored
+
+
+@pytest.mark.parametrize("place", ["later", "errors", "options", "payload"])
+def test_what_is_too_deep_to_be_written_again_is_not_read(place: str) -> None:
+    """Fault C28. A worker's main loop writes what it has read."""
+    stored = json.loads(full_record().encode())
+    deep = json.loads("[" * 300 + "]" * 300)
+    stored[place] = {
+        "later": deep,
+        "errors": [{"type": "a", "message": "b", "later": deep}],
+        "options": {"later": deep},
+        "payload": [deep, {}],
+    }[place]
+    with pytest.raises(CorruptChunk):
+        JobRecord.decode(json.dumps(stored).encode())
+    stored["v"] = 2
+    with pytest.raises(NewerFormat):
+        JobRecord.decode(json.dumps(stored).encode())
 
 
 def test_fields_an_older_release_did_not_write_have_defaults() -> None:

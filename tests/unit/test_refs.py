@@ -93,6 +93,19 @@ def test_a_sequence_has_as_many_digits_as_scripts_rely_on() -> None:
     assert Place("0", sequence).at_ms == 1_700_000_000_000
 
 
+@pytest.mark.parametrize(
+    ("ref", "record", "job_id"),
+    [
+        ("chunk~007", b"", "chunk~007"),
+        ("chunk~000", b"", "chunk"),
+        ("chunk~000", b'{"v":1,"id":"chunk"', "chunk"),
+        ("chunk~000", b'{"v":1,"id":"chunk~000"', "chunk~000"),
+    ],
+)
+def test_the_id_of_a_job_whose_record_cannot_be_read(ref: str, record: bytes, job_id: str) -> None:
+    assert refs.detached_id(ref, record) == job_id
+
+
 def test_names_of_leases() -> None:
     assert refs.parse_lease_name("session:12") == ("session", "12")
     assert refs.parse_lease_name("session") is None

@@ -74,6 +74,12 @@ def test_a_spread_ends_before_the_latest_due_time() -> None:
         Options().with_(delay=FIFTY_YEARS).check_spread_ms(LONGEST_S)
 
 
+@pytest.mark.parametrize("value", [True, [True], [0.1, False], [], "5", [None], {"0": 1}])
+def test_a_stored_retry_delay_that_is_none_is_left_out(value: object) -> None:
+    """Fault C28."""
+    assert Options.read_stored({"retry_delay": value}) == Options()
+
+
 @pytest.mark.parametrize("name", ["timeout_ms", "expires_ms", "expires_at_ms", "retries", "retry_delay"])
 def test_stored_options_that_no_release_stores_are_left_out(name: str) -> None:
     assert Options.read_stored({name: 10**15}) == Options()

@@ -48,6 +48,8 @@ class AroundTable(NamedTuple):
     after: list[AfterJob | None] | None
     #: How long jobs of these types, in one chunk, are kept when they have finished, in milliseconds.
     keep_ms: int
+    #: Whether all types are known here.
+    complete: bool
 
 
 class Composer:
@@ -93,7 +95,7 @@ class Composer:
         if table is None:
             table = self._compose_table(types)
             # A type that is not known yet may be registered later.
-            if None not in table.handlers:
+            if table.complete:
                 if len(self._tables) == _KEPT_TABLES:
                     self._tables.clear()
                 self._tables[key] = table
@@ -114,6 +116,8 @@ class Composer:
             [around.before for around in arounds] if any(around.before for around in arounds) else None,
             [around.after for around in arounds] if any(around.after for around in arounds) else None,
             max(keeps, default=self._finished_keep_ms),
+            # By identity: a handler may be any object that can be called, and compare as it likes.
+            all(around.handler is not None for around in arounds),
         )
 
     def _with_context(self, job_type: RegisteredType) -> Callable[..., Any]:

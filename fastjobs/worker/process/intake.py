@@ -164,7 +164,7 @@ class Intake:
             ]
             return
         limits = self._limits(around.limits, span, redeliveries, clock_ns) if around.limits else None
-        for first, count in self._runnable(span, around.handlers, leased.rounds):
+        for first, count in self._runnable(span, around, leased.rounds):
             jobs = LeasedJobs(
                 span.chunk,
                 around.handlers,
@@ -183,10 +183,10 @@ class Intake:
             else:
                 self._backlog.push(jobs)
 
-    def _runnable(self, span: HeldSpan, handlers: Sequence[object], rounds: int) -> list[tuple[int, int]]:
+    def _runnable(self, span: HeldSpan, around: AroundTable, rounds: int) -> list[tuple[int, int]]:
         """(first, count) of the jobs of a span to be run here; puts neighbours of unknown types off together."""
-        chunk = span.chunk
-        if chunk is None or None not in handlers or rounds >= outcomes.UNKNOWN_LIMIT:
+        chunk, handlers = span.chunk, around.handlers
+        if chunk is None or around.complete or rounds >= outcomes.UNKNOWN_LIMIT:
             return [(span.first, span.count)]
         runnable, start = [], span.first
         indexes = range(span.first, span.first + span.count)
