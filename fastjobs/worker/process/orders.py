@@ -30,7 +30,8 @@ class Orders:
         self._cancelled: list[tuple[str, str]] = []
 
     def read(self) -> None:
-        """Takes in what has come."""
+        """Takes in what has come, and goes on sending what the line had no room for."""
+        self._control.flush()
         for message in self._control.receive():
             if "stop" in message:
                 self._shutdown.ask(message["stop"])

@@ -93,7 +93,7 @@ class Waiting:
         poll = select.poll()
         poll.register(self._notify_fd, select.POLLIN)
         if not self._control.closed:
-            poll.register(self._control, select.POLLIN)
+            poll.register(self._control, self._control.awaited)
         for descriptor in self._fetcher.descriptors():
             poll.register(descriptor, select.POLLIN)
         return poll

@@ -100,6 +100,7 @@ class Fleet:
         return not self._stopping.asked and len(self._children) < self._config.processes
 
     def _hear(self, child: Child) -> None:
+        child.control.flush()
         for message in child.control.receive():
             if "hello" in message:
                 self._greet(child, message["hello"])

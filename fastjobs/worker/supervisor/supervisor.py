@@ -105,7 +105,7 @@ class Supervisor:
             poll.register(self._lifeline, select.POLLIN | select.POLLHUP)
         for child in self._children:
             if not child.control.closed:
-                poll.register(child.control, select.POLLIN)
+                poll.register(child.control, child.control.awaited)
         for descriptor, _ in poll.poll(max(0.0, self._next_due_at() - time.monotonic()) * 1000):
             if descriptor == self._lifeline:
                 self._lifeline = -1
