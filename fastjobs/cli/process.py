@@ -11,6 +11,7 @@ import sys
 
 from fastjobs import errors
 from fastjobs.app import FastJobs
+from fastjobs.cli import streams
 from fastjobs.loader import load_app
 from fastjobs.logs import configure, event
 from fastjobs.worker.process.process import WorkerProcess
@@ -43,8 +44,7 @@ def main() -> None:
     gc.freeze()
     code = process.run()
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    streams.flush()
     # Not `exit`: a handler that never returns would keep the interpreter from ending.
     os._exit(code)
 

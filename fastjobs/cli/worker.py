@@ -11,6 +11,7 @@ import click
 import orjson
 
 from fastjobs import __version__
+from fastjobs.cli import streams
 from fastjobs.cli.guard import guarded
 from fastjobs.config import Config, WorkerConfig, load_worker_config, mask_url
 from fastjobs.loader import resolve_target
@@ -70,9 +71,12 @@ def _run(target: str, config: WorkerConfig, lifeline: int = -1) -> int:
 
     def banner(hello: dict[str, Any]) -> None:
         if config.log_format == "text":
-            click.echo(_banner(target, config, hello), err=True)
+            streams.say(_banner(target, config, hello))
 
-    return Supervisor(target, config, banner, lifeline).run()
+    try:
+        return Supervisor(target, config, banner, lifeline).run()
+    finally:
+        streams.flush()
 
 
 def _banner(target: str, config: WorkerConfig, hello: dict[str, Any]) -> str:
@@ -91,6 +95,7 @@ def _banner(target: str, config: WorkerConfig, hello: dict[str, Any]) -> str:
 
 def run_pool() -> None:
     """Entry point of the worker behind `app.pool`."""
+    streams.open_missing()
     target, settings, lifeline = orjson.loads(sys.argv[1])
     with guarded():
         sys.exit(_run(target, load_worker_config(**settings), lifeline))
@@ -98,5 +103,6 @@ def run_pool() -> None:
 
 def main() -> None:
     """Entry point of the command."""
+    streams.open_missing()
     with guarded():
         command()
