@@ -15,7 +15,7 @@ from fastjobs.cli import streams
 from fastjobs.loader import load_app
 from fastjobs.logs import configure, event
 from fastjobs.worker.process.process import WorkerProcess
-from fastjobs.worker.spec import EXIT_UNUSABLE, ProcessSpec
+from fastjobs.worker.spec import EXIT_FAILED, EXIT_UNUSABLE, ProcessSpec
 from fastjobs.worker.supervisor.signals import GROUP_SIGNALS
 
 log = logging.getLogger("fastjobs.worker")
@@ -42,11 +42,20 @@ def main() -> None:
     # All objects made so far live as long as the process: collections need not look at them again.
     gc.collect()
     gc.freeze()
-    code = process.run()
+    code = _run(process)
     logging.shutdown()
     streams.flush()
     # Not `exit`: a handler that never returns would keep the interpreter from ending.
     os._exit(code)
+
+
+def _run(process: WorkerProcess) -> int:
+    try:
+        return process.run()
+    except BaseException:
+        # Passed on, it would wait for threads of the app, with nobody left to report jobs.
+        event(log, logging.CRITICAL, "process failed", exc_info=True)
+        return EXIT_FAILED
 
 
 def _leave_signals_to_supervisor() -> None:

@@ -48,8 +48,12 @@ cdef class Board:
     def create(int seats, int slots):
         """Makes a new, empty board; its file disappears when the last process that holds it ends."""
         fd = os.memfd_create("fastjobs-board", os.MFD_CLOEXEC)
-        os.ftruncate(fd, Board.size(seats, slots))
-        return Board(fd, seats, slots)
+        try:
+            os.ftruncate(fd, Board.size(seats, slots))
+            return Board(fd, seats, slots)
+        except BaseException:
+            os.close(fd)
+            raise
 
     @property
     def valid_until_ns(self):

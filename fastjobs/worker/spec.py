@@ -8,6 +8,8 @@ import orjson
 
 #: Exit codes of a process.
 EXIT_DONE = 0
+#: Something raised in its main loop.
+EXIT_FAILED = 1
 EXIT_UNUSABLE = 2
 #: Told to stop, and jobs were still running when the time was over: they have been given back.
 EXIT_OUT_OF_TIME = 75

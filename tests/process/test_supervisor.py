@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fastjobs import Status
@@ -50,3 +52,88 @@ def test_a_worker_whose_output_goes_nowhere_works_and_ends_in_good_order(lab: La
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 0, worker.log
     assert lab.holds_nothing()
+
+
+# Processes that cannot be started.
+
+
+def test_a_worker_without_descriptors_for_a_new_process_goes_on_with_the_others(lab: Lab) -> None:
+    """Fault A18."""
+    worker = lab.worker("-p", "2").wait_ready(2)
+    lab.jobs.hold.enqueue("held", str(lab.gate()))
+    lab.wait_started("held")
+    (busy,) = {entry.pid for entry in lab.ledger.entries()}
+    supervisor = psutil.Process(worker.pid)
+    limits = supervisor.rlimit(psutil.RLIMIT_NOFILE)
+    supervisor.rlimit(psutil.RLIMIT_NOFILE, (3, limits[1]))
+    (idle,) = set(worker.children()) - {busy}
+    os.kill(idle, signal.SIGKILL)
+    worker.wait_for_log("cannot start a process, trying again .*reason=.*Too many open files", 7)
+    assert worker.children() == [busy]
+    before = supervisor.num_fds()
+    lab.gate().touch()
+    lab.jobs.note.enqueue("meanwhile")
+    lab.wait_ended("held", "meanwhile")
+    worker.wait_for_log("cannot start a process, trying again", 8)
+    assert supervisor.num_fds() == before
+    supervisor.rlimit(psutil.RLIMIT_NOFILE, limits)
+    worker.wait_ready(3)
+    assert worker.stop() == 0
+    assert "Traceback" not in worker.log
+    assert set(lab.ledger.counts("START").values()) == {1}
+
+
+def test_a_worker_that_can_start_no_process_at_all_ends_with_a_code_of_its_own(lab: Lab) -> None:
+    """Fault A17."""
+    worker = lab.worker(under=("bash", "-c", 'ulimit -n 8; exec "$0" "$@"'))
+    assert worker.wait() == 5
+    assert worker.log.count("cannot start a process, trying again") == 5
+    assert "processes keep exiting before they are ready, giving up" in worker.log
+    assert "Traceback" not in worker.log
+
+
+NO_THREADS = """
+import threading, time
+
+threading.Thread(target=time.sleep, args=(60,)).start()
+
+def start(self):
+    if self.name.startswith("fastjobs-executor"):
+        raise RuntimeError("can't start new thread")
+    return begin(self)
+
+begin, threading.Thread.start = threading.Thread.start, start
+from tests.apps.main import app
+"""
+
+SHORT_LIVED = """
+import os, threading
+from tests.apps.main import app
+
+@app.on_worker_start
+def die_soon(worker):
+    threading.Timer(0.3, os._exit, (9,)).start()
+"""
+
+
+@pytest.mark.parametrize("doomed", [NO_THREADS, SHORT_LIVED], ids=["no threads", "soon after it was ready"])
+def test_processes_that_die_before_they_take_any_job_are_started_less_and_less_often(lab: Lab, doomed: str) -> None:
+    """Fault A17."""
+    (lab.directory / "doomed.py").write_text(doomed)
+    worker = lab.worker(app="doomed.py:app")
+    assert worker.wait() == 5
+    delays = [float(part.split()[0]) for part in worker.log.split("delay_s=")[1:]]
+    assert len(delays) == 5
+    assert delays[-1] > 2 * delays[0]
+
+
+def test_processes_that_die_while_they_work_are_replaced_soon_and_without_end(lab: Lab) -> None:
+    """Fault A17."""
+    for number in range(10):
+        lab.jobs.crash_once.options(retries=2).enqueue(number, str(lab.gate(f"flag-{number}")))
+    worker = lab.worker()
+    lab.wait(lambda: lab.counts() == {"finished": 10}, "all jobs have run")
+    delays = [float(part.split()[0]) for part in worker.log.split("delay_s=")[1:]]
+    assert len(delays) == 10
+    assert max(delays) <= 1
+    assert worker.stop() == 0

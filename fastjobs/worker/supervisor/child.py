@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fastjobs._core import Board, new_id
+from fastjobs._core import Board, boot_time_ns, new_id
 from fastjobs.model.retry import RetryPolicy
 from fastjobs.worker.control import ControlLine
 from fastjobs.worker.spec import ProcessSpec
@@ -31,23 +32,30 @@ class Child:
 
     Args:
         template: start parameters; session and descriptors are filled in here.
+
+    Raises:
+        OSError: no descriptor, memory or process is left; nothing of it remains then.
     """
 
     def __init__(self, template: ProcessSpec) -> None:
         self.session = new_id()
         slots = template.threads + _SPARE_SLOTS
-        self.board = Board.create(template.threads, slots)
-        ours, theirs = socket.socketpair()
-        self.control = ControlLine(ours)
-        spec = replace(
-            template,
-            session=self.session,
-            slots=slots,
-            board_fd=self.board.fd,
-            control_fd=theirs.fileno(),
-        )
-        self.process = _launch(spec)
-        theirs.close()
+        with ExitStack() as undo:
+            self.board = Board.create(template.threads, slots)
+            undo.callback(os.close, self.board.fd)
+            ours, theirs = socket.socketpair()
+            undo.callback(ours.close)
+            self.control = ControlLine(ours)
+            with theirs:
+                spec = replace(
+                    template,
+                    session=self.session,
+                    slots=slots,
+                    board_fd=self.board.fd,
+                    control_fd=theirs.fileno(),
+                )
+                self.process = _launch(spec)
+            undo.pop_all()
         self.started_at = time.monotonic()
         #: The message of the process about itself once it was ready, or None.
         self.hello: dict[str, Any] | None = None
@@ -73,6 +81,16 @@ class Child:
     def pid(self) -> int:
         """The process id."""
         return self.process.pid
+
+    @property
+    def ready_s(self) -> float:
+        """For how many seconds it has been ready."""
+        return (boot_time_ns() - self.greeted_ns) / 1e9 if self.hello is not None else 0.0
+
+    def proven(self, stable_s: float) -> bool:
+        """Whether its start was a success: it took jobs, or was ready for that many seconds."""
+        took_jobs = self.board.executed > 0 or bool(self.board.held())
+        return self.hello is not None and (took_jobs or self.ready_s >= stable_s)
 
     @property
     def policies(self) -> dict[str, RetryPolicy]:

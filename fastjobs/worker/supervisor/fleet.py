@@ -10,21 +10,15 @@ from typing import Any
 from fastjobs._core import boot_time_ns
 from fastjobs.config import WorkerConfig
 from fastjobs.logs import event
-from fastjobs.server.backoff import Backoff
 from fastjobs.worker.spec import EXIT_DONE, EXIT_FENCED, EXIT_OUT_OF_TIME, EXIT_UNUSABLE, ProcessSpec
 from fastjobs.worker.supervisor.attached import Attached
 from fastjobs.worker.supervisor.child import Child
 from fastjobs.worker.supervisor.recovery import died_of
-from fastjobs.worker.supervisor.stopping import EXIT_CRASHING, EXIT_USAGE, Stopping
+from fastjobs.worker.supervisor.starts import Starts
+from fastjobs.worker.supervisor.stopping import EXIT_USAGE, Stopping
 
 log = logging.getLogger("fastjobs.supervisor")
 
-#: Processes that die one after the other without having been ready: more cannot help.
-_MAX_FAILED_STARTS = 6
-#: A process that ran this long was fine; the next one is started at once.
-_STABLE_S = 10.0
-#: A process that was ready and died is replaced within this time: its jobs are blamed one by one, and others wait.
-_REPLACE_CAP_S = 1.0
 #: How soon a process that has closed its control line is looked at again: it is about to end.
 _ENDING_LOOK_S = 0.01
 
@@ -53,25 +47,21 @@ class Fleet:
         self._children = children
         self._stopping = stopping
         self._attach = attach
-        self._restart = Backoff(first_s=0.1, cap_s=30.0)
-        self._start_at = 0.0
-        self._failed_starts = 0
+        self._starts = Starts(children, stopping)
         #: None until the first process is ready.
         self.attached: Attached | None = None
 
     @property
     def due_at(self) -> float:
         """When a process may be started, or has to be looked at because it ends."""
-        start_at = self._start_at if self._missing else float("inf")
+        start_at = self._starts.next_at if self._missing else float("inf")
         ending = any(child.control.closed for child in self._children)
         return min(start_at, time.monotonic() + _ENDING_LOOK_S) if ending else start_at
 
     def run(self) -> None:
         """Starts processes until there are as many as there should be."""
-        while self._missing and time.monotonic() >= self._start_at:
-            child = Child(self._template)
-            self._children.append(child)
-            event(log, logging.DEBUG, "process started", pid=child.pid)
+        while self._missing and time.monotonic() >= self._starts.next_at:
+            self._start()
 
     def hear(self) -> None:
         """Takes in what the processes have sent."""
@@ -91,13 +81,30 @@ class Fleet:
     def reload(self) -> None:
         """Replaces all processes; new ones import the app again."""
         event(log, logging.INFO, "reloading")
-        self._start_at, self._failed_starts = 0.0, 0
+        self._starts.reset()
         for child in self._children:
             child.retire(self._config.shutdown_timeout_s)
 
     @property
     def _missing(self) -> bool:
         return not self._stopping.asked and len(self._children) < self._config.processes
+
+    def _start(self) -> None:
+        try:
+            child = Child(self._template)
+        except OSError as error:
+            wait_s = self._starts.failed()
+            if wait_s is not None:
+                event(
+                    log,
+                    logging.ERROR,
+                    "cannot start a process, trying again",
+                    delay_s=round(wait_s, 2),
+                    reason=error,
+                )
+            return
+        self._children.append(child)
+        event(log, logging.DEBUG, "process started", pid=child.pid)
 
     def _hear(self, child: Child) -> None:
         child.control.flush()
@@ -109,7 +116,6 @@ class Fleet:
         """Takes in that a process is ready, and from the first one what the app is."""
         child.hello, child.greeted_ns = hello, boot_time_ns()
         child.partitions = list(hello["partitions"])
-        self._failed_starts = 0
         if self.attached is None:
             self.attached = self._attach(hello)
         self.attached.greet(child)
@@ -128,37 +134,25 @@ class Fleet:
             blame = child.held_up or (not child.killed and code not in (EXIT_FENCED, EXIT_OUT_OF_TIME))
             cause = "killed: it had stopped fetching" if child.held_up else died_of(code)
             self.attached.settler.add(child, cause, blame=blame)
-        if not self._stopping.asked and (child.hello is not None or self._may_start_again(code)):
+        if not self._stopping.asked:
             self._replace(child, code)
 
-    def _may_start_again(self, code: int) -> bool:
-        """Whether another process may do better than one that ended before it was ready."""
-        self._failed_starts += 1
-        if code == EXIT_UNUSABLE and self.attached is None:
-            self._stopping.ask(EXIT_USAGE)
-        elif code == EXIT_UNUSABLE and self._config.reload:
-            event(log, logging.ERROR, "cannot load changed code, waiting for the next change")
-            self._start_at = float("inf")
-        elif self._failed_starts >= _MAX_FAILED_STARTS:
-            event(log, logging.CRITICAL, "processes keep exiting before they are ready, giving up")
-            self._stopping.ask(EXIT_CRASHING)
-        else:
-            return True
-        return False
-
     def _replace(self, child: Child, code: int) -> None:
-        """Decides when the next process starts."""
-        if time.monotonic() - child.started_at >= _STABLE_S:
-            self._restart.reset()
-        wait_s = 0.0 if code == EXIT_FENCED or child.overdue else self._restart.next_s()
-        if child.hello is not None:
-            wait_s = min(wait_s, _REPLACE_CAP_S)
-        self._start_at = time.monotonic() + wait_s
-        event(
-            log,
-            logging.ERROR,
-            "process exited, starting a new one",
-            pid=child.pid,
-            delay_s=round(wait_s, 2),
-            reason=died_of(code),
-        )
+        """Decides when the next process starts, if another one may do better."""
+        unusable = code == EXIT_UNUSABLE and child.hello is None
+        if unusable and self.attached is None:
+            self._stopping.ask(EXIT_USAGE)
+        elif unusable and self._config.reload:
+            event(log, logging.ERROR, "cannot load changed code, waiting for the next change")
+            self._starts.suspend()
+        else:
+            wait_s = self._starts.after(child, code)
+            if wait_s is not None:
+                event(
+                    log,
+                    logging.ERROR,
+                    "process exited, starting a new one",
+                    pid=child.pid,
+                    delay_s=round(wait_s, 2),
+                    reason=died_of(code),
+                )
