@@ -8,7 +8,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -26,8 +29,57 @@ def event(logger: logging.Logger, level: int, message: str, *, exc_info: Any = N
         exc_info: True appends the traceback of the exception that is being handled.
         fields: rendered as key=value, or as keys of their own in JSON.
     """
-    if logger.isEnabledFor(level):
-        logger.log(level, message, exc_info=exc_info, extra={"fastjobs_fields": fields})
+    line = Line(
+        logger,
+        level,
+        message,
+        fields,
+        sys.exc_info() if exc_info is True else exc_info,
+        time.time(),
+        threading.current_thread().name,
+    )
+    _Sink.take(line)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line to be logged, with when and by which thread it was made."""
+
+    logger: logging.Logger
+    level: int
+    message: str
+    fields: dict[str, Any]
+    exc_info: Any
+    created_s: float
+    thread: str
+
+
+def write(line: Line) -> None:
+    """Hands a line to `logging`. This may wait for locks of `logging` and its handlers."""
+    if not line.logger.isEnabledFor(line.level):
+        return
+    extra = {"fastjobs_fields": line.fields}
+    record = line.logger.makeRecord(
+        line.logger.name, line.level, "(fastjobs)", 0, line.message, (), line.exc_info, extra=extra
+    )
+    record.created, record.msecs = line.created_s, line.created_s % 1 * 1000
+    record.threadName = line.thread
+    line.logger.handle(record)
+
+
+class _Sink:
+    """What takes the lines of this process."""
+
+    take: Callable[[Line], object] = staticmethod(write)
+
+
+def divert(take: Callable[[Line], object]) -> None:
+    """Has all further lines of this process given to `take`, which must not block; `write` is the default."""
+    _Sink.take = staticmethod(take)
+
+
+# Threads are not forked: in a process that a handler forks, nobody would write what was taken.
+os.register_at_fork(after_in_child=lambda: divert(write))
 
 
 def escape(text: str) -> str:

@@ -14,6 +14,7 @@ from fastjobs.app import FastJobs
 from fastjobs.cli import streams
 from fastjobs.loader import load_app
 from fastjobs.logs import configure, event
+from fastjobs.worker.process.log_writer import LogWriter
 from fastjobs.worker.process.process import WorkerProcess
 from fastjobs.worker.spec import EXIT_FAILED, EXIT_UNUSABLE, ProcessSpec
 from fastjobs.worker.supervisor.signals import GROUP_SIGNALS
@@ -23,6 +24,8 @@ log = logging.getLogger("fastjobs.worker")
 #: How long a thread waits for the interpreter before the thread that has it must let go. The main loop needs it for far
 #: less per fetch than Python's default of 5 ms.
 _SWITCH_INTERVAL_S = 0.0005
+#: How long the last log lines may take to be written when the process ends: a lock of `logging` may never be released.
+_LAST_LINES_S = 2.0
 
 
 def main() -> None:
@@ -42,8 +45,10 @@ def main() -> None:
     # All objects made so far live as long as the process: collections need not look at them again.
     gc.collect()
     gc.freeze()
+    log_writer = LogWriter()
+    log_writer.start()
     code = _run(process)
-    logging.shutdown()
+    log_writer.close(_LAST_LINES_S)
     streams.flush()
     # Not `exit`: a handler that never returns would keep the interpreter from ending.
     os._exit(code)

@@ -108,6 +108,9 @@ class AppFile:
     def wait_for_note(self, note: str, times: int = 1) -> None:
         wait_until(lambda: self.notes().count(note) >= times, PATIENCE_S, f"{note!r} is noted")
 
+    def wait_for_log(self, text: str) -> None:
+        wait_until(lambda: text in self.log, PATIENCE_S, f"{text!r} is logged")
+
     def wait_for_status(self, job: Job, *statuses: Status) -> Job:
         wait_until(lambda: job.refresh().status in statuses, PATIENCE_S, f"{job} is {statuses}")
         return job
