@@ -108,6 +108,11 @@ class Context:
 class JobLogger(logging.LoggerAdapter[logging.Logger]):
     """Adds the job to each line, as in fastjobs' own lines."""
 
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the name is that of `logging`
+        """Whether a line of this level is written, also when a configuration has disabled the loggers it found."""
+        self.logger.disabled = False
+        return super().isEnabledFor(level)
+
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Puts the job's facts where the formatters of `fastjobs.logs` find them, and `job_id` where others do."""
         facts = dict(self.extra or {})

@@ -13,7 +13,7 @@ from fastjobs import errors
 from fastjobs.app import FastJobs
 from fastjobs.cli import streams
 from fastjobs.loader import load_app
-from fastjobs.logs import configure, event
+from fastjobs.logs import AppLines, configure, event
 from fastjobs.worker.process.log_writer import LogWriter
 from fastjobs.worker.process.process import WorkerProcess
 from fastjobs.worker.spec import EXIT_FAILED, EXIT_UNUSABLE, ProcessSpec
@@ -35,6 +35,7 @@ def main() -> None:
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     _leave_signals_to_supervisor()
     configure(spec.log_level, spec.log_format)
+    app_lines = AppLines(spec.log_level, spec.log_format)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     try:
         _, app = load_app(spec.target, FastJobs)
@@ -47,16 +48,16 @@ def main() -> None:
     gc.freeze()
     log_writer = LogWriter()
     log_writer.start()
-    code = _run(process)
+    code = _run(process, app_lines)
     log_writer.close(_LAST_LINES_S)
     streams.flush()
     # Not `exit`: a handler that never returns would keep the interpreter from ending.
     os._exit(code)
 
 
-def _run(process: WorkerProcess) -> int:
+def _run(process: WorkerProcess, app_lines: AppLines) -> int:
     try:
-        return process.run()
+        return process.run(app_lines.settle)
     except BaseException:
         # Passed on, it would wait for threads of the app, with nobody left to report jobs.
         event(log, logging.CRITICAL, "process failed", exc_info=True)

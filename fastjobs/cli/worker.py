@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import sys
@@ -15,10 +16,12 @@ from fastjobs.cli import streams
 from fastjobs.cli.guard import guarded
 from fastjobs.config import Config, WorkerConfig, load_worker_config, mask_url
 from fastjobs.loader import resolve_target
-from fastjobs.logs import configure
+from fastjobs.logs import configure, event
 from fastjobs.server.connection import server_version
 from fastjobs.server.endpoint import Endpoint
 from fastjobs.worker.supervisor.supervisor import Supervisor
+
+log = logging.getLogger("fastjobs.supervisor")
 
 _HELP = """Run the jobs of an app.
 
@@ -69,25 +72,43 @@ def command(app: str | None, **options: Any) -> None:
 def _run(target: str, config: WorkerConfig, lifeline: int = -1) -> int:
     configure(config.log_level, config.log_format)
 
-    def banner(hello: dict[str, Any]) -> None:
-        if config.log_format == "text":
-            streams.say(_banner(target, config, hello))
+    def announce(hello: dict[str, Any]) -> None:
+        facts = _facts(target, config, hello)
+        if config.log_format == "json":
+            event(log, logging.INFO, "worker started", **facts)
+        else:
+            streams.say(_banner(facts))
 
     try:
-        return Supervisor(target, config, banner, lifeline).run()
+        return Supervisor(target, config, announce, lifeline).run()
     finally:
         streams.flush()
 
 
-def _banner(target: str, config: WorkerConfig, hello: dict[str, Any]) -> str:
-    types = ", ".join(hello["types"][:10]) + (" ..." if len(hello["types"]) > 10 else "")
+def _facts(target: str, config: WorkerConfig, hello: dict[str, Any]) -> dict[str, Any]:
     url = Endpoint(Config(**hello["config"])).url
+    return {
+        "version": __version__,
+        "python": platform.python_version(),
+        "pid": os.getpid(),
+        "server": server_version(url),
+        "url": mask_url(url),
+        "app": target,
+        "queues": hello["queues"],
+        "processes": config.processes,
+        "threads": config.threads,
+        "types": hello["types"],
+    }
+
+
+def _banner(facts: dict[str, Any]) -> str:
+    types = ", ".join(facts["types"][:10]) + (" ..." if len(facts["types"]) > 10 else "")
     lines = [
-        f"fastjobs {__version__} (compiled) on Python {platform.python_version()}, pid {os.getpid()}",
-        f"  server     {server_version(url)} at {mask_url(url)}",
-        f"  app        {target}",
-        f"  queues     {', '.join(hello['queues'])}",
-        f"  processes  {config.processes} x {config.threads} thread(s)",
+        f"fastjobs {facts['version']} (compiled) on Python {facts['python']}, pid {facts['pid']}",
+        f"  server     {facts['server']} at {facts['url']}",
+        f"  app        {facts['app']}",
+        f"  queues     {', '.join(facts['queues'])}",
+        f"  processes  {facts['processes']} x {facts['threads']} thread(s)",
         f"  job types  {types}",
     ]
     return "\n".join(lines)

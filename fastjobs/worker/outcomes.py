@@ -145,16 +145,16 @@ class Outcomes:
         record.attempts += 1
         record.add_error(_job_error(raised, record.attempts, self._worker))
         delay_ms = self._retry_delay_ms(record, raised)
-        fields = {
-            "job": span.job_id(index),
-            "type": record.type,
-            "attempt": record.attempts,
-            "error": record.errors[-1].type,
-        }
+        error = record.errors[-1]
+        fields = {"job": span.job_id(index), "type": record.type, "attempt": record.attempts, "error": error.type}
+        # `Retry` and `Discard` are decisions of the handler: where it took them is no news.
+        shown = not isinstance(raised, errors.Retry | errors.Discard)
+        details = {"exc_info": raised, "exc_text": error.traceback} if shown else {}
         if delay_ms is None:
-            event(log, logging.ERROR, "job failed", **fields)
+            event(log, logging.ERROR, "job failed", **details, **fields, reason=error.message)
             return span.outcome(index, "failed", record)
-        event(log, logging.WARNING, "job will be retried", **fields, delay_ms=delay_ms)
+        fields["delay_ms"] = delay_ms
+        event(log, logging.WARNING, "job will be retried", **details, **fields, reason=error.message)
         return span.outcome(index, "retrying", record, delay_ms)
 
     def _unrecorded(self, span: HeldSpan, index: int, error: BaseException) -> Outcome:
@@ -206,7 +206,7 @@ class Outcomes:
         if record.unknown > UNKNOWN_LIMIT:
             message = f"no worker knows the job type {record.type!r}"
             record.add_error(ErrorRecord(type="UnknownType", message=message, at_ms=_now_ms(), worker=self._worker))
-            event(log, logging.ERROR, "job failed", **fields, error="UnknownType")
+            event(log, logging.ERROR, "job failed", **fields, error="UnknownType", reason=message)
             return span.outcome(index, "failed", record)
         delay_s = min(UNKNOWN_DELAY_CAP_S, 2 ** (record.unknown - 1))
         event(log, logging.WARNING, "unknown job type, job postponed", **fields, delay_s=delay_s)

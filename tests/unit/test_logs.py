@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from fastjobs.context import JobLogger
 from fastjobs.logs import JsonFormatter, TextFormatter, configure, escape, event
 
 
@@ -108,3 +109,73 @@ def test_exceptions_are_shown(formatter: logging.Formatter) -> None:
     except ValueError:
         record = logging.LogRecord("fastjobs", logging.ERROR, "", 0, "x", (), sys.exc_info())
     assert "ValueError: deep" in formatter.format(record)
+
+
+class Unspeakable:
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+def extra_record(**extra: object) -> logging.LogRecord:
+    return logging.getLogger("shop").makeRecord("shop", logging.INFO, "", 0, "paid", (), None, extra=extra)
+
+
+def test_what_is_passed_as_extra_is_shown() -> None:
+    record = extra_record(order=7, customer="a\nb")
+    assert TextFormatter(colour=False).format(record).endswith(" info     shop: paid order=7 customer=a\\nb")
+    values = json.loads(JsonFormatter().format(record))
+    assert (values["order"], values["customer"]) == (7, "a\nb")
+
+
+def test_extra_fields_do_not_hide_the_time_level_and_logger_of_a_line() -> None:
+    values = json.loads(JsonFormatter().format(extra_record(level=3, time="noon", logger="x")))
+    assert (values["level"], values["logger"]) == ("info", "shop")
+    assert (values["extra_level"], values["extra_time"], values["extra_logger"]) == (3, "noon", "x")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("\ud800", "\ud800"),
+        ({"deep": ["\udcff"]}, {"deep": ["\udcff"]}),
+        (2**64, 2**64),
+        (-(2**200), -(2**200)),
+        ({1: "one", "big": 2**99}, {"1": "one", "big": 2**99}),
+        ({(1, 2): 3}, "{(1, 2): 3}"),
+        ([float("nan"), 2**99], f"[nan, {2**99}]"),
+        (Unspeakable(), "(Unspeakable whose text cannot be made: ValueError)"),
+        ([Unspeakable(), 2**99], ["(Unspeakable whose text cannot be made: ValueError)", 2**99]),
+    ],
+)
+def test_no_value_loses_a_line(value: object, shown: object) -> None:
+    line = JsonFormatter().format(extra_record(value=value))
+    assert line.isascii() or "\n" not in line
+    assert json.loads(line)["value"] == shown
+    assert "\n" not in TextFormatter(colour=False).format(extra_record(value=value))
+
+
+def test_a_value_that_holds_itself_loses_no_line() -> None:
+    circular: list[object] = []
+    circular.append(circular)
+    assert json.loads(JsonFormatter().format(extra_record(value=circular)))["message"] == "paid"
+
+
+@pytest.mark.parametrize("formatter", [TextFormatter(colour=False), JsonFormatter()])
+def test_stacks_are_shown(formatter: logging.Formatter) -> None:
+    record = logging.LogRecord("shop", logging.ERROR, "", 0, "x", (), None, sinfo="Stack (most recent call last):")
+    assert "Stack (most recent call last):" in formatter.format(record)
+
+
+def test_a_configuration_that_disables_existing_loggers_does_not_silence_events(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure("info", "text")
+    logger = logging.getLogger("fastjobs.worker")
+    logger.disabled = True
+    event(logger, logging.WARNING, "still there")
+    context_lines = JobLogger(logging.getLogger("fastjobs.jobs"), {"job": "c", "type": "t", "attempt": 1})
+    context_lines.logger.disabled = True
+    context_lines.info("mine as well")
+    lines = capsys.readouterr().err
+    assert "still there" in lines
+    assert "mine as well job=c type=t attempt=1\n" in lines

@@ -17,6 +17,7 @@ from fastjobs.model.time_limits import Limits
 from fastjobs.options import Options
 from fastjobs.registry import RegisteredType
 from fastjobs.worker.leases import HeldSpan
+from fastjobs.worker.process.finished_log import noting_finished
 from fastjobs.worker.process.hooks import AfterJob, BeforeJob, HookCaller
 
 #: Type tables whose surroundings are kept.
@@ -66,7 +67,7 @@ class Composer:
         self, job_types: Mapping[str, RegisteredType], hooks: HookCaller, finished_keep_ms: int, backlog: Backlog
     ) -> None:
         self._job_types = job_types
-        self._before, self._after = hooks.before, hooks.after
+        self._before, self._after = hooks.before, noting_finished(hooks.after)
         self._finished_keep_ms = finished_keep_ms
         self._backlog = backlog
         self._composed: dict[str, tuple[RegisteredType, Around]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -45,10 +46,15 @@ class WorkerProcess:
         self._control = control_line(spec)
         self._loop = build_loop(registry, self._hooks, config, endpoint, self._queues, self._control, spec)
 
-    def run(self) -> int:
-        """Works until the process is to end; returns the exit code."""
+    def run(self, settle: Callable[[], None]) -> int:
+        """Works until the process is to end; returns the exit code.
+
+        Args:
+            settle: called once the app has had its chance to set things up: before the first job.
+        """
         loop = self._loop
         self._hooks.worker_started()
+        settle()
         loop.upkeep.beat()
         self._open_session()
         loop.session.audit_within(self._config.lease_ms / 1000)
