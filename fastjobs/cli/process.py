@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import faulthandler
 import gc
 import logging
 import os
-import signal
 import sys
+from collections.abc import Callable
 
 from fastjobs import errors
 from fastjobs.app import FastJobs
-from fastjobs.cli import streams
 from fastjobs.loader import load_app
 from fastjobs.logs import AppLines, configure, event
 from fastjobs.worker.process.log_writer import LogWriter
 from fastjobs.worker.process.process import WorkerProcess
+from fastjobs.worker.process.surroundings import Signals, keep_to_itself, leave, refuse_greenlets
 from fastjobs.worker.spec import EXIT_FAILED, EXIT_UNUSABLE, ProcessSpec
 from fastjobs.worker.supervisor.signals import GROUP_SIGNALS
 
@@ -31,14 +30,15 @@ _LAST_LINES_S = 2.0
 def main() -> None:
     """Runs one process; its one argument is the encoded `ProcessSpec`."""
     spec = ProcessSpec.decode(sys.argv[1])
-    faulthandler.enable()
-    faulthandler.register(signal.SIGUSR1, all_threads=True)
-    _leave_signals_to_supervisor()
+    signals = Signals(GROUP_SIGNALS)
+    signals.take()
+    keep_to_itself(spec.board_fd, spec.control_fd)
     configure(spec.log_level, spec.log_format)
     app_lines = AppLines(spec.log_level, spec.log_format)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     try:
         _, app = load_app(spec.target, FastJobs)
+        refuse_greenlets()
         process = WorkerProcess(app._registry, app.config, app._endpoint, app._handles, spec)
     except errors.ConfigError as error:
         event(log, logging.CRITICAL, "cannot load the app", reason=error)
@@ -46,30 +46,22 @@ def main() -> None:
     # All objects made so far live as long as the process: collections need not look at them again.
     gc.collect()
     gc.freeze()
+
+    def settle() -> None:
+        app_lines.settle()
+        signals.take()
+
     log_writer = LogWriter()
     log_writer.start()
-    code = _run(process, app_lines)
+    code = _run(process, settle)
     log_writer.close(_LAST_LINES_S)
-    streams.flush()
-    # Not `exit`: a handler that never returns would keep the interpreter from ending.
-    os._exit(code)
+    leave(code)
 
 
-def _run(process: WorkerProcess, app_lines: AppLines) -> int:
+def _run(process: WorkerProcess, settle: Callable[[], None]) -> int:
     try:
-        return process.run(app_lines.settle)
+        return process.run(settle)
     except BaseException:
         # Passed on, it would wait for threads of the app, with nobody left to report jobs.
         event(log, logging.CRITICAL, "process failed", exc_info=True)
         return EXIT_FAILED
-
-
-def _leave_signals_to_supervisor() -> None:
-    """Ignores the terminal's signals, which go to the whole group: the supervisor decides what a process does.
-
-    This installs handlers that do nothing, not SIG_IGN: programs that a job starts would inherit SIG_IGN, and could not
-    be ended. Until the handlers are in place, the signal mask inherited from the supervisor holds the signals back.
-    """
-    for number in GROUP_SIGNALS:
-        signal.signal(number, lambda *_: None)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)

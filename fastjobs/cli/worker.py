@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -86,7 +87,7 @@ def _run(target: str, config: WorkerConfig, lifeline: int = -1) -> int:
 
 
 def _facts(target: str, config: WorkerConfig, hello: dict[str, Any]) -> dict[str, Any]:
-    url = Endpoint(Config(**hello["config"])).url
+    url = Endpoint(Config(**hello["config"]), Path(hello["directory"])).url
     return {
         "version": __version__,
         "python": platform.python_version(),

@@ -120,4 +120,9 @@ cdef class Backlog:
         Returns:
             The number of jobs run.
         """
-        return run_jobs(self, self.seats.checked(seat))
+        cdef JobContext context = JobContext()
+        context.enter()
+        try:
+            return run_jobs(self, self.seats.checked(seat), context)
+        finally:
+            context.leave()

@@ -23,7 +23,7 @@ cdef extern from "Python.h":
     PyObject* PyObject_VectorcallDict(object, PyObject**, size_t, PyObject*)
 
 
-cdef Py_ssize_t run_jobs(Backlog backlog, Seat* seat) except -1:
+cdef Py_ssize_t run_jobs(Backlog backlog, Seat* seat, JobContext context) except -1:
     """Runs jobs of a backlog in the calling thread; returns how many. See `Backlog.execute`."""
     cdef LeasedJobs jobs
     cdef int position
@@ -46,6 +46,7 @@ cdef Py_ssize_t run_jobs(Backlog backlog, Seat* seat) except -1:
             else:
                 now = _run(backlog, jobs, position, seat, now)
             ran += 1
+            context.renew()
         # Another thread may have taken the last job, and this entry away, meanwhile.
         if backlog._spans and backlog._spans[0] is jobs:
             backlog._spans.popleft()

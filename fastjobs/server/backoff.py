@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+from fastjobs.model.chance import chance
 
 
 class Backoff:
@@ -26,4 +26,4 @@ class Backoff:
         """Returns how long to wait now, in seconds."""
         bound_s = self._bound_s
         self._bound_s = min(self._cap_s, bound_s * 2)
-        return random.uniform(bound_s / 2, bound_s)
+        return chance.uniform(bound_s / 2, bound_s)

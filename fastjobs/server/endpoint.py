@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 from fastjobs.config import Config
 from fastjobs.server.cluster import Cluster, SlotOwner, slot_of
@@ -18,10 +19,13 @@ class Endpoint:
 
     Args:
         config: has the URL, or None for an embedded server.
+        directory: of the project, or below it; default: the current directory, as it is now.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, directory: Path | None = None) -> None:
         self._config = config
+        #: Where to look for the project: a program that goes to another directory later keeps its server.
+        self.directory = directory or Path.cwd()
         # Re-entrant: a signal handler may enqueue while its thread holds it.
         self._lock = threading.RLock()
         self._url = config.url
@@ -36,7 +40,7 @@ class Endpoint:
         """
         with self._lock:
             if self._url is None:
-                self._url = _start_embedded()
+                self._url = self._start_embedded()
             return self._url
 
     @property
@@ -71,14 +75,13 @@ class Endpoint:
 
     def _client(self, timeout_s: float) -> Client:
         # If an embedded server died, the next connection starts it again.
-        return Client(self.url, timeout_s, _start_embedded if self._config.url is None else None)
+        return Client(self.url, timeout_s, self._start_embedded if self._config.url is None else None)
 
     def _servers(self) -> Servers:
         return read_url(self.url)
 
+    def _start_embedded(self) -> str:
+        """Starts the project's embedded server unless it runs, and returns its URL."""
+        from fastjobs.server import embedded  # noqa: PLC0415 - not needed with a URL
 
-def _start_embedded() -> str:
-    """Starts the project's embedded server unless it runs, and returns its URL."""
-    from fastjobs.server import embedded  # noqa: PLC0415 - not needed with a URL
-
-    return embedded.start().url
+        return embedded.start(embedded.project_directory(self.directory)).url

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import logging
-import random
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from types import TracebackType
 from fastjobs import errors
 from fastjobs._core import Ending, EndingKind, LeasedJobs
 from fastjobs.logs import event
+from fastjobs.model.chance import chance
 from fastjobs.model.outcome import Outcome
 from fastjobs.model.record import UNREAD, ErrorRecord, JobRecord, loaded
 from fastjobs.model.refs import detached_id, is_detached
@@ -180,12 +180,12 @@ class Outcomes:
             asked: object = getattr(raised, "in_", None) if issubclass(kind, errors.Retry) else None
             if asked is not None:
                 return round(seconds("Retry(in_)", asked) * 1000)
-            return policy.delay_ms(record.failures, random)
+            return policy.delay_ms(record.failures, chance)
         except BaseException as error:
             # SystemExit as well: it is code of the app that raised it, and this is no place to exit.
             reason = f"{_type_name(error)}: {_text(error)}"
             event(log, logging.ERROR, "retry_delay failed, using the default", type=record.type, reason=reason)
-            return RetryPolicy(policy.retries).delay_ms(record.failures, random)
+            return RetryPolicy(policy.retries).delay_ms(record.failures, chance)
 
     def _expired(self, span: HeldSpan, index: int, record: JobRecord) -> Outcome:
         message = "was not started in time: it expired before a worker got to it"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from typing import Any
 
 import orjson
 
 from fastjobs import errors
+from fastjobs.worker.interpreter import python
 
 
 class Pool:
@@ -47,12 +47,7 @@ class Pool:
         theirs, self._lifeline = os.pipe()
         arguments = orjson.dumps([self._target, self._settings, theirs]).decode()
         self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                "from fastjobs.cli.worker import run_pool; run_pool()",
-                arguments,
-            ],
+            python("from fastjobs.cli.worker import run_pool; run_pool()", arguments),
             pass_fds=(theirs,),
         )
         os.close(theirs)

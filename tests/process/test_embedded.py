@@ -20,11 +20,13 @@ import pytest
 import redis
 from click.testing import CliRunner
 
+from fastjobs import FastJobs
 from fastjobs.cli.server import NOT_RUNNING
 from fastjobs.cli.server import server as server_command
 from fastjobs.errors import ConfigError, StoreError, Unavailable
 from fastjobs.server import embedded
 from fastjobs.server.embedded import server as embedded_server
+from tests.harness.worker import Worker, clean_environment
 
 #: Where `fastjobs` is imported from, for processes that do not have it on their path.
 IMPORT_ROOT = str(Path(embedded.__file__).parents[2])
@@ -503,6 +505,51 @@ def test_chosen_project_directory_wins(project: Path, tmp_path: Path, monkeypatc
 
 
 # The command
+
+
+@pytest.mark.parametrize("chosen", [None, "beside"])
+def test_a_program_that_goes_to_another_directory_keeps_its_server(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: str | None
+) -> None:
+    project.mkdir()
+    home = project if chosen is None else project / chosen
+    if chosen is not None:
+        monkeypatch.setenv("FASTJOBS_DIR", chosen)
+    monkeypatch.chdir(project)
+    app = FastJobs()
+    monkeypatch.chdir(tmp_path)
+    try:
+        assert app.jobs.queues() == []
+        running = embedded.status(home)
+        assert running is not None
+        # The next connection starts it again, from wherever the program is by then.
+        os.kill(running.pid, signal.SIGKILL)
+        app.close()
+        assert app.jobs.queues() == []
+        assert not (tmp_path / ".fastjobs").exists()
+    finally:
+        app.close()
+        embedded.stop(home)
+
+
+def test_a_worker_whose_app_goes_to_another_directory_keeps_its_server(project: Path, tmp_path: Path) -> None:
+    project.mkdir()
+    text = f"""
+import os
+from fastjobs import FastJobs
+app = FastJobs()
+os.chdir({str(tmp_path)!r})
+@app.job
+def act(): pass
+"""
+    (project / "jobs.py").write_text(text)
+    worker = Worker(project, ["--burst", "-p", "1"], clean_environment())
+    try:
+        assert worker.wait() == 0, worker.log
+        assert embedded.status(project) is not None
+        assert not (tmp_path / ".fastjobs").exists()
+    finally:
+        worker.close()
 
 
 def test_command_starts_shows_and_stops_the_server(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

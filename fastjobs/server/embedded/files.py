@@ -27,10 +27,10 @@ def project_directory(start: Path | None = None) -> Path:
         FASTJOBS_DIR if it is set; else the nearest directory, `start` or above, with `pyproject.toml`, `setup.py` or
         `.git`; else `start` itself.
     """
+    here = (start or Path.cwd()).resolve()
     chosen = os.environ.get("FASTJOBS_DIR")
     if chosen:
-        return Path(chosen).resolve()
-    here = (start or Path.cwd()).resolve()
+        return (here / chosen).resolve()
     for directory in (here, *here.parents):
         if any((directory / marker).exists() for marker in PROJECT_MARKERS):
             return directory

@@ -41,6 +41,7 @@ class WorkerProcess:
         self._registry = registry
         self._spec = spec
         self._config = config
+        self._endpoint = endpoint
         self._queues = _queues(registry, spec)
         self._hooks = HookCaller(registry.hooks, registry, actions, spec.worker)
         self._control = control_line(spec)
@@ -85,6 +86,7 @@ class WorkerProcess:
             "types": sorted(self._registry),
             "policies": {name: _plain_policy(job_type.retry) for name, job_type in self._registry.items()},
             "config": asdict(self._config),
+            "directory": str(self._endpoint.directory),
         }
 
     def _end(self) -> int:

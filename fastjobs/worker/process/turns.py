@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
 from fastjobs.config import QueueChoice
+from fastjobs.model.chance import chance
 from fastjobs.model.partitions import queue_of
 
 
@@ -39,7 +39,7 @@ class Turns:
         if not self._weighted:
             return [choice.name for choice in self._queues]
         # Efraimidis and Spirakis (2006): keys u^(1/w) sort a weighted draw without replacement.
-        keyed = [(random.random() ** (1 / (choice.weight or 1)), choice.name) for choice in self._queues]
+        keyed = [(chance.random() ** (1 / (choice.weight or 1)), choice.name) for choice in self._queues]
         return [name for _, name in sorted(keyed, reverse=True)]
 
     def _in_turn(self, partitions: list[str], hinted: str) -> list[str]:

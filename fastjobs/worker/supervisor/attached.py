@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from fastjobs.config import Config, WorkerConfig
@@ -55,7 +56,7 @@ class Attached:
         self._partitions = list(hello["partitions"])
         self.server = ServerCalls(watchdog)
         timeout_s = min(_SERVER_TIMEOUT_S, self.config.socket_timeout_s)
-        self._store = Store(Endpoint(self.config).connect(timeout_s), self.config)
+        self._store = Store(Endpoint(self.config, Path(hello["directory"])).connect(timeout_s), self.config)
         self._entry = WorkerEntry(worker, config, self.config, children, hello["queues"], hello["types"])
         self.settler = Settler(self._store, worker.name, self.server)
         #: In the order in which a turn runs those that are due.

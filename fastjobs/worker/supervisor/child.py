@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -17,6 +16,7 @@ from typing import Any
 from fastjobs._core import Board, boot_time_ns, new_id
 from fastjobs.model.retry import RetryPolicy
 from fastjobs.worker.control import ControlLine
+from fastjobs.worker.interpreter import python
 from fastjobs.worker.spec import ProcessSpec
 from fastjobs.worker.supervisor.signals import GROUP_SIGNALS
 
@@ -155,7 +155,7 @@ def _launch(spec: ProcessSpec) -> subprocess.Popen[bytes]:
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
     try:
         return subprocess.Popen(
-            [sys.executable, "-c", "from fastjobs.cli.process import main; main()", spec.encode()],
+            python("from fastjobs.cli.process import main; main()", spec.encode()),
             stdin=subprocess.DEVNULL,
             pass_fds=(spec.board_fd, spec.control_fd),
         )

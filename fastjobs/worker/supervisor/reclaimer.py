@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Sequence
 
 from fastjobs.logs import event
+from fastjobs.model.chance import chance
 from fastjobs.store.store import Store
 
 log = logging.getLogger("fastjobs.worker")
@@ -31,7 +31,7 @@ class Reclaimer:
 
     def _plan(self) -> None:
         interval_s = self._store.config.reclaim_ms / 1000
-        self.due_at = time.monotonic() + interval_s * random.uniform(0.5, 1.5)
+        self.due_at = time.monotonic() + interval_s * chance.uniform(0.5, 1.5)
 
     def run(self) -> int:
         """Gives back what dead sessions held; returns the number of jobs.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import NamedTuple
 from fastjobs import errors
 from fastjobs._core import RUN_FINISHED, RUN_REPORTED, RUN_STARTED, Board, Chunk
 from fastjobs.logs import event
+from fastjobs.model.chance import chance
 from fastjobs.model.outcome import Outcome, Run
 from fastjobs.model.record import ErrorRecord, JobRecord
 from fastjobs.model.retry import RetryPolicy
@@ -161,7 +161,7 @@ class Recovery:
         if record.failures > policy.retries:
             event(log, logging.ERROR, "job failed", **fields)
             return span.outcome(index, "failed", record)
-        delay_ms = policy.delay_ms(record.failures, random)
+        delay_ms = policy.delay_ms(record.failures, chance)
         event(log, logging.WARNING, "job will be retried", **fields, delay_ms=delay_ms)
         return span.outcome(index, "retrying", record, delay_ms)
 

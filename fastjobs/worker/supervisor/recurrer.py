@@ -6,7 +6,6 @@ Runs in the supervisor: all it needs of a definition is stored, no user code is.
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from typing import NamedTuple
 
 from fastjobs._core import ChunkWriter
 from fastjobs.logs import event
+from fastjobs.model.chance import chance
 from fastjobs.model.definition import Definition
 from fastjobs.store.store import Store
 
@@ -88,7 +88,7 @@ class Recurrer:
         self._pass(look, firings)
         next_due_ms = min([look.next_due_ms, *(firing.next_due_ms for firing in firings)])
         wait_s = 0.0 if look.more else (next_due_ms - look.now_ms) / 1000
-        self.due_at = min(self.due_at, time.monotonic() + wait_s + random.uniform(0, _JITTER_S))
+        self.due_at = min(self.due_at, time.monotonic() + wait_s + chance.uniform(0, _JITTER_S))
         return enqueued
 
     def _fire(self, firings: list[_Firing]) -> int:
