@@ -1,4 +1,4 @@
-"""Recurring jobs: defines two, lets a worker run them a few times, pauses one and removes both.
+"""Recurring jobs: declares and stores two, lets a worker run them a few times, pauses one and removes both.
 
 python examples/recurring.py
 """
@@ -16,8 +16,8 @@ def show(text: str, *, mark: str = "-") -> None:
 
 
 def main() -> None:
-    beat = show.every(1, "every second", id="example-beat")
-    even = show.cron("*/2 * * * * *", "every even second", id="example-even", kwargs={"mark": "+"})
+    beat = show.every(1, "every second", id="example-beat").store()
+    even = show.cron("*/2 * * * * *", "every even second", id="example-even", kwargs={"mark": "+"}).store()
     earlier = app.jobs.count(Status.FINISHED, queue="clock")
     with app.pool(processes=1, queues="clock"):
         while app.jobs.count(Status.FINISHED, queue="clock") < earlier + 6:

@@ -76,8 +76,8 @@ class FastJobs:
         self._handles = Handles(producer.store, self._registry)
         #: Looks jobs up.
         self.jobs = Jobs(producer.store, self._handles, partitioner)
-        #: Finds and lists recurring jobs.
-        self.recurring = RecurringJobs(producer.store, self.jobs.queues, self._handles)
+        #: Finds, lists and stores recurring jobs.
+        self.recurring = RecurringJobs(self.config, producer.store, self.jobs.queues, self._handles, self._registry)
         #: Looks workers up.
         self.workers = Workers(producer.store)
         self._enqueuing = Enqueuing(self._endpoint, self.config, partitioner, producer, self._handles, self.recurring)

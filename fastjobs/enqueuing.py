@@ -35,7 +35,7 @@ class Enqueuing:
         partitioner: chooses the partitions of jobs.
         producer: stores jobs.
         actions: what the returned handles act through.
-        recurring: stores definitions of recurring jobs.
+        recurring: notes declarations of recurring jobs.
     """
 
     def __init__(
@@ -92,11 +92,11 @@ class Enqueuing:
         with progress_bar(calls, show=progress) as advance:
             return self._producer.enqueue_calls(calls, advance)
 
-    def define_recurring(
+    def declare_recurring(
         self, call: Call, schedule: Schedule, definition_id: str, policy: RecurringPolicy
     ) -> Recurring:
-        """Defines or changes a recurring job; see `JobType.every`."""
-        return self._recurring.define(call, schedule, definition_id, policy)
+        """Declares a recurring job; see `JobType.every`."""
+        return self._recurring.declare(call, schedule, definition_id, policy)
 
     @contextmanager
     def buffered(self, linger_s: float) -> Iterator[Buffer]:

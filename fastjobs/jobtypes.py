@@ -176,17 +176,19 @@ class JobType(Generic[P, R]):
         missed_limit: int = MISSED_LIMIT,
         overlap: str = "skip",
     ) -> Recurring:
-        """Lets the job recur at a fixed interval, from now on or changing what was defined under this id.
+        """Declares that the job recurs at a fixed interval. It needs no server, so it may stand where jobs are defined.
 
-        Given again with the same schedule, as each deploy does, it goes on undisturbed. Any worker of the queue fires
-        it; what `options` says about queue, priority and retries counts for each run. See docs/recurring.md.
+        Every worker stores what the app declares when it starts; the handle's `store()` does so at once, as a program
+        has to that declares a job while it runs. Stored again with the same schedule, as each deploy does, it goes on
+        undisturbed. Any worker of the queue fires it; what `options` says about queue, priority and retries counts for
+        each run. See docs/recurring.md.
 
         Args:
             interval: seconds or timedelta, rounded to milliseconds, at least one.
             args: positional arguments of the handler.
             id: names it, 1 to 90 letters, digits or `_.:-`; unique in the namespace.
             start: when it is due first, an aware datetime; in the past, an instant of the series; None = one interval
-                from now.
+                when it is stored.
             kwargs: keyword arguments of the handler, apart so that they cannot be mistaken for those of this method.
             version: of the definition, from 0; one that is lower than what is stored changes nothing.
             missed: what becomes of runs that were due while no worker looked: `latest` enqueues one, for the last of
@@ -195,17 +197,16 @@ class JobType(Generic[P, R]):
             overlap: `skip` leaves a run out while the one before is not done, retries included; `allow` does not.
 
         Returns:
-            A handle of what is now stored: of the newer definition, if there is one.
+            A handle of the recurring job.
 
         Raises:
-            ConfigError: a value that cannot be used.
+            ConfigError: a value that cannot be used, or arguments that the handler does not take.
             PayloadError: an argument cannot be stored exactly.
-            StoreError: no answer within `retry_budget_s`; define it again.
 
         Example:
             tick = welcome.every(30, 42, id="tick", kwargs={"lang": "sv"})
         """
-        return self._enqueuing.define_recurring(
+        return self._enqueuing.declare_recurring(
             Call(self._registered, self._options, self._line, args, kwargs),
             Every.read(interval, start),
             id,
@@ -225,7 +226,7 @@ class JobType(Generic[P, R]):
         missed_limit: int = MISSED_LIMIT,
         overlap: str = "skip",
     ) -> Recurring:
-        """Lets the job recur when a clock matches a cron expression; otherwise as `every`.
+        """Declares that the job recurs when a clock matches a cron expression; otherwise as `every`.
 
         Args:
             expression: `minute hour day-of-month month day-of-week`, or six fields with seconds first, or `@hourly`,
@@ -240,12 +241,12 @@ class JobType(Generic[P, R]):
             overlap: whether runs may overlap.
 
         Returns:
-            A handle of what is now stored: of the newer definition, if there is one.
+            A handle of the recurring job.
 
         Raises:
-            ConfigError: a value that cannot be used; an expression that never comes due is one.
+            ConfigError: a value that cannot be used, an expression that never comes due, or arguments that the handler
+                does not take.
             PayloadError: an argument cannot be stored exactly.
-            StoreError: no answer within `retry_budget_s`; define it again.
 
         Example:
             welcome.cron("0 9 * * mon-fri", 42, tz="Europe/Stockholm", id="daily")
@@ -253,7 +254,7 @@ class JobType(Generic[P, R]):
         # Imported by programs that need it: see `schedules.read_schedule`.
         from fastjobs.model.cron import Cron  # noqa: PLC0415
 
-        return self._enqueuing.define_recurring(
+        return self._enqueuing.declare_recurring(
             Call(self._registered, self._options, self._line, args, kwargs),
             Cron.read(expression, tz),
             id,

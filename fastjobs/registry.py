@@ -1,4 +1,4 @@
-"""The job types and hooks that a process knows: the part of an app that a worker needs."""
+"""The job types, hooks and declared recurring jobs of an app: the part of it that a worker needs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from fastjobs.errors import ConfigError
 from fastjobs.handlers import Source, describe
 from fastjobs.job import Job
+from fastjobs.model.definition import Declared
 from fastjobs.model.retry import RetryPolicy
 from fastjobs.model.time_limits import Limits
 from fastjobs.options import DEFAULT_QUEUE, Options
@@ -81,6 +82,8 @@ class Registry(Mapping[str, RegisteredType]):
     def __init__(self) -> None:
         #: Functions of the app to call around jobs and workers.
         self.hooks = Hooks()
+        #: Recurring jobs that were declared here and are not stored yet, by their ids.
+        self.declared: dict[str, Declared] = {}
         self._types: dict[str, RegisteredType] = {}
         self._sources: dict[str, Source] = {}
         self._lock = threading.Lock()

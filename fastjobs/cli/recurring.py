@@ -1,4 +1,4 @@
-"""`fastjobs recurring` lists, pauses, resumes, runs and cancels recurring jobs."""
+"""`fastjobs recurring` lists, stores, pauses, resumes, runs and cancels recurring jobs."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from datetime import datetime
 import click
 
 from fastjobs.cli.output import confirmed, console, plain_table
-from fastjobs.cli.target import Target, with_target
+from fastjobs.cli.target import Target, with_app, with_target
 from fastjobs.model.secret import masked
 from fastjobs.operating.recurring import Recurring
 
 
 @click.group()
 def recurring() -> None:
-    """List, pause, resume, run and cancel recurring jobs."""
+    """List, store, pause, resume, run and cancel recurring jobs."""
 
 
 def _find(target: Target, recurring_id: str) -> Recurring:
@@ -47,6 +47,14 @@ def ls(target: Target, as_json: bool) -> None:
         for one in found
     ]
     console().print(plain_table(columns, rows))
+
+
+@recurring.command()
+@with_app
+def store(target: Target) -> None:
+    """Store what the app declares with `every` and `cron`, as a worker does when it starts."""
+    for one in target.recurring.store_declared():
+        click.echo(f"{one.id} is stored")
 
 
 @recurring.command()

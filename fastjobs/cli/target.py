@@ -11,7 +11,7 @@ import click
 
 from fastjobs.app import FastJobs
 from fastjobs.config import Config, load_config, mask_url
-from fastjobs.loader import load_app
+from fastjobs.loader import load_app, resolve_target
 from fastjobs.logs import configure
 from fastjobs.model.partitions import Partitioner
 from fastjobs.operating.handles import Handles
@@ -38,8 +38,8 @@ class Target:
         #: Acts on jobs that were found, and looks them up.
         self.handles = Handles(self.store, registry)
         self.jobs = Jobs(self.store, self.handles, Partitioner(config.partitions_of))
-        #: Finds and lists recurring jobs.
-        self.recurring = RecurringJobs(self.store, self.jobs.queues, self.handles)
+        #: Finds, lists and stores recurring jobs.
+        self.recurring = RecurringJobs(config, self.store, self.jobs.queues, self.handles, registry)
 
     @property
     def url(self) -> str:
@@ -60,6 +60,15 @@ class Target:
 
 def with_target(command: Callable[..., None]) -> Callable[..., None]:
     """Adds `[APP] --url --namespace` to a command, and passes it the `Target` they name as its first argument."""
+    return _with_target(command, lambda app: app)
+
+
+def with_app(command: Callable[..., None]) -> Callable[..., None]:
+    """As `with_target`, but the app is always imported: without APP, the one that a worker would take."""
+    return _with_target(command, resolve_target)
+
+
+def _with_target(command: Callable[..., None], named: Callable[[str | None], str | None]) -> Callable[..., None]:
 
     @click.argument("app", required=False)
     @click.option(
@@ -70,7 +79,7 @@ def with_target(command: Callable[..., None]) -> Callable[..., None]:
     def with_options(app: str | None, url: str | None, namespace: str | None, **options: Any) -> None:
         # So that the start of an embedded server is logged, as everywhere.
         configure("info", "text")
-        command(_target(app, url, namespace), **options)
+        command(_target(named(app), url, namespace), **options)
 
     return with_options
 

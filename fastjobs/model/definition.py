@@ -34,6 +34,29 @@ class RecurringPolicy(NamedTuple):
     overlap: str = "skip"
 
 
+class Declared(NamedTuple):
+    """A definition as the app declares it, and the queue its runs go to."""
+
+    queue: str
+    definition: Definition
+
+    def as_plain(self) -> list[Any]:
+        """Returns it in values that JSON has."""
+        line = {name: getattr(self.definition, name) for name in _LINE}
+        body = {name: getattr(self.definition, name) for name in _BODY}
+        return [self.queue, self.definition.schedule.text, line | body]
+
+    @staticmethod
+    def from_plain(values: list[Any]) -> Declared:
+        """Reads what `as_plain` made.
+
+        Raises:
+            ConfigError: its schedule cannot be read here.
+        """
+        queue, schedule, rest = values
+        return Declared(queue, Definition(schedule=read_schedule(schedule), **rest))
+
+
 class Packer(Protocol):
     """Packs a run; implemented by `ChunkWriter`."""
 
@@ -168,6 +191,8 @@ def _check_body(values: dict[str, Any], overlap: str) -> None:
 
 
 _BODY = ("type", "payload", "options", "priority", "missed", "missed_limit")
+#: What else an app declares; it is stored where scripts read it.
+_LINE = ("id", "version", "overlap")
 
 
 def check_policy(*, version: object, missed: object, missed_limit: object, overlap: object) -> None:

@@ -1,4 +1,4 @@
-"""Recurring jobs as seen by the app: defining, finding and changing them. Firing them is the workers' business."""
+"""Recurring jobs as seen by the app: declaring, finding and changing them. Firing them is the workers' business."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import orjson
-
 from fastjobs import errors, importing
-from fastjobs._core import Chunk, ChunkWriter, new_id
+from fastjobs._core import ChunkWriter, new_id
+from fastjobs.config import Config
 from fastjobs.job import Job, JobActions
 from fastjobs.logs import event
-from fastjobs.model.definition import Definition, RecurringPolicy, check_id, check_policy
+from fastjobs.model.definition import Declared, Definition, RecurringPolicy, check_id
 from fastjobs.model.names import check_key_part
 from fastjobs.model.refs import run_id
 from fastjobs.model.schedules import Schedule
 from fastjobs.model.secret import with_secrets
 from fastjobs.model.times import instant, now_ms
 from fastjobs.producing.call import Call
+from fastjobs.producing.declaring import declare, store_declared
+from fastjobs.registry import Registry
 from fastjobs.server.exchanges.single import PRODUCER_RETRIES
 from fastjobs.store.batch import Reply
 from fastjobs.store.store import Store
@@ -34,7 +35,7 @@ _MAX_TRIES = 20
 
 
 class Recurring:
-    """A handle of one recurring job: what was known of it when it was defined, found or last refreshed.
+    """A handle of one recurring job: what was known of it when it was declared, stored, found or last refreshed.
 
     Attributes:
         id: its id.
@@ -48,7 +49,7 @@ class Recurring:
         missed: `latest`, `all` or `skip`.
         overlap: `skip` or `allow`.
         paused: whether it waits for `resume`.
-        next_due: when it is due next; None while it is paused.
+        next_due: when it is due next; None while it is paused, and before it is stored.
         last_due: due instant of its last run (of one asked for with `run_now`: when that was); None before the first.
         definition: all of it, as stored.
         last_run: its last run, a handle to be refreshed before use, as the run's history may be gone; None before the
@@ -73,15 +74,29 @@ class Recurring:
         self.missed = definition.missed
         self.overlap = definition.overlap
         self.paused = definition.paused
-        self.next_due = None if definition.paused else instant(definition.due_ms)
+        self.next_due = instant(definition.due_ms) if definition.due_ms and not definition.paused else None
         self.last_due = instant(definition.last_due_ms) if definition.last_due_ms else None
         self.last_run = self._recurring.run_of(self.queue, definition)
+
+    def store(self) -> Recurring:
+        """Stores it now, as it was declared, instead of when a worker starts. Safe to repeat.
+
+        Returns:
+            This handle, with what is now stored: a newer version of it, if there is one.
+
+        Raises:
+            StoreError: no answer within `retry_budget_s`; call it again.
+            ConfigError: a worker or a command is importing the app: a worker stores by itself what is declared.
+        """
+        self.queue, stored = self._recurring.store(self.queue, self.definition)
+        self._fill(stored)
+        return self
 
     def refresh(self) -> Recurring:
         """Loads the present state into this handle and returns it.
 
         Raises:
-            RecurringNotFound: it was cancelled, or its runs now go to another queue.
+            RecurringNotFound: it is not stored yet, it was cancelled, or its runs now go to another queue.
         """
         self._fill(self._recurring.load(self.queue, self.id))
         return self
@@ -135,12 +150,23 @@ class RecurringJobs:
     """All recurring jobs of the app's namespace.
 
     Args:
+        config: the app's settings.
         store: gives the calling thread's store.
         queues: returns the names of all queues that were ever used.
         actions: what handles of runs act through.
+        registry: where the app's declarations are noted.
     """
 
-    def __init__(self, store: Callable[[], Store], queues: Callable[[], list[str]], actions: JobActions) -> None:
+    def __init__(
+        self,
+        config: Config,
+        store: Callable[[], Store],
+        queues: Callable[[], list[str]],
+        actions: JobActions,
+        registry: Registry,
+    ) -> None:
+        self._config = config
+        self._registry = registry
         self._store = store
         self._queues = queues
         self._actions = actions
@@ -182,55 +208,43 @@ class RecurringJobs:
             return Recurring(self, name, definition)
         raise errors.RecurringNotFound(definition_id)
 
-    def define(
-        self,
-        call: Call,
-        schedule: Schedule,
-        definition_id: str,
-        policy: RecurringPolicy,
-    ) -> Recurring:
-        """Defines or changes a recurring job; see `JobType.every`.
+    def declare(self, call: Call, schedule: Schedule, definition_id: str, policy: RecurringPolicy) -> Recurring:
+        """Declares a recurring job, without a server; see `JobType.every`."""
+        declared = declare(self._config, call, schedule, definition_id, policy)
+        self._registry.declared[declared.definition.id] = declared
+        return Recurring(self, *declared)
 
-        A definition of the same id whose runs go to another queue is replaced by this one.
+    def store_declared(self) -> Sequence[Recurring]:
+        """Stores all recurring jobs that this process has declared and not stored, as workers do when they start.
+
+        Returns:
+            Handles of what is now stored, in the order of the declarations.
+
+        Raises:
+            StoreError: no answer within `retry_budget_s`; call it again.
+            ConfigError: a worker or a command is importing the app.
+            CorruptChunk: what is stored under one of the ids cannot be read; the others are stored.
         """
-        check_policy(**policy._asdict())
-        call.options.check_recurring()
-        definition = Definition(
-            id=check_id(definition_id),
-            schedule=schedule,
-            type=call.job_type.name,
-            payload=[*self._payload(call)],
-            options=call.options.chosen,
-            priority=call.line.priority,
-            **policy._asdict(),
-        )
-        return self._define(call.line.queue, definition)
+        return [Recurring(self, *stored) for stored in self._store_all([*self._registry.declared.values()])]
 
-    def _define(self, queue: str, definition: Definition) -> Recurring:
+    def _store_all(self, declared: Sequence[Declared]) -> Sequence[Declared]:
+        if importing.running:
+            raise importing.refuse("stores a recurring job")
         store = self._store()
-        self._run(store.batch().list_partition(queue))
-        elsewhere = [name for name in self._queues() if name != queue]
-        moved = self._read_from(elsewhere, definition.id)
-        for name, other in moved.items():
-            if other.version > definition.version:
-                return Recurring(self, name, other)
-        due_ms = definition.schedule.first(self._server_now_ms())
-        for other in moved.values():
-            if other.schedule.text == definition.schedule.text:
-                due_ms = other.due_ms
-        # Not the other way round: should this process die in between, a job that recurs twice until it is defined again
-        # is better than one that has stopped.
-        batch = store.batch()
-        defined = batch.define_recurring(queue, definition, due_ms)
-        if any(other.paused for other in moved.values()):
-            batch.pause_recurring(queue, definition.id)
-        for name in moved:
-            batch.cancel_recurring(name, definition.id, definition.version)
-        _, stored = self._run(defined)
-        recurring = Recurring(self, queue, store.definition(queue, definition.id, stored))
-        return recurring.refresh() if moved else recurring
+        budget_s = store.config.retry_budget_s
+        stored = store_declared(store, declared, lambda batch: batch.run(PRODUCER_RETRIES, budget_s))
+        for one in stored:
+            if isinstance(one, Exception):
+                raise one
+            self._registry.declared.pop(one.definition.id, None)
+        return [one for one in stored if isinstance(one, Declared)]
 
     # For handles.
+
+    def store(self, queue: str, definition: Definition) -> Declared:
+        """See `Recurring.store`."""
+        [stored] = self._store_all([Declared(queue, definition)])
+        return stored
 
     def load(self, queue: str, definition_id: str) -> Definition:
         """Returns what is stored; see `Recurring.refresh`."""
@@ -270,7 +284,8 @@ class RecurringJobs:
         run = run_id(definition_id, new_id())
         for _ in range(_MAX_TRIES):
             definition = self.load(queue, definition_id)
-            blob = definition.pack(self._writer(), now_ms())
+            writer = ChunkWriter(self._config.max_payload_bytes, self._config.compress_min_bytes)
+            blob = definition.pack(writer, now_ms())
             outcome, found = self._run(self._store().batch().run_recurring(queue, definition, blob, run))
             if outcome >= 0:
                 return self._job(queue, definition, found)
@@ -281,21 +296,6 @@ class RecurringJobs:
         job.type, job.priority = definition.type, definition.priority
         *job.args, job.kwargs = with_secrets(definition.payload)
         return job
-
-    def _writer(self) -> ChunkWriter:
-        config = self._store().config
-        return ChunkWriter(config.max_payload_bytes, config.compress_min_bytes)
-
-    def _payload(self, call: Call) -> Sequence[Any]:
-        """The arguments as they will be stored.
-
-        Raises:
-            PayloadError: they cannot be.
-        """
-        writer = self._writer()
-        writer.add(writer.entry(call.job_type.name), call.args, call.kwargs)
-        payload: Sequence[Any] = orjson.loads(Chunk.decode(writer.finish(0)).payload(0))
-        return payload
 
     def _server_now_ms(self) -> int:
         return self._run(self._store().batch().time_ms())

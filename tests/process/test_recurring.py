@@ -118,8 +118,10 @@ def goes_on(tick: Recurring, workers: Workers, runs: int = 5) -> None:
 
 def test_three_workers_run_each_due_instant_exactly_once(start_workers: Callable[..., Workers]) -> None:
     workers = start_workers(3)
-    tick = workers.job_type("tick").every(
-        INTERVAL_MS / 1000, str(workers.notes), id="tick", missed="all", overlap="allow"
+    tick = (
+        workers.job_type("tick")
+        .every(INTERVAL_MS / 1000, str(workers.notes), id="tick", missed="all", overlap="allow")
+        .store()
     )
     goes_on(tick, workers, 30)
     tick.cancel()
@@ -132,7 +134,7 @@ def test_three_workers_run_each_due_instant_exactly_once(start_workers: Callable
 
 def test_without_making_up_for_missed_runs_the_cadence_is_kept(start_workers: Callable[..., Workers]) -> None:
     workers = start_workers(2)
-    tick = workers.job_type("tick").every(INTERVAL_MS / 1000, str(workers.notes), id="tick")
+    tick = workers.job_type("tick").every(INTERVAL_MS / 1000, str(workers.notes), id="tick").store()
     goes_on(tick, workers, 20)
     tick.cancel()
     wait_until(workers.is_drained, 20, "all runs are done")
@@ -145,7 +147,7 @@ def test_failing_runs_do_not_stop_the_series_and_each_has_retries_of_its_own(
     start_workers: Callable[..., Workers],
 ) -> None:
     workers = start_workers(2)
-    tick = workers.job_type("fail").every(INTERVAL_MS / 1000, str(workers.notes), id="tick")
+    tick = workers.job_type("fail").every(INTERVAL_MS / 1000, str(workers.notes), id="tick").store()
     wait_until(lambda: workers.app.jobs.count(Status.FAILED) >= 4, 20, "four runs have failed")
     tick.cancel()
     wait_until(workers.is_drained, 20, "all runs are done")
@@ -156,7 +158,7 @@ def test_failing_runs_do_not_stop_the_series_and_each_has_retries_of_its_own(
 
 def test_the_series_survives_the_death_of_workers_one_after_the_other(start_workers: Callable[..., Workers]) -> None:
     workers = start_workers(2)
-    tick = workers.job_type("tick").every(INTERVAL_MS / 1000, str(workers.notes), id="tick")
+    tick = workers.job_type("tick").every(INTERVAL_MS / 1000, str(workers.notes), id="tick").store()
     for _ in range(2):
         goes_on(tick, workers)
         workers.kill()
@@ -172,7 +174,7 @@ def test_the_series_survives_the_death_of_a_worker_in_the_middle_of_a_run(
     start_workers: Callable[..., Workers],
 ) -> None:
     workers = start_workers(1)
-    tick = workers.job_type("hang_once").every(INTERVAL_MS / 1000, str(workers.notes), id="tick")
+    tick = workers.job_type("hang_once").every(INTERVAL_MS / 1000, str(workers.notes), id="tick").store()
     wait_until(workers.noted, 20, "the first run hangs")
     process = workers.noted()[0]
     workers.kill()
@@ -191,7 +193,7 @@ def test_the_series_survives_the_death_of_the_server(namespace: str, tmp_path: P
         workers = Workers(server, namespace, tmp_path)
         try:
             workers.start(2)
-            tick = workers.job_type("tick").every(INTERVAL_MS / 1000, str(workers.notes), id="tick")
+            tick = workers.job_type("tick").every(INTERVAL_MS / 1000, str(workers.notes), id="tick").store()
             goes_on(tick, workers)
             server.kill()
             server.start()

@@ -54,7 +54,7 @@ def test_the_rights_that_are_named_are_enough(guarded: ServerProcess, tmp_path: 
     late = note.options(delay=3600).enqueue(1)
     with app.buffered():
         note.enqueue(2)
-    note.every(3600, 3, id="tick").run_now()
+    note.every(3600, 3, id="tick").store().run_now()
     app.jobs.find(ids[5]).set_priority(3).cancel().reschedule().destroy()
     run_here = partial(run, cwd=tmp_path, FASTJOBS_URL=url, FASTJOBS_NAMESPACE="rights", FASTJOBS_RETRIES="0")
     worked = run_here(SCRIPTS / "fastjobs-worker", "-p", "2", "--burst")
@@ -97,7 +97,7 @@ def stored(guarded: ServerProcess, tmp_path: Path) -> Iterator[Callable[..., sub
     note.options(delay=3600).enqueue(1)
     note.enqueue(2).set_priority(3)
     note.enqueue(3).cancel()
-    note.every(3600, 4, id="tick")
+    note.every(3600, 4, id="tick").store()
     app.close()
     yield partial(run, SCRIPTS / "fastjobs", cwd=tmp_path, FASTJOBS_URL=url, FASTJOBS_NAMESPACE="rights")
 

@@ -69,7 +69,7 @@ def test_all_that_can_become_of_jobs_becomes_of_sealed_ones(sealed: AppFile, ser
     raised = sealed.meets.enqueue("raised", ["raise"])
     failed = sealed.meets.enqueue("failed", ["raise"] * 3)
     crashed = sealed.meets.enqueue("crashed", ["crash"])
-    recurring = sealed.plain.every(0.2, "recurring", id="often")
+    recurring = sealed.plain.every(0.2, "recurring", id="often").store()
     sealed.start_worker()
     sealed.wait_for_status(raised, Status.FINISHED)
     sealed.wait_for_status(failed, Status.FAILED)
@@ -185,7 +185,7 @@ def test_a_secret_reaches_its_handler_and_nobody_else(make_app: MakeApp, server,
     app_file = make_app(log_level="debug", **settings)
     job = app_file.connect.enqueue("db1", Secret(SECRET), options={"token": Secret("abc")})
     many = app_file.connect.enqueue_many([("db2", Secret(SECRET)), {"host": "db3", "password": Secret("four")}])
-    recurring = app_file.connect.options(retries=0).every(3600, "db4", Secret(SECRET), id="hourly")
+    recurring = app_file.connect.options(retries=0).every(3600, "db4", Secret(SECRET), id="hourly").store()
     shown = [repr(job), repr(recurring), repr(recurring.args), repr(app_file.connect.call("db1", Secret(SECRET)))]
     run_now = recurring.run_now()
     app_file.start_worker("--log-level", "debug")

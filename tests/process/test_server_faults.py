@@ -54,7 +54,7 @@ def note(key):
     write(key)
 @app.on_worker_start
 def define(worker):
-    tick.every(0.2, id="tick")
+    tick.every(0.2, id="tick").store()
 """
 
 

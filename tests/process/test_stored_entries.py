@@ -46,8 +46,8 @@ def test_damaged_entries_stop_neither_their_neighbours_nor_the_worker(lab: Lab, 
         queue.ack(held, [], [queue.outcome(chunk_id, first, "failed"), queue.outcome(chunk_id, first + 1, "retrying")])
     queue.seed_expired(held.session)
     for number in range(4):
-        lab.jobs.note.every(timedelta(seconds=1), f"run-{number}", id=f"victim{number}")
-    lab.jobs.note.every(0.3, "tick", id="whole")
+        lab.jobs.note.every(timedelta(seconds=1), f"run-{number}", id=f"victim{number}").store()
+    lab.jobs.note.every(0.3, "tick", id="whole").store()
     keys, ids = _enqueue(lab, "neighbour")
     whole = {b"whole", *(one.partition("~")[0].encode() for one in ids)}
     for _ in range(_DAMAGES):

@@ -428,7 +428,8 @@ def test_a_script_that_only_uses_an_app_is_not_imported_by_its_pool(lab):
 
 
 def test_a_pool_of_a_script_that_runs_a_recurring_job_when_it_is_imported_is_refused(lab):
-    runs = "note.every(3600, 'tick', id='tick').run_now()\nwith app.pool(processes=2, burst=True) as pool: pool.wait()"
+    tick = "tick = note.every(3600, 'tick', id='tick')\nif __name__ == '__main__': tick.store()\n"
+    runs = f"{tick}tick.run_now()\nwith app.pool(processes=2, burst=True) as pool: pool.wait()"
     output = run_script(lab, f"{SCRIPT_APP}\n{runs}")
     assert "the app runs a recurring job while a worker or a command imports it" in output
     assert lab.counts() == {"queued": 1}

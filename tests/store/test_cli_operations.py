@@ -161,7 +161,7 @@ def test_queues_are_listed_paused_resumed_cleared_and_drained(
 def test_recurring_jobs_are_listed_paused_run_and_cancelled(
     invoke: Invoke, app: FastJobs, note: JobType, queue: QueueUnderTest
 ) -> None:
-    note.every(3600, 1, id="hourly")
+    note.every(3600, 1, id="hourly").store()
     (row,) = [json.loads(line) for line in invoke("recurring", "ls", "--json").output.splitlines()]
     assert (row["id"], row["type"], row["paused"], row["last_run"]) == ("hourly", "note", False, None)
     assert "hourly" in invoke("recurring", "ls").output

@@ -192,7 +192,7 @@ def test_the_number_may_be_lowered_and_what_is_left_is_still_seen(make_app: Make
 
 def test_recurring_jobs_and_their_runs_are_in_the_first_partition(make_app: MakeApp) -> None:
     app = make_app(partitions=4)
-    tick = work_type(app).every(3600, 1, id="tick")
+    tick = work_type(app).every(3600, 1, id="tick").store()
     run = tick.run_now()
     assert run.refresh().partition == "mail"
     assert app.jobs.find(run.id).partition == "mail"

@@ -114,7 +114,7 @@ def shop(server: ServerProcess, namespace: str) -> Iterator[Shop]:
 
 
 def test_a_due_instant_is_fired_once_and_moves_on(shop: Shop) -> None:
-    shop.report.every(3600, 42, id="tick")
+    shop.report.every(3600, 42, id="tick").store()
     due_ms = shop.now_ms() - 5
     definition = shop.seed_due("tick", due_ms)
     assert shop.recur(definition, due_ms + HOUR_MS, due_ms) == 1
@@ -124,7 +124,7 @@ def test_a_due_instant_is_fired_once_and_moves_on(shop: Shop) -> None:
 
 
 def test_a_firing_sent_again_changes_nothing(shop: Shop) -> None:
-    shop.report.every(3600, id="tick")
+    shop.report.every(3600, id="tick").store()
     due_ms = shop.now_ms() - 5
     definition = shop.seed_due("tick", due_ms)
     shop.recur(definition, due_ms + HOUR_MS, due_ms)
@@ -134,7 +134,7 @@ def test_a_firing_sent_again_changes_nothing(shop: Shop) -> None:
 
 
 def test_nothing_is_fired_before_its_time(shop: Shop) -> None:
-    handle = shop.report.every(3600, id="tick")
+    handle = shop.report.every(3600, id="tick").store()
     before = shop.snapshot()
     due_ms = handle.definition.due_ms
     assert shop.recur(handle.definition, due_ms + HOUR_MS, due_ms) == -1
@@ -143,10 +143,10 @@ def test_nothing_is_fired_before_its_time(shop: Shop) -> None:
 
 
 def test_a_definition_changed_since_it_was_read_is_not_fired_as_it_was(shop: Shop) -> None:
-    shop.report.every(3600, "old", id="tick")
+    shop.report.every(3600, "old", id="tick").store()
     due_ms = shop.now_ms() - 5
     old = shop.seed_due("tick", due_ms)
-    shop.report.every(3600, "new", id="tick")
+    shop.report.every(3600, "new", id="tick").store()
     assert shop.recur(old, due_ms + HOUR_MS, due_ms) == -1
     assert shop.recurrer.run() == 1
     assert shop.app.jobs.find(run_id("tick", due_ms)).args == ["new"]
@@ -156,7 +156,7 @@ def test_ten_racing_workers_fire_each_due_instant_once(server: ServerProcess, sh
     ids = [f"tick{number}" for number in range(20)]
     dues = {}
     for name in ids:
-        shop.report.every(3600, id=name)
+        shop.report.every(3600, id=name).store()
         dues[name] = shop.now_ms() - 10
         shop.seed_due(name, dues[name])
     barrier = threading.Barrier(10)
@@ -181,7 +181,7 @@ def test_ten_racing_workers_fire_each_due_instant_once(server: ServerProcess, sh
 
 
 def test_a_run_is_a_job_like_any_other(shop: Shop) -> None:
-    shop.report.options(priority=7, retries=2).every(3600, 42, id="tick", kwargs={"lang": "sv"})
+    shop.report.options(priority=7, retries=2).every(3600, 42, id="tick", kwargs={"lang": "sv"}).store()
     due_ms = shop.now_ms() - 5
     shop.seed_due("tick", due_ms)
     shop.recurrer.run()
@@ -197,7 +197,7 @@ def test_a_run_is_a_job_like_any_other(shop: Shop) -> None:
 def test_more_definitions_than_one_look_takes_are_all_fired(shop: Shop) -> None:
     due_ms = shop.now_ms() - 5
     for number in range(130):
-        shop.report.every(3600, id=f"tick{number}")
+        shop.report.every(3600, id=f"tick{number}").store()
         shop.seed_due(f"tick{number}", due_ms)
     assert [shop.recurrer.run() for _ in range(3)] == [100, 30, 0]
     assert len(shop.queued()) == 130
@@ -209,7 +209,7 @@ def test_the_recurrer_looks_again_when_the_next_one_is_due_and_within_a_second(
     monkeypatch.setattr("fastjobs.worker.supervisor.recurrer.time.monotonic", lambda: 1000.0)
     shop.recurrer.run()
     assert 1000.9 <= shop.recurrer.due_at <= 1001.0
-    shop.report.every(3600, id="tick")
+    shop.report.every(3600, id="tick").store()
     shop.seed_due("tick", shop.now_ms() + 500)
     shop.recurrer.run()
     assert 1000.0 < shop.recurrer.due_at <= 1000.5 + 0.02
@@ -218,8 +218,8 @@ def test_the_recurrer_looks_again_when_the_next_one_is_due_and_within_a_second(
 def test_what_cannot_be_read_here_is_left_to_others_and_holds_nobody_up(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shop.report.every(3600, id="good")
-    shop.report.every(3600, id="newer")
+    shop.report.every(3600, id="good").store()
+    shop.report.every(3600, id="newer").store()
     due_ms = shop.now_ms() - 5
     shop.seed_due("good", due_ms)
     shop.seed_due("newer", due_ms)
@@ -233,7 +233,7 @@ def test_what_cannot_be_read_here_is_left_to_others_and_holds_nobody_up(
 
 def break_definitions(shop: Shop, number: int, due_ms: int) -> None:
     """Defines recurring jobs that are due and cannot be fired: of a newer format, gone, or not due as they say."""
-    shop.report.every(3600, id="broken")
+    shop.report.every(3600, id="broken").store()
     keys = shop.store.keys(QUEUE)
     stored = shop.store.batch().command("HGET", keys.recurring, "broken").run()
     batch = shop.store.batch()
@@ -251,7 +251,7 @@ def test_many_definitions_that_cannot_be_fired_hold_up_no_others(
     due_ms = shop.now_ms() - 5
     break_definitions(shop, 250, due_ms - 60_000)
     for index in range(150):
-        shop.report.every(3600, id=f"good-{index}", overlap="allow")
+        shop.report.every(3600, id=f"good-{index}", overlap="allow").store()
         shop.seed_due(f"good-{index}", due_ms)
     monkeypatch.setattr("fastjobs.worker.supervisor.recurrer.time.monotonic", lambda: 1000.0)
     for _ in range(3):
@@ -292,7 +292,7 @@ def drop_broken(shop: Shop) -> None:
 def test_after_a_downtime_missed_runs_are_made_up_for_by_policy(
     shop: Shop, policy: dict[str, Any], expected: list[int]
 ) -> None:
-    shop.report.every(3600, id="tick", **policy)
+    shop.report.every(3600, id="tick", **policy).store()
     due_ms = shop.now_ms() - 10 * HOUR_MS - HOUR_MS // 2
     shop.seed_due("tick", due_ms)
     assert shop.recurrer.run() == len(expected)
@@ -302,7 +302,7 @@ def test_after_a_downtime_missed_runs_are_made_up_for_by_policy(
 
 
 def test_a_hundred_missed_runs_are_made_up_for_unless_the_definition_says_otherwise(shop: Shop) -> None:
-    shop.report.every(1, id="tick", missed="all", overlap="allow")
+    shop.report.every(1, id="tick", missed="all", overlap="allow").store()
     shop.seed_due("tick", shop.now_ms() - 86_400_000)
     assert shop.recurrer.run() == 100
 
@@ -318,7 +318,7 @@ def fire_again(shop: Shop, definition_id: str) -> int:
 
 
 def test_no_run_begins_while_the_one_before_waits_or_executes(shop: Shop) -> None:
-    shop.report.every(3600, id="tick")
+    shop.report.every(3600, id="tick").store()
     assert fire_again(shop, "tick") == 1
     assert fire_again(shop, "tick") == 0
     session, lease = shop.lease()
@@ -328,7 +328,7 @@ def test_no_run_begins_while_the_one_before_waits_or_executes(shop: Shop) -> Non
 
 
 def test_a_skipped_run_still_moves_the_schedule_on(shop: Shop) -> None:
-    shop.report.every(3600, id="tick")
+    shop.report.every(3600, id="tick").store()
     fire_again(shop, "tick")
     due_ms = shop.now_ms() - 1
     shop.seed_due("tick", due_ms)
@@ -338,7 +338,7 @@ def test_a_skipped_run_still_moves_the_schedule_on(shop: Shop) -> None:
 
 @pytest.mark.parametrize("state", ["retrying", "scheduled"])
 def test_no_run_begins_while_the_one_before_waits_for_its_retry(shop: Shop, state: str) -> None:
-    shop.report.every(3600, id="tick")
+    shop.report.every(3600, id="tick").store()
     assert fire_again(shop, "tick") == 1
     shop.end(*shop.lease(), state)
     assert fire_again(shop, "tick") == 0
@@ -346,14 +346,14 @@ def test_no_run_begins_while_the_one_before_waits_for_its_retry(shop: Shop, stat
 
 @pytest.mark.parametrize("state", ["finished", "failed", "cancelled"])
 def test_the_series_goes_on_however_a_run_ended(shop: Shop, state: str) -> None:
-    shop.report.every(3600, id="tick")
+    shop.report.every(3600, id="tick").store()
     for _ in range(3):
         assert fire_again(shop, "tick") == 1
         shop.end(*shop.lease(), state)
 
 
 def test_the_series_goes_on_when_a_run_is_cancelled_or_destroyed_in_line(shop: Shop) -> None:
-    handle = shop.report.every(3600, id="tick")
+    handle = shop.report.every(3600, id="tick").store()
     assert fire_again(shop, "tick") == 1
     assert handle.refresh().last_run is not None
     handle.last_run.cancel()
@@ -364,7 +364,7 @@ def test_the_series_goes_on_when_a_run_is_cancelled_or_destroyed_in_line(shop: S
 
 
 def test_runs_overlap_where_that_is_allowed(shop: Shop) -> None:
-    shop.report.every(3600, id="tick", overlap="allow")
+    shop.report.every(3600, id="tick", overlap="allow").store()
     assert [fire_again(shop, "tick") for _ in range(3)] == [1, 1, 1]
 
 
@@ -372,39 +372,39 @@ def test_runs_overlap_where_that_is_allowed(shop: Shop) -> None:
 
 
 def test_a_definition_given_again_is_not_written_again_and_keeps_its_rhythm(shop: Shop) -> None:
-    shop.report.every(3600, 42, id="tick")
+    shop.report.every(3600, 42, id="tick").store()
     due_ms = shop.now_ms() + 1234
     shop.seed_due("tick", due_ms)
     before = shop.snapshot()
-    assert shop.report.every(3600, 42, id="tick").definition.due_ms == due_ms
+    assert shop.report.every(3600, 42, id="tick").store().definition.due_ms == due_ms
     assert shop.snapshot() == before
 
 
 def test_other_arguments_keep_the_rhythm_and_another_schedule_begins_a_new_one(shop: Shop) -> None:
-    first = shop.report.every(3600, 42, id="tick")
-    changed = shop.report.every(3600, 43, id="tick")
+    first = shop.report.every(3600, 42, id="tick").store()
+    changed = shop.report.every(3600, 43, id="tick").store()
     assert (changed.next_due, changed.args) == (first.next_due, [43])
-    faster = shop.report.every(60, 43, id="tick")
+    faster = shop.report.every(60, 43, id="tick").store()
     assert first.next_due is not None
     assert faster.next_due is not None
     assert faster.next_due < first.next_due
     assert shop.due() == {"tick": faster.definition.due_ms}
-    daily = shop.report.cron("@daily", 43, id="tick")
+    daily = shop.report.cron("@daily", 43, id="tick").store()
     assert daily.next_due is not None
     assert (daily.next_due.hour, daily.next_due.minute, daily.schedule) == (0, 0, "cron UTC 0 0 * * *")
 
 
 def test_an_older_version_does_not_replace_a_newer_one(shop: Shop) -> None:
-    shop.report.every(3600, "new", id="tick", version=2)
+    shop.report.every(3600, "new", id="tick", version=2).store()
     before = shop.snapshot()
-    handle = shop.report.every(60, "old", id="tick", version=1)
+    handle = shop.report.every(60, "old", id="tick", version=1).store()
     assert (handle.args, handle.version, handle.schedule) == (["new"], 2, "every 3600000 0")
     assert shop.snapshot() == before
-    assert shop.report.every(60, "newest", id="tick", version=3).args == ["newest"]
+    assert shop.report.every(60, "newest", id="tick", version=3).store().args == ["newest"]
 
 
 def test_what_became_of_a_definition_is_told(shop: Shop) -> None:
-    handle = shop.report.every(3600, id="tick", version=5)
+    handle = shop.report.every(3600, id="tick", version=5).store()
 
     def define(version: int) -> Defined:
         definition = handle.definition
@@ -419,13 +419,13 @@ def test_what_became_of_a_definition_is_told(shop: Shop) -> None:
 
 def test_a_start_sets_the_first_due_instant(shop: Shop) -> None:
     start = datetime(2099, 1, 1, tzinfo=UTC)
-    assert shop.report.every(3600, id="tick", start=start).next_due == start
+    assert shop.report.every(3600, id="tick", start=start).store().next_due == start
 
 
 def test_a_definition_follows_its_queue(shop: Shop) -> None:
-    first = shop.report.every(3600, id="tick")
+    first = shop.report.every(3600, id="tick").store()
     first.pause()
-    moved = shop.report.options(queue="slow").every(3600, id="tick")
+    moved = shop.report.options(queue="slow").every(3600, id="tick").store()
     assert [(found.id, found.queue) for found in shop.app.recurring.list()] == [("tick", "slow")]
     assert (moved.paused, moved.definition.due_ms) == (True, first.definition.due_ms)
     with pytest.raises(RecurringNotFound):
@@ -433,25 +433,25 @@ def test_a_definition_follows_its_queue(shop: Shop) -> None:
 
 
 def test_an_older_version_does_not_bring_a_definition_back_to_its_old_queue(shop: Shop) -> None:
-    shop.report.options(queue="slow").every(3600, id="tick", version=2)
-    handle = shop.report.every(3600, id="tick", version=1)
+    shop.report.options(queue="slow").every(3600, id="tick", version=2).store()
+    handle = shop.report.every(3600, id="tick", version=1).store()
     assert handle.queue == "slow"
     assert [found.queue for found in shop.app.recurring.list()] == ["slow"]
 
 
 def test_arguments_that_cannot_be_stored_are_refused_with_nothing_stored(shop: Shop) -> None:
     with pytest.raises(PayloadError, match=r"args\[0\]"):
-        shop.report.every(3600, float("nan"), id="tick")
+        shop.report.every(3600, float("nan"), id="tick").store()
     with pytest.raises(errors.ConfigError, match="job_id"):
-        shop.report.options(delay=5).every(3600, id="tick")
+        shop.report.options(delay=5).every(3600, id="tick").store()
     with pytest.raises(errors.ConfigError, match="overlap='allow'"):
-        shop.report.every(3600, id="tick", missed="all")
+        shop.report.every(3600, id="tick", missed="all").store()
     assert shop.app.recurring.list() == []
 
 
 def test_integers_floats_and_text_arrive_as_they_were_given(shop: Shop) -> None:
     values = [2**64 - 1, -(2**63), 0.1, 1e300, "\u2028\x00é", None, True, {"a": [1, {"b": []}]}]
-    shop.report.every(3600, *values, id="tick")
+    shop.report.every(3600, *values, id="tick").store()
     fire_again(shop, "tick")
     last_run = shop.app.recurring.find("tick").last_run
     assert last_run is not None
@@ -462,7 +462,7 @@ def test_integers_floats_and_text_arrive_as_they_were_given(shop: Shop) -> None:
 
 
 def test_a_paused_definition_is_not_fired_until_it_is_resumed(shop: Shop) -> None:
-    handle = shop.report.every(3600, id="tick")
+    handle = shop.report.every(3600, id="tick").store()
     due_ms = shop.now_ms() - 10 * HOUR_MS - 5
     shop.seed_due("tick", due_ms)
     handle.pause()
@@ -477,14 +477,14 @@ def test_a_paused_definition_is_not_fired_until_it_is_resumed(shop: Shop) -> Non
 
 
 def test_a_deploy_does_not_end_a_pause(shop: Shop) -> None:
-    shop.report.every(3600, 1, id="tick").pause()
-    assert shop.report.every(3600, 2, id="tick").paused
-    assert shop.report.every(60, 2, id="tick").paused
+    shop.report.every(3600, 1, id="tick").store().pause()
+    assert shop.report.every(3600, 2, id="tick").store().paused
+    assert shop.report.every(60, 2, id="tick").store().paused
     assert shop.due() == {}
 
 
 def test_a_worker_that_read_a_definition_before_it_was_paused_does_not_fire_it(shop: Shop) -> None:
-    handle = shop.report.every(3600, id="tick")
+    handle = shop.report.every(3600, id="tick").store()
     due_ms = shop.now_ms() - 5
     definition = shop.seed_due("tick", due_ms)
     handle.pause()
@@ -495,7 +495,7 @@ def test_a_worker_that_read_a_definition_before_it_was_paused_does_not_fire_it(s
 
 
 def test_a_cancelled_definition_is_gone_and_its_runs_stay(shop: Shop) -> None:
-    handle = shop.report.every(3600, id="tick")
+    handle = shop.report.every(3600, id="tick").store()
     fire_again(shop, "tick")
     assert [handle.cancel(), handle.cancel()] == [True, False]
     assert shop.app.recurring.list() == []
@@ -508,17 +508,17 @@ def test_a_cancelled_definition_is_gone_and_its_runs_stay(shop: Shop) -> None:
 
 
 def test_a_definition_made_again_is_not_fired_by_one_who_read_the_old_one(shop: Shop) -> None:
-    handle = shop.report.every(3600, "old", id="tick")
+    handle = shop.report.every(3600, "old", id="tick").store()
     due_ms = shop.now_ms() - 5
     old = shop.seed_due("tick", due_ms)
     handle.cancel()
-    shop.report.every(3600, "new", id="tick")
+    shop.report.every(3600, "new", id="tick").store()
     shop.seed_due("tick", due_ms)
     assert shop.recur(old, due_ms + HOUR_MS, due_ms) == -1
 
 
 def test_a_run_asked_for_leaves_the_schedule_as_it_is(shop: Shop) -> None:
-    handle = shop.report.every(3600, 42, id="tick")
+    handle = shop.report.every(3600, 42, id="tick").store()
     due = shop.due()
     job = handle.run_now()
     assert (shop.due(), shop.queued()) == (due, [job.id])
@@ -531,16 +531,16 @@ def test_a_run_asked_for_leaves_the_schedule_as_it_is(shop: Shop) -> None:
 
 
 def test_a_run_asked_for_does_not_overlap_another_unless_that_is_allowed(shop: Shop) -> None:
-    handle = shop.report.every(3600, id="tick")
+    handle = shop.report.every(3600, id="tick").store()
     job = handle.run_now()
     assert handle.run_now().id == job.id
     assert fire_again(shop, "tick") == 0
-    overlapping = shop.report.every(3600, id="other", overlap="allow")
+    overlapping = shop.report.every(3600, id="other", overlap="allow").store()
     assert overlapping.run_now().id != overlapping.run_now().id
 
 
 def test_a_run_asked_for_twice_by_one_call_is_enqueued_once(shop: Shop) -> None:
-    handle = shop.report.every(3600, id="tick", overlap="allow")
+    handle = shop.report.every(3600, id="tick", overlap="allow").store()
     blob = handle.definition.pack(ChunkWriter(), 0)
     batch = shop.store.batch()
     replies = [batch.run_recurring(QUEUE, handle.definition, blob, "recur:tick:once") for _ in range(2)]
@@ -550,7 +550,7 @@ def test_a_run_asked_for_twice_by_one_call_is_enqueued_once(shop: Shop) -> None:
 
 
 def test_the_handle_tells_when_it_ran_last_and_what_became_of_it(shop: Shop) -> None:
-    handle = shop.report.every(3600, id="tick")
+    handle = shop.report.every(3600, id="tick").store()
     assert (handle.last_run, handle.last_due) == (None, None)
     due_ms = shop.now_ms() - 5
     shop.seed_due("tick", due_ms)
@@ -566,8 +566,8 @@ def test_the_handle_tells_when_it_ran_last_and_what_became_of_it(shop: Shop) -> 
 
 
 def test_all_definitions_are_listed_by_id(shop: Shop) -> None:
-    shop.report.every(3600, id="b")
-    shop.report.options(queue="slow").cron("@daily", id="a", tz="Europe/Stockholm")
+    shop.report.every(3600, id="b").store()
+    shop.report.options(queue="slow").cron("@daily", id="a", tz="Europe/Stockholm").store()
     assert [(found.id, found.queue, found.schedule) for found in shop.app.recurring.list()] == [
         ("a", "slow", "cron Europe/Stockholm 0 0 * * *"),
         ("b", "default", "every 3600000 0"),
@@ -581,8 +581,8 @@ def test_all_definitions_are_listed_by_id(shop: Shop) -> None:
 def test_a_full_server_refuses_a_firing_whole_and_takes_it_later(namespace: str) -> None:
     with ServerProcess("--maxmemory-policy", "noeviction") as server:
         shop = Shop(server, namespace)
-        shop.report.every(3600, id="tick")
-        superfluous = shop.report.every(3600, id="superfluous")
+        shop.report.every(3600, id="tick").store()
+        superfluous = shop.report.every(3600, id="superfluous").store()
         due_ms = shop.now_ms() - 5
         shop.seed_due("tick", due_ms)
         before = shop.snapshot()

@@ -135,8 +135,8 @@ def test_an_operator_with_the_key_signs_nothing_that_others_have_made(make_app, 
 @USES
 def test_a_recurring_job_defined_again_stays_as_it_is(make_app, use):
     app = make_app(**{use: {"k": NEW}}, require_signed=True)
-    first = note(app).every(3600, Secret("a"), id="hourly")
-    again = note(make_app(**{use: {"k": NEW}})).every(3600, Secret("a"), id="hourly")
+    first = note(app).every(3600, Secret("a"), id="hourly").store()
+    again = note(make_app(**{use: {"k": NEW}})).every(3600, Secret("a"), id="hourly").store()
     assert again.next_due == first.next_due
     assert app.recurring.find("hourly").args == [Secret("a")]
     run = again.run_now()

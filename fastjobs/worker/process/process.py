@@ -87,6 +87,7 @@ class WorkerProcess:
             "policies": {name: _plain_policy(job_type.retry) for name, job_type in self._registry.items()},
             "config": asdict(self._config),
             "directory": str(self._endpoint.directory),
+            "recurring": [declared.as_plain() for declared in self._registry.declared.values()],
         }
 
     def _end(self) -> int:

@@ -13,6 +13,7 @@ from fastjobs.server.endpoint import Endpoint
 from fastjobs.store.store import Store
 from fastjobs.worker.supervisor.burst import BurstEnd
 from fastjobs.worker.supervisor.child import Child
+from fastjobs.worker.supervisor.definer import Definer
 from fastjobs.worker.supervisor.duties import Duty, Guarded
 from fastjobs.worker.supervisor.entry import WorkerEntry, WorkerIdentity
 from fastjobs.worker.supervisor.heartbeat import Heartbeat, learn
@@ -59,11 +60,13 @@ class Attached:
         self._store = Store(Endpoint(self.config, Path(hello["directory"])).connect(timeout_s), self.config)
         self._entry = WorkerEntry(worker, config, self.config, children, hello["queues"], hello["types"])
         self.settler = Settler(self._store, worker.name, self.server)
+        self._definer = Definer(self._store)
         #: In the order in which a turn runs those that are due.
         self.duties: list[Duty] = [
             self.settler,
             self._heartbeat(children, hello["queues"], watchdog),
             Guarded(Reclaimer(self._store, self._partitions), self.server),
+            Guarded(self._definer, self.server, lambda: stopping.asked),
             Guarded(Recurrer(self._store, hello["queues"]), self.server, lambda: stopping.asked),
         ]
         if config.burst:
@@ -72,6 +75,7 @@ class Attached:
     def greet(self, child: Child) -> None:
         """Takes a process in that is ready."""
         learn(self._partitions, child.partitions)
+        self._definer.learn((child.hello or {}).get("recurring", ()))
         if self._entry.quiet:
             child.control.send(quiet=True)
 
