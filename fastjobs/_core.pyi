@@ -1,4 +1,4 @@
-"""The compiled hot path: bytes in, bytes out. Sockets and policy live above it."""
+"""The compiled hot path: bytes in, bytes out. Connections and policy live above it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
@@ -99,6 +99,12 @@ class ReplyReader:
     def feed(self, data: bytes | bytearray | memoryview) -> None: ...
     #: bytes, int, list, None, `ReplyError` or NOT_READY; the scripts say which, so it is Any.
     def get(self) -> Any: ...
+
+def receive_into(fd: int, place: bytearray | memoryview, left_s: float, kernel_waits: bool) -> int:
+    """Reads what has come over a socket, or waits for something to come; returns 0 at its end, -1 when nothing came."""
+
+def send_all(fd: int, data: bytes, left_s: float) -> None:
+    """Writes bytes to a socket of which the kernel ends a write that takes longer than that."""
 
 # The progress board.
 

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-"""The compiled hot path: bytes in, bytes out. Sockets and policy live above it.
+"""The compiled hot path: bytes in, bytes out. Connections and policy live above it.
 
 Bounds checks are off; each function that indexes memory proves its bounds in a comment or by a check.
 """
@@ -18,12 +18,13 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.sequence cimport PySequence_Fast_GET_SIZE
 from cpython.tuple cimport PyTuple_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeASCII
+from libc.errno cimport EAGAIN, EINTR, errno
 from libc.math cimport isfinite
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy, memset, strlen
-from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
+from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 from posix.unistd cimport write
 
 import mmap
@@ -62,6 +63,7 @@ include "core/chunk.pxi"
 include "core/chunk_writer.pxi"
 # To the server and back.
 include "core/resp.pxi"
+include "core/sockets.pxi"
 # Running them.
 include "core/board_layout.pxi"
 include "core/board_runs.pxi"

@@ -21,7 +21,7 @@ import redis
 from redis.connection import AbstractConnection
 
 from fastjobs import errors
-from fastjobs._core import NOT_READY, CommandBuffer, ReplyError, ReplyReader, pack_head
+from fastjobs._core import NOT_READY, CommandBuffer, ReplyError, ReplyReader, pack_head, receive_into, send_all
 from fastjobs.server.error_replies import classify
 from fastjobs.server.locators import Locator, locate
 from fastjobs.server.script import Script
@@ -250,9 +250,11 @@ class Client:
     def _write(self, data: bytes, number: int) -> Expected:
         assert self._socket is not None
         try:
-            if not self._kernel_timeouts:
+            if self._kernel_timeouts:
+                send_all(self._socket.fileno(), data, self._timeout_s)
+            else:
                 self._socket.settimeout(self._timeout_s)
-            self._socket.sendall(data)
+                self._socket.sendall(data)
         except OSError as error:
             self._take_in_what_came()
             self.close()
@@ -280,11 +282,12 @@ class Client:
         return replies
 
     def _await(self, expected: Expected) -> list[Any]:
-        deadline = time.monotonic() + self._timeout_s
+        deadline, is_first = time.monotonic() + self._timeout_s, True
         while not expected.complete:
             self._check(expected)
             if not self._take_in():
-                self._read(deadline)
+                self._read(deadline, is_first=is_first)
+                is_first = False
         return expected.replies
 
     def ready(self, expected: Expected) -> bool:
@@ -357,37 +360,35 @@ class Client:
             while self._expected and (self._take_in() or self._read_what_came()):
                 pass
 
-    def _read(self, deadline: float) -> None:
-        """Waits for more bytes and reads them."""
+    def _read(self, deadline: float, *, is_first: bool) -> None:
+        """Waits for more bytes and reads them; the first read may take as long as the kernel lets it."""
         left = deadline - time.monotonic()
-        if left <= 0:
-            raise self._broken("no reply in time")
-        if not self._kernel_timeouts and self._socket is not None:
-            self._socket.settimeout(left)
-        if not self._receive(0):
+        if left <= 0 or not self._receive(left, kernel_waits=is_first):
             raise self._broken("no reply in time")
 
     def _read_what_came(self) -> bool:
         """Reads bytes that have already arrived; returns False when there are none."""
-        if self._kernel_timeouts:
-            return self._receive(socket.MSG_DONTWAIT)
-        # TLS takes no flags, and a poll does not see the bytes that it has already decrypted.
-        if self._socket is not None:
-            self._socket.settimeout(0)
-        return self._receive(0)
+        return self._receive(0.0)
 
-    def _receive(self, flags: int) -> bool:
+    def _receive(self, left_s: float, *, kernel_waits: bool = False) -> bool:
         """Reads once; returns False when nothing arrived in time."""
         if self._socket is None:
             raise errors.ConnectionLost("the connection is closed")
         try:
-            number = self._socket.recv_into(self._received, _READ_SIZE, flags)
-        except (BlockingIOError, ssl.SSLWantReadError):
+            if self._kernel_timeouts:
+                number = receive_into(self._socket.fileno(), self._received, left_s, kernel_waits)
+            else:
+                # TLS takes no flags, and a poll does not see the bytes that it has already decrypted.
+                self._socket.settimeout(left_s)
+                number = self._socket.recv_into(self._received, _READ_SIZE)
+        except (BlockingIOError, TimeoutError, ssl.SSLWantReadError):
             return False
         except OSError as error:
             raise self._broken(str(error)) from error
         if not number:
             raise self._broken("the server closed the connection")
+        if number < 0:
+            return False
         self._reader.feed(self._received[:number])
         return True
 

@@ -208,6 +208,7 @@ def test_only_connections_and_control_lines_read_sockets() -> None:
     words = (
         ".recv(",
         ".recv_into(",
+        "receive_into(",
         ".readline(",
         "makefile(",
         "create_connection(",
