@@ -23,7 +23,7 @@ _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName",
 
 
 def event(
-    logger: logging.Logger, level: int, message: str, *, exc_info: Any = None, exc_text: str = "", **fields: Any
+    logger: logging.Logger, level: int, message: str, *, exc_info: Any = None, exc_text: Any = "", **fields: Any
 ) -> None:
     """Logs an event with its fields.
 
@@ -50,9 +50,10 @@ def event(
 
 def _exc_info(exc_info: Any) -> Any:
     """Returns the triple that records carry, None without an exception."""
-    if isinstance(exc_info, BaseException):
-        return type(exc_info), exc_info, exc_info.__traceback__
-    return sys.exc_info() if exc_info else None
+    if exc_info is None or exc_info is True:
+        return sys.exc_info() if exc_info else None
+    # Attributes of an exception of a job, also its class, may raise.
+    return type(exc_info), exc_info, vars(BaseException)["__traceback__"].__get__(exc_info)
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,7 @@ class Outcomes:
         error = record.errors[-1]
         fields = {"job": span.job_id(index), "type": record.type, "attempt": record.attempts, "error": error.type}
         # `Retry` and `Discard` are decisions of the handler: where it took them is no news.
-        shown = not isinstance(raised, errors.Retry | errors.Discard)
+        shown = not issubclass(type(raised), (errors.Retry, errors.Discard))
         details = {"exc_info": raised, "exc_text": error.traceback} if shown else {}
         if delay_ms is None:
             event(log, logging.ERROR, "job failed", **details, **fields, reason=error.message)

@@ -40,6 +40,18 @@ def clean_environment(**further: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **further}
 
 
+def troubles(log: str) -> list[str]:
+    """The lines of a worker's log that say that something went wrong in fastjobs: no job may bring that about."""
+    found, event = re.findall(r"^.*(?:process exited|executor thread interrupted|Unrecordable).*$", log, re.MULTILINE), ""
+    for line in log.splitlines():
+        of_a_job = line.startswith(" ") and re.search("job failed|job will be retried", event)
+        if "Traceback (" in line and not of_a_job:
+            found.append(event or line)
+        if not line.startswith(" "):
+            event = line
+    return found
+
+
 class Worker:
     """One `fastjobs-worker` in a process group of its own."""
 
