@@ -43,18 +43,6 @@ class QueueChoice(NamedTuple):
     weight: int | None
 
 
-def mask_url(url: str) -> str:
-    """Returns the URL with its password replaced, fit for logs."""
-    scheme, separator, rest = url.partition("://")
-    credentials, at, place = rest.rpartition("@")
-    place, question, options = place.partition("?")
-    shown = "&".join(
-        f"{option.partition('=')[0]}=***" if "password=" in option else option for option in options.split("&")
-    )
-    user, colon, _ = credentials.partition(":")
-    return f"{scheme}{separator}{user}{':***' if colon else ''}{at}{place}{question}{shown}"
-
-
 def parse_queues(text: str) -> tuple[QueueChoice, ...]:
     """Reads `a,b` (strict order) or `a:3,b:1` (weights 1 to 1000); all or none are weighted.
 

@@ -10,10 +10,11 @@ from typing import Any
 import click
 
 from fastjobs.app import FastJobs
-from fastjobs.config import Config, load_config, mask_url
+from fastjobs.config import Config, load_config
 from fastjobs.loader import load_app, resolve_target
 from fastjobs.logs import configure
 from fastjobs.model.partitions import Partitioner
+from fastjobs.model.urls import mask_url
 from fastjobs.operating.handles import Handles
 from fastjobs.operating.jobs import Jobs
 from fastjobs.operating.recurring import RecurringJobs

@@ -15,9 +15,10 @@ import orjson
 from fastjobs import __version__
 from fastjobs.cli import streams
 from fastjobs.cli.guard import guarded
-from fastjobs.config import Config, WorkerConfig, load_worker_config, mask_url
+from fastjobs.config import Config, WorkerConfig, load_worker_config
 from fastjobs.loader import resolve_target
 from fastjobs.logs import configure, event
+from fastjobs.model.urls import mask_url
 from fastjobs.server.connection import server_version
 from fastjobs.server.endpoint import Endpoint
 from fastjobs.worker.supervisor.supervisor import Supervisor

@@ -5,34 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import unquote, urlencode
 
 from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection, ConnectionPool, SSLConnection
 from redis.retry import Retry
 
 from fastjobs.errors import ConfigError
+from fastjobs.model.urls import split_url, unusable
 
 #: A server's host and port.
 Node = tuple[str, int]
 
-#: The options that a URL may have after its question mark.
-_OPTIONS = frozenset(
-    {
-        *(
-            "db",
-            "username",
-            "password",
-            "password_file",
-            "socket_timeout",
-            "insecure",
-            "sentinel_username",
-            "sentinel_password",
-        ),
-        *("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password"),
-        *("ssl_cert_reqs", "ssl_check_hostname"),
-    }
-)
 _DEFAULT_PORTS = {"single": 6379, "cluster": 6379, "sentinel": 26379}
 _YES = frozenset({"1", "true", "yes"})
 
@@ -71,7 +55,7 @@ class Servers:
         """
         options = dict(self._options)
         if self.password_file is not None:
-            options["password"] = self.password_file.read_text(encoding="utf-8").strip()
+            options["password"] = _password_in(self.password_file)
         if node is not None:
             options |= {"host": node[0], "port": node[1]}
         return self._class(
@@ -96,6 +80,14 @@ class Servers:
         }
 
 
+def _password_in(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError:
+        # This error shows what it could not read.
+        raise OSError(f"the password in {file} is not UTF-8 text") from None
+
+
 def read_url(url: str) -> Servers:
     """Reads a server URL.
 
@@ -106,42 +98,38 @@ def read_url(url: str) -> Servers:
     Raises:
         ConfigError: it cannot be read, or asks for TLS without verification but not for `insecure=true`.
     """
-    parts = urlsplit(url)
+    parts = split_url(url)
     base, kind = _scheme(parts.scheme)
-    options = _options(parts.query, tls=base == "rediss")
-    credentials, at, hosts = parts.netloc.rpartition("@")
+    options = _options(parts.options, tls=base == "rediss")
     path, service = parts.path, ""
     if kind == "sentinel":
-        service, _, database = unquote(path).strip("/").partition("/")
-        path = f"/{database}" if database else ""
+        service, _, path = path.strip("/").partition("/")
         if not service:
             raise ConfigError("the server URL does not name the master: redis+sentinel://host:26379/service/database")
-    if kind == "cluster" and (path.strip("/") not in {"", "0"} or options.get("db", "0") != "0"):
+    database = _database("" if base == "unix" else path, options.pop("db", ""))
+    if kind == "cluster" and database:
         raise ConfigError("a cluster has only database 0")
-    nodes = () if base == "unix" else tuple(_node(host, kind) for host in hosts.split(","))
+    nodes = () if base == "unix" else tuple(_node(host, kind) for host in parts.hosts.split(","))
+    if kind == "single" and len(nodes) > 1:
+        raise ConfigError("the server URL has several hosts; use redis+sentinel:// or redis+cluster://")
     sentinel = {
         name: options.pop(f"sentinel_{name}") for name in ("username", "password") if f"sentinel_{name}" in options
     }
     timeout = options.pop("socket_timeout", None)
     password_file = options.pop("password_file", None)
-    host = hosts if kind == "single" else "placeholder"
-    plain = f"{base}://{credentials}{at}{host}{path}?{urlencode(options)}"
+    given = {"username": parts.username, "password": parts.password}
+    options |= {name: value for name, value in given.items() if value}
     try:
         timeout_s = None if timeout is None else float(timeout)
-        pool = ConnectionPool.from_url(plain)
+        # redis-py reads the values of the options, and knows which connection a scheme stands for.
+        pool = ConnectionPool.from_url(f"{base}://{'/' if base == 'unix' else 'host'}?{urlencode(options)}")
     except ValueError:
         # The library's message may contain a part of the password.
-        raise _unusable() from None
+        raise unusable() from None
     known = {name: value for name, value in pool.connection_kwargs.items() if name not in {"retry", "protocol"}}
+    known |= {"path": path} if base == "unix" else {"host": nodes[0][0], "port": nodes[0][1]}
     file = None if password_file is None else Path(password_file)
-    return Servers(kind, nodes, service, sentinel, file, timeout_s, pool.connection_class, known)
-
-
-def _unusable() -> ConfigError:
-    return ConfigError(
-        "the server URL is not usable; use redis://user:password@host:port/database, with special characters"
-        " of the password percent-encoded"
-    )
+    return Servers(kind, nodes, service, sentinel, file, timeout_s, pool.connection_class, known | {"db": database})
 
 
 def _scheme(scheme: str) -> tuple[str, str]:
@@ -159,13 +147,20 @@ def _scheme(scheme: str) -> tuple[str, str]:
     return base, kind or "single"
 
 
-def _options(query: str, *, tls: bool) -> dict[str, str]:
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    unknown = sorted(options.keys() - _OPTIONS)
-    if unknown:
+def _database(path: str, option: str) -> int:
+    """Returns the number of the database, which a path or an option may name."""
+    found = {text for text in (path.strip("/"), option) if text}
+    if not all(text.isascii() and text.isdecimal() and len(text) < 10 for text in found) or len(found) > 1:
+        # What stands there is not shown: it may be the rest of a password with a slash in it.
         raise ConfigError(
-            f"the server URL has an unknown option {unknown[0]!r}; the options are {', '.join(sorted(_OPTIONS))}"
+            "the database of the server URL must be one number, as in redis://host:6379/0; apps that share a database"
+            " are kept apart by their namespace"
         )
+    return int(found.pop()) if found else 0
+
+
+def _options(given: dict[str, str], *, tls: bool) -> dict[str, str]:
+    options = dict(given)
     insecure = options.pop("insecure", "no").lower() in _YES
     if not tls:
         if insecure or any(name.startswith("ssl_") for name in options):
@@ -189,8 +184,8 @@ def _node(text: str, kind: str) -> Node:
     if not colon or text.endswith("]"):
         host, port = text, ""
     if port and not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
-        raise _unusable() from None
-    host = host.removeprefix("[").removesuffix("]")
+        raise unusable() from None
+    host = unquote(host.removeprefix("[").removesuffix("]"))
     if not host and kind != "single":
-        raise _unusable() from None
+        raise unusable() from None
     return host or "localhost", int(port) if port else _DEFAULT_PORTS[kind]
