@@ -88,17 +88,8 @@ class Durability:
         try:
             batch.run(PRODUCER_RETRIES, config.retry_budget_s)
         except errors.StoreError as error:
-            raise self._no_answer(error) from error
+            raise self._not_safe(f"stored, but it is not known how safely: {error}") from error
         return min(reply.value for reply in reached)
-
-    def _no_answer(self, error: errors.StoreError) -> errors.FastJobsError:
-        if "unknown command" in str(error):
-            self._unsafe.clear()
-            return errors.ConfigError(
-                "the jobs are stored, but durability='fsync' needs WAITAOF (Redis 7.2 or Valkey);"
-                " on this server set `appendfsync always` and use durability='fire'"
-            )
-        return self._not_safe(f"stored, but it is not known how safely: {error}")
 
     def _send_again(self, deadline: float) -> None:
         try:

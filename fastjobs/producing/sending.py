@@ -65,6 +65,7 @@ class Sending:
     def send_new(self, line: Line, destination: Destination, n: int, blob: bytes) -> None:
         """Sends the next chunk; errors as for `send`."""
         self._catch_up()
+        self._require_disk(destination.partition)
         self._begin(PackedChunk(line, destination, n, blob, self._channel.sender.number(destination)))
 
     def send(self, chunk: PackedChunk) -> None:
@@ -72,8 +73,10 @@ class Sending:
 
         Raises:
             NotEnqueued, EnqueueUnknown: what became of an earlier one.
+            ConfigError: the server cannot store it as durably as was asked for; it is not sent.
         """
         self._catch_up()
+        self._require_disk(chunk.partition)
         self._begin(chunk)
 
     def finish(self) -> None:
@@ -110,6 +113,16 @@ class Sending:
     def _own(self, error: E) -> E:
         self._raised = error
         return error
+
+    def _require_disk(self, partition: str) -> None:
+        try:
+            self._channel.disk.require(partition)
+        except errors.ConfigError:
+            # The chunk may have a number, which is not used.
+            self._channel.sender.begin_anew()
+            raise
+        except errors.StoreError as error:
+            raise self._failure(error, of_oldest=False) from error
 
     def _begin(self, chunk: PackedChunk) -> None:
         batch = self._store.batch()
@@ -229,7 +242,7 @@ def resend(here: Callable[[], Channel], chunks: Sequence[PackedChunk]) -> Sequen
         for chunk in chunks:
             sending.send(chunk)
         sending.finish()
-    except errors.StoreError as error:
+    except (errors.StoreError, errors.ConfigError) as error:
         stored = set(sending.stored)
         left = [chunk for chunk in chunks if job_id(chunk.id, 0, chunk.n) not in stored]
         raise in_doubt(f"still in doubt: {error}", left, sending.stored, here) from error

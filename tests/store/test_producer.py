@@ -536,16 +536,39 @@ def test_an_interrupt_while_waiting_leaves_no_stale_reply(
 
 def test_fsync_returns_once_the_job_is_on_disk(server: ServerProcess, make_app: MakeApp, queue: QueueUnderTest) -> None:
     app = make_app(durability="fsync")
-    version = tuple(int(part) for part in str(queue.raw.info("server")["redis_version"]).split("."))
-    if version < (7, 2):
+    if not can_sync(server):
         with pytest.raises(ConfigError, match="needs WAITAOF"):
             job_type(app).enqueue()
+        assert queue.counts() == {}
         return
+    # The first call over a connection asks whether the server can do it.
+    job_type(app).enqueue_many([])
+    job_type(app).enqueue()
     synced = queue.raw.info("commandstats").get("cmdstat_waitaof", {"calls": 0})["calls"]
     job_type(app).enqueue_many(range(2500))
     # One wait for all chunks.
     assert queue.raw.info("commandstats")["cmdstat_waitaof"]["calls"] == synced + 1
-    assert queue.counts() == {"queued": 2500}
+    assert queue.counts() == {"queued": 2501}
+
+
+def can_sync(server: ServerProcess) -> bool:
+    """Whether the server has WAITAOF."""
+    with server.client() as raw:
+        return "WAITAOF" in {str(name).upper() for name in raw.execute_command("COMMAND", "INFO", "WAITAOF")}
+
+
+def test_whether_a_server_can_sync_is_asked_once_per_connection(
+    server: ServerProcess, make_app: MakeApp, queue: QueueUnderTest
+) -> None:
+    if not can_sync(server):
+        pytest.skip("this server cannot")
+    app = make_app(durability="fsync")
+    before = queue.raw.info("commandstats").get("cmdstat_waitaof", {"calls": 0})["calls"]
+    for _ in range(3):
+        for _ in range(5):
+            job_type(app).enqueue()
+        app.close()
+    assert queue.raw.info("commandstats")["cmdstat_waitaof"]["calls"] == before + 3 * (1 + 5)
 
 
 def test_chunks_stored_over_a_connection_that_was_lost_are_sent_again_before_they_count_as_safe(
@@ -579,15 +602,37 @@ def test_chunks_stored_over_a_connection_that_was_lost_are_sent_again_before_the
         assert queue.counts() == {"queued": 1}
 
 
-def test_fsync_on_a_server_without_a_log_is_in_doubt_but_stored(namespace: str) -> None:
-    with ServerProcess("--appendonly", "no") as server:
+@pytest.mark.parametrize("lack", [("--appendonly", "no"), ("--rename-command", "WAITAOF", "")], ids=["log", "command"])
+def test_fsync_on_a_server_that_lacks_what_it_needs_is_refused_before_anything_is_stored(
+    namespace: str, lack: tuple[str, ...]
+) -> None:
+    """Fault B31."""
+    with ServerProcess(*lack) as server:
         app = FastJobs(server.url, namespace=namespace, durability="fsync")
-        queue = QueueUnderTest(server.url, namespace)
-        with pytest.raises((EnqueueUnknown, ConfigError)):
-            job_type(app).enqueue()
-        assert queue.counts() == {"queued": 1}
-        queue.close()
+        kind = job_type(app)
+        enqueues: list[Callable[[], object]] = [
+            kind.enqueue,
+            kind.options(job_id="chosen").enqueue,
+            lambda: kind.enqueue_many([()] * 2500),
+            lambda: app.enqueue_many(kind.options(priority=number).call() for number in range(10)),
+            lambda: buffered(app, kind),
+        ]
+        for enqueue in enqueues:
+            with pytest.raises(ConfigError, match="nothing was enqueued"):
+                enqueue()
+        with server.client() as raw:
+            assert raw.keys("*") == []
+            raw.config_set("appendonly", "yes")
+        if lack[0] == "--appendonly" and can_sync(server):
+            # What was refused is no obstacle once the server can do it.
+            kind.enqueue()
+            assert app.jobs.count(Status.QUEUED) == 1
         app.close()
+
+
+def buffered(app: FastJobs, kind: JobType[[], None]) -> None:
+    with app.buffered():
+        kind.enqueue()
 
 
 def test_replicated_returns_once_a_replica_has_the_job_and_is_in_doubt_without_one(namespace: str) -> None:
