@@ -17,15 +17,16 @@ def call(name: str) -> None:
 
 
 def main() -> None:
-    later = call.options(delay=0.5).enqueue("Ada, after half a second")
-    call.options(at=datetime.now(UTC) + timedelta(seconds=0.2)).enqueue("Bo, at a time")
-    print(f"{later.id} is {later.refresh().status}, due {later.due_at}")
-
     call.enqueue("Cy, first of the ordinary ones")
     call.enqueue("Di, second of the ordinary ones")
     call.options(priority=100).enqueue("Ed, before all others")
     low = call.options(priority=-5).enqueue("Flo, promoted while she waited")
     low.set_priority(50)
+
+    # Among jobs of equal priority, the place of these is that of jobs enqueued when they are due: after Cy and Di.
+    call.options(at=datetime.now(UTC) + timedelta(seconds=0.2)).enqueue("Bo, at a time")
+    later = call.options(delay=0.5).enqueue("Ada, after half a second")
+    print(f"{later.id} is {later.refresh().status}, due {later.due_at}")
     call.enqueue_many((f"number {number} of many" for number in range(20)), spread=0.4)
 
     # One process, one thread and nothing leased ahead: strictly by priority, then in the order they came.

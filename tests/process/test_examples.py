@@ -222,9 +222,9 @@ def test_quickstart_enqueues_and_a_worker_runs_it(project: Path) -> None:
     assert queues["mail"]["totals"]["finished"] == 1
 
 
-def output_of(example: str, project: Path) -> str:
+def output_of(example: str, project: Path, **environment: str) -> str:
     """What an example prints when it is run as its first lines say."""
-    result = run(sys.executable, EXAMPLES / example, cwd=project, FASTJOBS_DIR=str(project))
+    result = run(sys.executable, EXAMPLES / example, cwd=project, FASTJOBS_DIR=str(project), **environment)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
@@ -246,12 +246,31 @@ def test_enqueuing_shows_every_way_and_its_jobs_run(project: Path) -> None:
     assert sum(" + " in line for line in lines) == 1000 + 1 + 100
 
 
-def test_scheduling_runs_by_priority_and_then_in_order(project: Path) -> None:
-    lines = output_of("scheduling.py", project).splitlines()
+#: Lets each enqueue take as long as a busy machine may take for it.
+SLOW_ENQUEUES = """
+import time
+from fastjobs import JobType
+
+def slowed(enqueue):
+    def wrapper(*args, **kwargs):
+        time.sleep(PAUSE_S)
+        return enqueue(*args, **kwargs)
+    return wrapper
+
+JobType.enqueue = slowed(JobType.enqueue)
+JobType.enqueue_many = slowed(JobType.enqueue_many)
+"""
+
+
+@pytest.mark.parametrize("pause_s", [0, 0.6])
+def test_scheduling_runs_by_priority_and_then_in_order(project: Path, tmp_path: Path, pause_s: float) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SLOW_ENQUEUES.replace("PAUSE_S", str(pause_s)))
+    lines = output_of("scheduling.py", project, PYTHONPATH=f"{tmp_path}{os.pathsep}{EXAMPLES.parent}").splitlines()
     assert "is scheduled, due 20" in lines[0]
     calls = [line.removeprefix("call ") for line in lines[1:]]
     assert [line.split(",")[0] for line in calls[:4]] == ["Ed", "Flo", "Cy", "Di"]
     assert len(calls) == 4 + 2 + 20
+    assert calls.index("Bo, at a time") < calls.index("Ada, after half a second")
     of_many = [line for line in calls if line.startswith("number")]
     assert of_many == [f"number {number} of many" for number in range(20)]
 
