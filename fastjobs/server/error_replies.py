@@ -39,6 +39,8 @@ def classify(message: str) -> errors.StoreError:
             return kind(message)
     if "max number of clients" in message:
         return errors.Unavailable(message)
+    if "cannot be used with replica instances" in message:
+        return errors.ReadOnly(message)
     if any(words in message for words in _ACL_REFUSALS):
         return errors.AccessDenied(message)
     return errors.StoreError(message)

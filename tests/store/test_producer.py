@@ -630,6 +630,26 @@ def test_fsync_on_a_server_that_lacks_what_it_needs_is_refused_before_anything_i
         app.close()
 
 
+def test_fsync_waits_for_a_replica_to_become_the_primary(namespace: str) -> None:
+    with ServerProcess() as server, server.client() as raw:
+        if not can_sync(server):
+            pytest.skip("this server cannot")
+        raw.replicaof("127.0.0.1", "1")
+        app = FastJobs(server.url, namespace=namespace, durability="fsync")
+
+        def promote() -> None:
+            refused = "errorstat_ERR"
+            wait_until(lambda: refused in raw.info("errorstats"), 20, "the server was asked")
+            raw.replicaof("NO", "ONE")
+
+        promoting = threading.Thread(target=promote)
+        promoting.start()
+        job_type(app).enqueue()
+        promoting.join()
+        assert app.jobs.count(Status.QUEUED) == 1
+        app.close()
+
+
 def buffered(app: FastJobs, kind: JobType[[], None]) -> None:
     with app.buffered():
         kind.enqueue()

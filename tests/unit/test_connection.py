@@ -54,6 +54,7 @@ def proxy(server: ServerProcess) -> Iterator[Proxy]:
         ("NOREPLICAS Not enough good replicas to write.", errors.Unavailable),
         ("ERR max number of clients reached", errors.Unavailable),
         ("READONLY You can't write against a read only replica.", errors.ReadOnly),
+        ("ERR WAITAOF cannot be used with replica instances. Please also note ...", errors.ReadOnly),
         ("UNBLOCKED force unblock from blocking operation", errors.ReadOnly),
         ("OOM command not allowed when used memory > 'maxmemory'.", errors.OutOfMemory),
         ("MISCONF Redis is configured to save RDB snapshots", errors.OutOfMemory),
