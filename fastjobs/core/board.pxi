@@ -50,10 +50,26 @@ cdef class Board:
         fd = os.memfd_create("fastjobs-board", os.MFD_CLOEXEC)
         try:
             os.ftruncate(fd, Board.size(seats, slots))
-            return Board(fd, seats, slots)
+            return Board(fd, seats, slots)._marked()
         except BaseException:
             os.close(fd)
             raise
+
+    cdef Board _marked(self):
+        self._header.mark = BOARD_MARK
+        return self
+
+    def intact(self, int partitions):
+        """Whether the board is as its process left it: a process that died of a wild pointer may have written anywhere.
+
+        Args:
+            partitions: how many the process worked on.
+        """
+        cdef int index
+        for index in range(self.slots):
+            if self._slot[index].fence and not is_intact(&self._slot[index], partitions):
+                return False
+        return self._header.mark == BOARD_MARK
 
     @property
     def valid_until_ns(self):
@@ -72,7 +88,7 @@ cdef class Board:
     @property
     def executed(self):
         """Number of jobs run, however they ended."""
-        return self._header.executed
+        return min(max(self._header.executed, 0), MAX_EXECUTED)
 
     @property
     def idle(self):

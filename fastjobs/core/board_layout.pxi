@@ -17,6 +17,9 @@ cdef enum:
     #: A chunk id (128) or detached ref ("~" and index more).
     MAX_REF_SIZE = 136
 
+#: More jobs than a process ever runs; sums of a few such numbers fit into 64 bits.
+cdef int64_t MAX_EXECUTED = 1 << 53
+
 #: How far the run of a leased job has come.
 cdef enum RunState:
     UNSTARTED = 0
@@ -32,7 +35,12 @@ RUN_STARTED = STARTED
 RUN_FINISHED = FINISHED
 RUN_REPORTED = REPORTED
 
+#: The first bytes of a board.
+cdef enum:
+    BOARD_MARK = 0x466a4264
+
 cdef struct BoardHeader:
+    int64_t mark
     #: No job is started after this instant (nanoseconds of the boot clock): the lease may be lost.
     int64_t valid_until_ns
     #: When the process's main loop last turned.
@@ -106,6 +114,20 @@ cdef inline int span_count(Slot* slot) noexcept:
         if slot.span[position].column + slot.span[position].count > MAX_LEASE_JOBS:
             return position
     return number
+
+
+cdef inline bint is_intact(Slot* slot, int partitions) noexcept:
+    """Whether a slot holds a lease as `Board.lease` notes it: its spans side by side, and as many jobs as it says."""
+    cdef int position, column = 0
+    cdef SpanEntry* span
+    if not (slot.fence > 0 and 0 <= slot.partition < partitions and 0 < slot.spans <= MAX_LEASE_SPANS):
+        return False
+    for position in range(slot.spans):
+        span = &slot.span[position]
+        if span.column != column or span.ref_size > MAX_REF_SIZE:
+            return False
+        column += span.count
+    return column == slot.jobs and column <= MAX_LEASE_JOBS
 
 
 cdef inline str span_ref(SpanEntry* span):

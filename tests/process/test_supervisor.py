@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import psutil
@@ -137,3 +138,93 @@ def test_processes_that_die_while_they_work_are_replaced_soon_and_without_end(la
     assert len(delays) == 10
     assert max(delays) <= 1
     assert worker.stop() == 0
+
+
+# What a dying process leaves behind.
+
+SCRIBBLER = """
+import mmap, os, random, signal
+from pathlib import Path
+from tests.apps.main import app
+
+def board():
+    for name in os.listdir("/proc/self/fd"):
+        path = f"/proc/self/fd/{name}"
+        if "fastjobs-board" in os.path.realpath(path):
+            return mmap.mmap(int(name), os.path.getsize(path))
+
+@app.job(retries=0)
+def scribble(how, flag):
+    if Path(flag).exists():
+        return
+    Path(flag).touch()
+    memory = board()
+    if how == "random bytes":
+        memory[:] = random.randbytes(len(memory))
+    elif how == "random bytes here and there":
+        for position in range(64, len(memory), 50):
+            memory[position] = random.randrange(256)
+    else:
+        memory[:] = bytes([int(how, 16)]) * len(memory)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("how", ["ff", "7f", "01", "00", "random bytes", "random bytes here and there"])
+def test_a_board_that_a_dying_process_scribbled_on_harms_nobody_else(lab: Lab, how: str) -> None:
+    """Fault A22."""
+    (lab.directory / "scribbler.py").write_text(SCRIBBLER)
+    job = lab.app.job(name="scribble", retries=0)(lambda how, flag: None).enqueue(how, str(lab.gate("flag")))
+    lab.jobs.note.enqueue_many(range(50))
+    worker = lab.worker("-p", "2", app="scribbler.py:app")
+    lab.wait(lambda: lab.counts() == {"finished": 51}, "all jobs have run")
+    assert "board of a dead process is damaged, its jobs return when their lease expires" in worker.log
+    worker.wait_ready(3)
+    lab.jobs.note.enqueue("after")
+    lab.wait_ended("after")
+    lab.wait(lambda: lab.app.workers.list(), "the worker is listed")
+    assert worker.stop() == 0
+    assert "Traceback" not in worker.log
+    assert job.refresh().attempts == 0
+
+
+# Its own errors.
+
+FAULTY = """
+import sys
+from fastjobs.worker.supervisor.fleet import Fleet
+from fastjobs.worker.supervisor.heartbeat import Heartbeat
+
+turns = {"hear": 0, "run": 0}
+
+def fault(kind, name):
+    method = getattr(kind, name)
+    def faulty(self):
+        turns[name] += self.attached is not None if kind is Fleet else 1
+        if 1 <= turns[name] <= 5:
+            raise ZeroDivisionError(name)
+        return method(self)
+    setattr(kind, name, faulty)
+
+fault(Fleet, "hear")
+fault(Heartbeat, "run")
+from fastjobs.cli.worker import main
+sys.argv[0] = "fastjobs-worker"
+main()
+"""
+
+
+def test_an_error_of_the_supervisor_ends_nothing(lab: Lab) -> None:
+    """Fault A22."""
+    program = lab.directory / "faulty.py"
+    program.write_text(FAULTY)
+    lab.jobs.hold.enqueue("held", str(lab.gate()))
+    worker = lab.worker(under=("bash", "-c", f'shift; exec {sys.executable} {program} "$@"', "-"))
+    lab.wait_started("held")
+    worker.wait_for_log("error in the supervisor, continuing reason=ZeroDivisionError: hear")
+    worker.wait_for_log("error in the supervisor, continuing reason=ZeroDivisionError: run")
+    lab.wait(lambda: lab.app.workers.list(), "the heartbeat is back")
+    lab.gate().touch()
+    lab.wait_ended("held")
+    assert worker.stop() == 0
+    assert lab.ledger.counts("START") == {"held": 1}

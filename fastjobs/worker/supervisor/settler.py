@@ -11,7 +11,7 @@ from fastjobs.logs import event
 from fastjobs.server.backoff import Backoff
 from fastjobs.store.store import Store
 from fastjobs.worker.supervisor.child import Child
-from fastjobs.worker.supervisor.recovery import Recovery
+from fastjobs.worker.supervisor.recovery import Recovered, Recovery
 from fastjobs.worker.supervisor.server_calls import ServerCalls
 
 log = logging.getLogger("fastjobs.supervisor")
@@ -66,30 +66,51 @@ class Settler:
     def run(self) -> None:
         """Settles all it can; what the server cannot take now is due again after a while."""
         for dead in list(self._dead):
-            child = dead.child
-            recovery = Recovery(
-                self._store,
-                child.partitions,
-                child.session,
-                self._worker,
-                dead.cause,
-                blame=dead.blame,
-                overdue=child.overdue,
-                policies=child.policies,
-            )
-            found = self._server.guarded(partial(recovery.run, child.board))
+            if self._is_damaged(dead.child):
+                self._drop(dead)
+                continue
+            found = self._settle(dead)
             if found is None:
                 self._again_at = time.monotonic() + self._backoff.next_s()
                 return
             self._backoff.reset()
-            self._dead.remove(dead)
-            child.release()
+            self._drop(dead)
             event(
                 log,
                 logging.INFO,
                 "settled jobs of a dead process",
-                pid=child.pid,
+                pid=dead.child.pid,
                 finished=found.finished,
                 running=found.blamed,
                 given_back=found.given_back,
             )
+
+    def _is_damaged(self, child: Child) -> bool:
+        """Whether its board cannot be trusted. Then its jobs come back, counted, as those of a vanished worker."""
+        if child.board.intact(len(child.partitions)):
+            return False
+        event(
+            log,
+            logging.ERROR,
+            "board of a dead process is damaged, its jobs return when their lease expires",
+            pid=child.pid,
+        )
+        return True
+
+    def _settle(self, dead: _Dead) -> Recovered | None:
+        child = dead.child
+        recovery = Recovery(
+            self._store,
+            child.partitions,
+            child.session,
+            self._worker,
+            dead.cause,
+            blame=dead.blame,
+            overdue=child.overdue,
+            policies=child.policies,
+        )
+        return self._server.guarded(partial(recovery.run, child.board))
+
+    def _drop(self, dead: _Dead) -> None:
+        self._dead.remove(dead)
+        dead.child.release()

@@ -24,6 +24,7 @@ from fastjobs.worker.supervisor.child import Child
 from fastjobs.worker.supervisor.duties import Duty
 from fastjobs.worker.supervisor.entry import WorkerIdentity
 from fastjobs.worker.supervisor.fleet import Fleet
+from fastjobs.worker.supervisor.mishaps import Mishaps
 from fastjobs.worker.supervisor.signals import SignalNotes
 from fastjobs.worker.supervisor.stopping import Stopping
 from fastjobs.worker.supervisor.watchdog import Watchdog
@@ -59,6 +60,7 @@ class Supervisor:
         self._worker = WorkerIdentity(new_id(), name, time.time_ns() // 1_000_000)
         self._children: list[Child] = []
         self._watchdog = Watchdog(config)
+        self._mishaps = Mishaps()
         self._stopping = Stopping(self._children, config.shutdown_timeout_s)
         template = _template(target, name, config)
         self._fleet = Fleet(template, config, self._children, self._stopping, self._attach)
@@ -76,19 +78,30 @@ class Supervisor:
             if stop_watching is not None:
                 stop_watching()
         if self._fleet.attached is not None:
-            self._fleet.attached.sign_off()
+            self._mishaps.survive(self._fleet.attached.sign_off)
         return self._stopping.exit_code
 
     def _turn(self) -> None:
-        self._poll()
-        self._obey_signals()
-        self._fleet.hear()
-        attached = self._fleet.attached
-        self._watchdog.look(self._children, attached.config if attached else None)
-        self._fleet.reap()
+        self._step(self._poll)
+        self._step(self._obey_signals)
+        self._step(self._fleet.hear)
+        self._step(self._look)
+        self._step(self._fleet.reap)
         for duty in self._duties():
             if time.monotonic() >= duty.due_at:
-                duty.run()
+                self._step(duty.run)
+
+    def _step(self, step: Callable[[], object]) -> None:
+        """Runs a part of a turn: its error must not cost the processes their supervisor, nor the other parts a turn."""
+        if self._fleet.attached is None:
+            # Nothing runs yet, and whoever has started the worker is to learn why it cannot.
+            step()
+        else:
+            self._mishaps.survive(step)
+
+    def _look(self) -> None:
+        attached = self._fleet.attached
+        self._watchdog.look(self._children, attached.config if attached else None)
 
     def _duties(self) -> Iterator[Duty]:
         """Everything with a time of its own, in the order in which a turn runs what is due."""
