@@ -40,7 +40,8 @@ Examples:
   fastjobs-worker -Q urgent:3,bulk:1 --burst
 
 \b
-Signals: TERM or INT stop the worker gracefully, a second one immediately; HUP restarts the processes.
+Signals: TERM or INT stop the worker gracefully, a second one or QUIT immediately; TSTP starts nothing more;
+  HUP restarts the processes; USR1 prints the stacks of all of them.
 Exit codes: 0 stopped, 1 stopped by force, 2 unusable app or setting, 3 no server, 5 processes keep exiting.
 """
 

@@ -42,7 +42,8 @@ def clean_environment(**further: str) -> dict[str, str]:
 
 def troubles(log: str) -> list[str]:
     """The lines of a worker's log that say that something went wrong in fastjobs: no job may bring that about."""
-    found, event = re.findall(r"^.*(?:process exited|executor thread interrupted|Unrecordable).*$", log, re.MULTILINE), ""
+    found = re.findall(r"^.*(?:process exited|executor thread interrupted|Unrecordable).*$", log, re.MULTILINE)
+    event = ""
     for line in log.splitlines():
         of_a_job = line.startswith(" ") and re.search("job failed|job will be retried", event)
         if "Traceback (" in line and not of_a_job:

@@ -45,7 +45,7 @@ class Signals:
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         faulthandler.enable()
         faulthandler.register(signal.SIGUSR1, all_threads=True)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._of_group)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (*self._of_group, signal.SIGUSR1))
 
     def _release(self) -> None:
         """Gives a process that a handler forked the handlers of a new program: `multiprocessing` ends it by SIGTERM."""

@@ -17,6 +17,7 @@ from fastjobs.worker.supervisor.definer import Definer
 from fastjobs.worker.supervisor.duties import Duty, Guarded
 from fastjobs.worker.supervisor.entry import WorkerEntry, WorkerIdentity
 from fastjobs.worker.supervisor.heartbeat import Heartbeat, learn
+from fastjobs.worker.supervisor.quieting import Quieting
 from fastjobs.worker.supervisor.reclaimer import Reclaimer
 from fastjobs.worker.supervisor.recurrer import Recurrer
 from fastjobs.worker.supervisor.server_calls import ServerCalls
@@ -40,6 +41,7 @@ class Attached:
         children: its processes.
         watchdog: looks after them.
         stopping: asked for by duties.
+        quieting: asked for by an operator.
     """
 
     def __init__(
@@ -50,15 +52,17 @@ class Attached:
         children: Sequence[Child],
         watchdog: Watchdog,
         stopping: Stopping,
+        quieting: Quieting,
     ) -> None:
         self.config = Config(**hello["config"])
         self._worker_id = worker.id
         self._stopping = stopping
+        self._quieting = quieting
         self._partitions = list(hello["partitions"])
         self.server = ServerCalls(watchdog)
         timeout_s = min(_SERVER_TIMEOUT_S, self.config.socket_timeout_s)
         self._store = Store(Endpoint(self.config, Path(hello["directory"])).connect(timeout_s), self.config)
-        self._entry = WorkerEntry(worker, config, self.config, children, hello["queues"], hello["types"])
+        self._entry = WorkerEntry(worker, config, self.config, children, hello["queues"], hello["types"], quieting)
         self.settler = Settler(self._store, worker.name, self.server)
         self._definer = Definer(self._store)
         #: In the order in which a turn runs those that are due.
@@ -76,8 +80,6 @@ class Attached:
         """Takes a process in that is ready."""
         learn(self._partitions, child.partitions)
         self._definer.learn((child.hello or {}).get("recurring", ()))
-        if self._entry.quiet:
-            child.control.send(quiet=True)
 
     def check_server(self) -> None:
         """Refuses a server that may throw jobs away."""
@@ -110,6 +112,7 @@ class Attached:
             self._entry,
             watchdog,
             self._stopping,
+            self._quieting,
         )
 
     def _burst_end(self, children: Sequence[Child]) -> BurstEnd:

@@ -152,7 +152,7 @@ class Child:
 def _launch(spec: ProcessSpec) -> subprocess.Popen[bytes]:
     """Starts a process, which inherits its board and its end of the control line."""
     # The mask is inherited: a signal to the group must not end a process that has not yet taken its signals over.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (*GROUP_SIGNALS, signal.SIGUSR1))
     try:
         return subprocess.Popen(
             python("from fastjobs.cli.process import main; main()", spec.encode()),

@@ -12,6 +12,7 @@ from fastjobs._core import boot_time_ns
 from fastjobs.config import Config, WorkerConfig
 from fastjobs.model.refs import job_id
 from fastjobs.worker.supervisor.child import Child
+from fastjobs.worker.supervisor.quieting import Quieting
 
 #: A worker that has not renewed its entry for this many leases is dropped from the list.
 _FORGOTTEN_LEASES = 10
@@ -38,6 +39,7 @@ class WorkerEntry:
         children: its processes.
         queues: the queues it works on.
         types: the job types it knows.
+        quieting: whether it starts nothing more.
     """
 
     def __init__(
@@ -48,8 +50,10 @@ class WorkerEntry:
         children: Sequence[Child],
         queues: Sequence[str],
         types: Sequence[str],
+        quieting: Quieting,
     ) -> None:
         self._children = children
+        self._quieting = quieting
         self._fixed = {
             "worker": worker.name,
             "threads": config.threads,
@@ -58,8 +62,6 @@ class WorkerEntry:
             "started_ms": worker.started_ms,
             "forgotten_ms": app.lease_ms * _FORGOTTEN_LEASES,
         }
-        #: Whether an operator has asked to start nothing more.
-        self.quiet = False
 
     def encode(self) -> bytes:
         """Returns the entry as it is now, in JSON."""
@@ -70,7 +72,7 @@ class WorkerEntry:
                 "pids": [child.pid for child in self._children],
                 "executed": sum(child.board.executed for child in self._children),
                 "running": self._running(),
-                "quiet": self.quiet,
+                "quiet": self._quieting.asked,
                 "beat_ms": time.time_ns() // 1_000_000,
             }
         )

@@ -13,6 +13,7 @@ from fastjobs.logs import event
 from fastjobs.worker.spec import EXIT_DONE, EXIT_FENCED, EXIT_OUT_OF_TIME, EXIT_UNUSABLE, ProcessSpec
 from fastjobs.worker.supervisor.attached import Attached
 from fastjobs.worker.supervisor.child import Child
+from fastjobs.worker.supervisor.quieting import Quieting
 from fastjobs.worker.supervisor.recovery import died_of
 from fastjobs.worker.supervisor.starts import Starts
 from fastjobs.worker.supervisor.stopping import EXIT_USAGE, Stopping
@@ -31,6 +32,7 @@ class Fleet:
         config: the worker's settings.
         children: the processes; others hold this list, too.
         stopping: once the worker stops, no process is started.
+        quieting: whether processes are to start jobs.
         attach: called with the `hello` of the first process that is ready.
     """
 
@@ -40,12 +42,14 @@ class Fleet:
         config: WorkerConfig,
         children: list[Child],
         stopping: Stopping,
+        quieting: Quieting,
         attach: Callable[[dict[str, Any]], Attached],
     ) -> None:
         self._template = template
         self._config = config
         self._children = children
         self._stopping = stopping
+        self._quieting = quieting
         self._attach = attach
         self._starts = Starts(children, stopping)
         #: None until the first process is ready.
@@ -104,6 +108,7 @@ class Fleet:
                 )
             return
         self._children.append(child)
+        self._quieting.greet(child)
         event(log, logging.DEBUG, "process started", pid=child.pid)
 
     def _hear(self, child: Child) -> None:

@@ -12,6 +12,7 @@ from fastjobs.store.replies import Renewed
 from fastjobs.store.store import Store
 from fastjobs.worker.supervisor.child import Child
 from fastjobs.worker.supervisor.entry import WorkerEntry
+from fastjobs.worker.supervisor.quieting import Quieting
 from fastjobs.worker.supervisor.server_calls import ServerCalls
 from fastjobs.worker.supervisor.stopping import Stopping
 from fastjobs.worker.supervisor.watchdog import Watchdog
@@ -32,6 +33,7 @@ class Heartbeat:
         entry: the worker's entry in the list of workers.
         watchdog: looks at the processes while it is known that the server answers.
         stopping: asked for when an operator ordered it.
+        quieting: the same.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Heartbeat:
         entry: WorkerEntry,
         watchdog: Watchdog,
         stopping: Stopping,
+        quieting: Quieting,
     ) -> None:
         self._worker_id = worker_id
         self._store = store
@@ -55,6 +58,7 @@ class Heartbeat:
         self._entry = entry
         self._watchdog = watchdog
         self._stopping = stopping
+        self._quieting = quieting
         self.due_at = 0.0
 
     def run(self) -> None:
@@ -97,11 +101,9 @@ class Heartbeat:
         if order == b"stop" and not self._stopping.asked:
             event(log, logging.INFO, "stop requested by an operator")
             self._stopping.ask()
-        if order == b"quiet" and not self._entry.quiet:
+        if order == b"quiet" and not self._quieting.asked:
             event(log, logging.INFO, "quiet requested by an operator")
-            self._entry.quiet = True
-            for child in self._children:
-                child.control.send(quiet=True)
+            self._quieting.ask()
 
 
 def learn(known: list[str], partitions: Sequence[str]) -> None:

@@ -25,8 +25,12 @@ from fastjobs.worker.supervisor.duties import Duty
 from fastjobs.worker.supervisor.entry import WorkerIdentity
 from fastjobs.worker.supervisor.fleet import Fleet
 from fastjobs.worker.supervisor.mishaps import Mishaps
-from fastjobs.worker.supervisor.signals import SignalNotes
+from fastjobs.worker.supervisor.orphans import reap_orphans
+from fastjobs.worker.supervisor.quieting import Quieting
+from fastjobs.worker.supervisor.signals import QUIETS, STOPS, SignalNotes
+from fastjobs.worker.supervisor.stacks import StackPrinter
 from fastjobs.worker.supervisor.stopping import Stopping
+from fastjobs.worker.supervisor.terminal import Terminal
 from fastjobs.worker.supervisor.watchdog import Watchdog
 
 log = logging.getLogger("fastjobs.supervisor")
@@ -56,17 +60,24 @@ class Supervisor:
         self._on_ready = on_ready
         self._lifeline = lifeline
         self._signals = SignalNotes()
+        self._terminal = Terminal()
+        self._outlives_terminal = False
         name = f"{socket.gethostname()}:{os.getpid()}"
         self._worker = WorkerIdentity(new_id(), name, time.time_ns() // 1_000_000)
         self._children: list[Child] = []
+        self._quieting = Quieting(self._children)
+        self._stack_printer = StackPrinter(self._children)
         self._watchdog = Watchdog(config)
         self._mishaps = Mishaps()
         self._stopping = Stopping(self._children, config.shutdown_timeout_s)
         template = _template(target, name, config)
-        self._fleet = Fleet(template, config, self._children, self._stopping, self._attach)
+        self._fleet = Fleet(template, config, self._children, self._stopping, self._quieting, self._attach)
 
     def run(self) -> int:
         """Starts everything, watches it, and returns the exit code when all has ended."""
+        # Started by nohup, it is to go on when the terminal is closed.
+        self._outlives_terminal = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        self._terminal.open()
         self._signals.install()
         stop_watching = self._watch_files() if self._config.reload else None
         try:
@@ -86,7 +97,7 @@ class Supervisor:
         self._step(self._obey_signals)
         self._step(self._fleet.hear)
         self._step(self._look)
-        self._step(self._fleet.reap)
+        self._step(self._reap)
         for duty in self._duties():
             if time.monotonic() >= duty.due_at:
                 self._step(duty.run)
@@ -99,6 +110,11 @@ class Supervisor:
         else:
             self._mishaps.survive(step)
 
+    def _reap(self) -> None:
+        self._fleet.reap()
+        if os.getpid() == 1:
+            reap_orphans([child.pid for child in self._children])
+
     def _look(self) -> None:
         attached = self._fleet.attached
         self._watchdog.look(self._children, attached.config if attached else None)
@@ -106,6 +122,7 @@ class Supervisor:
     def _duties(self) -> Iterator[Duty]:
         """Everything with a time of its own, in the order in which a turn runs what is due."""
         yield self._fleet
+        yield self._stack_printer
         if self._fleet.attached is not None:
             yield from self._fleet.attached.duties
         yield self._stopping
@@ -114,6 +131,7 @@ class Supervisor:
         """Sleeps until a signal, a message, the end of a process, or the next duty."""
         poll = select.poll()
         poll.register(self._signals, select.POLLIN)
+        self._terminal.register(poll)
         if self._lifeline >= 0:
             poll.register(self._lifeline, select.POLLIN | select.POLLHUP)
         for child in self._children:
@@ -132,19 +150,39 @@ class Supervisor:
         return min(look_at, duties_at, time.monotonic() + _LONGEST_SLEEP_S)
 
     def _obey_signals(self) -> None:
+        self._terminal.look()
         for number in self._signals.take():
-            if number == signal.SIGHUP:
-                self._fleet.reload()
-            elif not self._stopping.asked:
-                event(log, logging.INFO, "stopping, waiting for running jobs")
-                self._stopping.ask()
-            else:
-                event(log, logging.WARNING, "stopping immediately, releasing running jobs")
-                self._stopping.force()
+            if number in STOPS:
+                self._stop(immediately=self._stopping.asked or number == signal.SIGQUIT)
+            elif number in QUIETS and not self._quieting.asked:
+                event(log, logging.INFO, "quiet requested by a signal")
+                self._quieting.ask()
+            elif number == signal.SIGHUP:
+                self._hang_up()
+            elif number == signal.SIGUSR1:
+                self._stack_printer.ask()
+
+    def _stop(self, *, immediately: bool) -> None:
+        if immediately:
+            event(log, logging.WARNING, "stopping immediately, releasing running jobs")
+            self._stopping.force()
+        else:
+            event(log, logging.INFO, "stopping, waiting for running jobs")
+            self._stopping.ask()
+
+    def _hang_up(self) -> None:
+        """A signal of the closed terminal asks the worker to end, any other one to replace its processes."""
+        if not self._terminal.hung_up:
+            self._fleet.reload()
+        elif not self._stopping.asked and not self._outlives_terminal:
+            event(log, logging.WARNING, "terminal closed, stopping")
+            self._stopping.ask()
 
     def _attach(self, hello: dict[str, Any]) -> Attached:
         """Connects to the app's server, now that a process has said which."""
-        attached = Attached(hello, self._worker, self._config, self._children, self._watchdog, self._stopping)
+        attached = Attached(
+            hello, self._worker, self._config, self._children, self._watchdog, self._stopping, self._quieting
+        )
         attached.server.guarded(lambda: self._on_ready(hello))
         attached.check_server()
         return attached
