@@ -182,6 +182,8 @@ class WorkerConfig:
     burst: bool = False
     #: How long running jobs have to end when the worker stops, in seconds.
     shutdown_timeout_s: float = 25.0
+    #: How long a process may take to import the app and to run its `on_worker_start` hooks, in seconds.
+    start_timeout_s: float = 600.0
     #: Replace a process after so many jobs, or above so many MiB; 0 = never.
     max_jobs_per_child: int = 0
     max_memory_per_child_mb: int = 0
@@ -224,6 +226,7 @@ _WORKER_RANGES: dict[str, tuple[float, float]] = {
     "threads": (1, 1024),
     "batch_size": (1, 2048),
     "shutdown_timeout_s": (0, 86_400),
+    "start_timeout_s": (0.1, 86_400),
     "max_jobs_per_child": (0, _BIG),
     "max_memory_per_child_mb": (0, _BIG),
 }
@@ -232,6 +235,7 @@ _WORKER_RANGES: dict[str, tuple[float, float]] = {
 _OUTER_NAMES = {
     "threads": "concurrency",
     "shutdown_timeout_s": "shutdown_timeout",
+    "start_timeout_s": "start_timeout",
     "max_memory_per_child_mb": "max_memory_per_child",
 }
 

@@ -54,6 +54,7 @@ Exit codes: 0 stopped, 1 stopped by force, 2 unusable app or setting, 3 no serve
 @click.option("--batch-size", type=int, help="Unstarted jobs a process may hold; 1 = strict priority.")
 @click.option("--burst/--no-burst", default=None, help="Stop when all queues are drained.")
 @click.option("--shutdown-timeout", type=float, help="Seconds that running jobs have to end [default: 25].")
+@click.option("--start-timeout", type=float, help="Seconds that a process has to start [default: 600].")
 @click.option("--max-jobs-per-child", type=int, help="Replace a process after this many jobs [default: never].")
 @click.option("--max-memory-per-child", type=int, help="Replace a process that uses more MiB [default: never].")
 @click.option("--reload/--no-reload", default=None, help="Restart the processes when Python files change.")
@@ -66,6 +67,7 @@ def command(app: str | None, **options: Any) -> None:
     renamed = {
         "concurrency": "threads",
         "shutdown_timeout": "shutdown_timeout_s",
+        "start_timeout": "start_timeout_s",
         "max_memory_per_child": "max_memory_per_child_mb",
     }
     settings = {renamed.get(name, name): value for name, value in given.items()}

@@ -35,7 +35,10 @@ def ls(target: Target, as_json: bool) -> None:
             f"{worker.executed:,}",
             "quiet" if worker.quiet else "working",
             f"{worker.age.total_seconds():.0f} s ago",
-            "\n".join(f"{job.id} for {job.seconds:.1f} s in {job.pid}" for job in worker.running),
+            "\n".join(
+                [f"{job.id} for {job.seconds:.1f} s in {job.pid}" for job in worker.running]
+                + [f"process {pid} is starting" for pid in worker.starting]
+            ),
         )
         for worker in found
     ]

@@ -39,6 +39,7 @@ class Worker:
         queues: the queues it works on.
         types: the job types it knows.
         pids: its processes.
+        starting: those of them that are not ready yet.
         executed: jobs that its present processes have run.
         running: jobs being run.
         quiet: whether it starts nothing more.
@@ -54,6 +55,7 @@ class Worker:
     queues: tuple[str, ...]
     types: tuple[str, ...]
     pids: tuple[int, ...]
+    starting: tuple[int, ...]
     executed: int
     running: tuple[RunningJob, ...]
     started_at: datetime
@@ -111,6 +113,7 @@ def _parse(worker_id: str, entry: bytes, now_ms: int) -> Worker | None:
             queues=tuple(map(str, values["queues"])),
             types=tuple(map(str, values["types"])),
             pids=tuple(map(int, values["pids"])),
+            starting=tuple(map(int, values["starting"])),
             executed=int(values["executed"]),
             running=tuple(
                 RunningJob(id=str(job["id"]), pid=int(job["pid"]), seconds=float(job["seconds"]))

@@ -73,6 +73,7 @@ def seed_worker(server: ServerProcess, namespace: str, worker_id: str, **changes
         "queues": ["mail"],
         "types": ["welcome"],
         "pids": [2, 3],
+        "starting": [],
         "executed": 1234,
         "running": [{"id": "job~007", "pid": 2, "seconds": 0.5}],
         "quiet": False,

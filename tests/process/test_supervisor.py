@@ -140,6 +140,53 @@ def test_processes_that_die_while_they_work_are_replaced_soon_and_without_end(la
     assert worker.stop() == 0
 
 
+HANGS_ONCE_READY = """
+import time
+from pathlib import Path
+from tests.apps.main import app
+
+def hang(worker=None):
+    if Path("hang").exists():
+        time.sleep(600)
+
+if WHERE == "import":
+    hang()
+else:
+    app.on_worker_start(hang)
+"""
+
+
+@pytest.mark.parametrize("where", ["import", "hook"])
+def test_a_start_that_hangs_is_logged_listed_and_ended(lab: Lab, where: str) -> None:
+    """Fault A17."""
+    (lab.directory / "hanging.py").write_text(HANGS_ONCE_READY.replace("WHERE", repr(where)))
+    worker = lab.worker("-p", "2", "--start-timeout", "12", app="hanging.py:app").wait_ready(2)
+    first, other = worker.children()
+    lab.gate("hang").touch()
+    os.kill(first, signal.SIGKILL)
+
+    def listed() -> list[int]:
+        return [pid for one in lab.app.workers.list() for pid in one.starting]
+
+    lab.wait(lambda: set(listed()) - {first, other}, "the start is listed")
+    (hanging,) = listed()
+    worker.wait_for_log(f"process is still starting pid={hanging} seconds=10")
+    lab.gate("hang").unlink()
+    worker.wait_for_log(f"process did not start in time, killing it pid={hanging}")
+    worker.wait_ready(3)
+    lab.wait(lambda: not listed(), "all processes are ready")
+    assert other in worker.children()
+    assert worker.stop() == 0
+
+
+def test_a_start_that_always_hangs_ends_the_worker(lab: Lab) -> None:
+    """Fault A17."""
+    (lab.directory / "hanging.py").write_text("import time\ntime.sleep(600)\n")
+    worker = lab.worker("--start-timeout", "1", app="hanging.py:app")
+    assert worker.wait() == 5
+    assert worker.log.count("process did not start in time, killing it") == 6
+
+
 # What a dying process leaves behind.
 
 SCRIBBLER = """

@@ -223,6 +223,7 @@ SETTINGS = {
     "max_jobs_per_child": ("--max-jobs-per-child", "1"),
     "max_memory_per_child": ("--max-memory-per-child", "1"),
     "shutdown_timeout": ("--shutdown-timeout", "0"),
+    "start_timeout": ("--start-timeout", "0.1"),
     "reload": ("--reload", "true"),
 }
 #: A pattern in the log that is there only with the setting.
@@ -236,6 +237,7 @@ SHOWN = {
     "max_jobs_per_child": r"replacing process .*reason=ran",
     "max_memory_per_child": r"replacing process .*reason=uses",
     "shutdown_timeout": r"shutdown timeout reached",
+    "start_timeout": r"process did not start in time",
     "reload": r"reloading",
 }
 

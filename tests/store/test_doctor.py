@@ -177,7 +177,7 @@ def worker(beat_ms: int, queues: list[str]) -> str:
     return json.dumps(
         {
             **{"worker": "host:1", "processes": 1, "threads": 1, "queues": queues, "types": [], "pids": [1]},
-            **{"executed": 0, "running": [], "quiet": False, "started_ms": beat_ms, "beat_ms": beat_ms},
+            **{"starting": [], "executed": 0, "running": [], "quiet": False, "started_ms": beat_ms, "beat_ms": beat_ms},
             "forgotten_ms": 300_000,
         }
     )

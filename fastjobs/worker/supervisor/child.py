@@ -24,6 +24,8 @@ from fastjobs.worker.supervisor.signals import GROUP_SIGNALS
 _SPARE_SLOTS = 16
 #: Beyond the time of its running jobs, a process gets so many seconds to report them.
 _ENDING_S = 9.0
+#: A start that takes so many seconds is worth a line in the log.
+SLOW_START_S = 10.0
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -75,12 +77,19 @@ class Child:
         self.deaf_since_ns = 0
         #: When to kill it if it has not ended by then, on the monotonic clock.
         self.kill_at = float("inf")
+        #: When it is logged next that it is still starting, on the monotonic clock.
+        self.slow_at = self.started_at + SLOW_START_S
         self._cancelled: set[tuple[str, str]] = set()
 
     @property
     def pid(self) -> int:
         """The process id."""
         return self.process.pid
+
+    @property
+    def starting(self) -> bool:
+        """Whether its main loop has not begun: it imports the app, or runs hooks."""
+        return self.board.beat_ns == 0
 
     @property
     def ready_s(self) -> float:

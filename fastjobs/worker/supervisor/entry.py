@@ -70,6 +70,7 @@ class WorkerEntry:
                 **self._fixed,
                 "processes": len(self._children),
                 "pids": [child.pid for child in self._children],
+                "starting": [child.pid for child in self._children if child.hello is None],
                 "executed": sum(child.board.executed for child in self._children),
                 "running": self._running(),
                 "quiet": self._quieting.asked,

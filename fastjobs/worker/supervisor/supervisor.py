@@ -28,6 +28,7 @@ from fastjobs.worker.supervisor.mishaps import Mishaps
 from fastjobs.worker.supervisor.orphans import reap_orphans
 from fastjobs.worker.supervisor.quieting import Quieting
 from fastjobs.worker.supervisor.signals import QUIETS, STOPS, SignalNotes
+from fastjobs.worker.supervisor.slow_starts import SlowStarts
 from fastjobs.worker.supervisor.stacks import StackPrinter
 from fastjobs.worker.supervisor.stopping import Stopping
 from fastjobs.worker.supervisor.terminal import Terminal
@@ -66,6 +67,7 @@ class Supervisor:
         self._worker = WorkerIdentity(new_id(), name, time.time_ns() // 1_000_000)
         self._children: list[Child] = []
         self._quieting = Quieting(self._children)
+        self._slow_starts = SlowStarts(self._children, config.start_timeout_s)
         self._stack_printer = StackPrinter(self._children)
         self._watchdog = Watchdog(config)
         self._mishaps = Mishaps()
@@ -122,6 +124,7 @@ class Supervisor:
     def _duties(self) -> Iterator[Duty]:
         """Everything with a time of its own, in the order in which a turn runs what is due."""
         yield self._fleet
+        yield self._slow_starts
         yield self._stack_printer
         if self._fleet.attached is not None:
             yield from self._fleet.attached.duties
