@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
@@ -14,7 +15,7 @@ from fastjobs.enqueuing import Enqueuing
 from fastjobs.errors import ConfigError
 from fastjobs.handlers import check_handler, describe
 from fastjobs.jobtypes import JobType
-from fastjobs.loader import target_of
+from fastjobs.loader import modules_of, target_of
 from fastjobs.model.names import check_name
 from fastjobs.model.partitions import Partitioner
 from fastjobs.model.retry import RetryDelay
@@ -255,7 +256,8 @@ class FastJobs:
         Args:
             app: where the processes find the app, "module:variable"; default: a module of this process that holds it.
                 The script that is running counts only if no other does, or if it has handlers or hooks of its own.
-            settings: fields of `WorkerConfig`: processes, threads, queues, batch_size, ...
+            settings: fields of `WorkerConfig`: processes, threads, queues, batch_size, ... `include` is by default the
+                modules of all handlers and hooks that are registered now.
 
         Raises:
             ConfigError: no module holds the app, a setting cannot be used, or a worker or a command is importing the
@@ -267,9 +269,16 @@ class FastJobs:
         """
         if importing.running:
             raise importing.refuse("starts a pool")
+        functions = self._registry.functions()
+        settings.setdefault("include", modules_of(functions))
         load_worker_config(**settings)
-        in_script = any(getattr(code, "__module__", "") == "__main__" for code in self._registry.functions())
+        in_script = any(getattr(code, "__module__", "") == "__main__" for code in functions)
         return Pool(app or target_of(self, in_script=in_script), settings)
+
+    def _redirect(self, url: str) -> None:
+        """Uses another server than the code says, before the first use: for `fastjobs-worker --url`."""
+        self.config = replace(self.config, url=url)
+        self._endpoint.redirect(self.config)
 
     def close(self) -> None:
         """Closes this thread's connection; the next use opens it again."""

@@ -20,6 +20,7 @@ from fastjobs.model.settings import (
     read_flag,
     read_integer,
     read_keys,
+    read_names,
     read_number,
     read_partition_numbers,
     read_text,
@@ -170,6 +171,10 @@ class WorkerConfig:
         ConfigError: a value is out of range.
     """
 
+    #: What it is called in lists, logs and errors; None = `host:pid`.
+    name: str | None = None
+    #: Modules with handlers to import beside the app's; of a package, all modules below it.
+    include: tuple[str, ...] = ()
     #: Processes that run jobs.
     processes: int = field(default_factory=lambda: os.cpu_count() or 1)
     #: Threads per process that run jobs.
@@ -193,6 +198,8 @@ class WorkerConfig:
     log_format: str = "text"
 
     def __post_init__(self) -> None:
+        if self.name is not None:
+            check_name("worker", self.name)
         if self.log_level not in LOG_LEVELS:
             raise ConfigError(f"log_level={self.log_level!r}: use one of {', '.join(LOG_LEVELS)}")
         if self.log_format not in LOG_FORMATS:
@@ -233,6 +240,7 @@ _WORKER_RANGES: dict[str, tuple[float, float]] = {
 
 #: Settings whose environment variable and pyproject key is the name of their option.
 _OUTER_NAMES = {
+    "name": "worker_name",
     "threads": "concurrency",
     "shutdown_timeout_s": "shutdown_timeout",
     "start_timeout_s": "start_timeout",
@@ -275,6 +283,7 @@ _READERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "str | None": (read_text, "text"),
     "dict[str, int] | None": (read_partition_numbers, "numbers such as a:4,b:2"),
     "dict[str, str] | None": (read_keys, "keys such as new:BASE64,old:BASE64"),
+    "tuple[str, ...]": (read_names, "names such as a,b"),
     "tuple[QueueChoice, ...]": (_queues, "queues such as a,b or a:3,b:1"),
 }
 

@@ -1,12 +1,13 @@
-"""Finds the app: `module:variable`, `module`, or the path of a file."""
+"""Finds the app, `module:variable`, `module` or the path of a file, and the modules with its handlers."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
 import os
+import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
@@ -46,35 +47,65 @@ def resolve_target(target: str | None) -> str:
     )
 
 
-def load_app(target: str | None, kind: type[T]) -> tuple[str, T]:
+def load_app(target: str | None, kind: type[T], include: Iterable[str] = ()) -> tuple[str, T]:
     """Imports the app; a file under its own name, so that `from jobs import app` in another module gives the same app.
 
     Args:
         target: as in `resolve_target`.
         kind: the class of the app.
+        include: modules to import as well, because they register handlers; of a package all modules below it, too.
 
     Returns:
         The target, and the app.
 
     Raises:
-        ConfigError: there is no such module, file or variable, it is not an app, importing it failed, or the app
-            enqueues jobs while it is imported.
+        ConfigError: there is no such module, file or variable, it is not an app, importing it failed, the app enqueues
+            jobs while it is imported, or a module to include holds another app only.
     """
     target = resolve_target(target)
     place, _, variable = target.partition(":")
     with importing.app_import():
-        module = _import(place)
+        target, app = _find(_import(place), place, variable, kind)
+        for name in include:
+            _include(name, target, app)
+    return target, app
+
+
+def _find(module: ModuleType, place: str, variable: str, kind: type[T]) -> tuple[str, T]:
     if variable:
         app = getattr(module, variable, None)
         if not isinstance(app, kind):
             raise ConfigError(f"{place} has no {kind.__name__} named {variable!r}")
-        return target, app
+        return f"{place}:{variable}", app
     found = {name: value for name, value in vars(module).items() if isinstance(value, kind)}
     if len({id(value) for value in found.values()}) != 1:
         names = ", ".join(sorted(found)) or "none"
         raise ConfigError(f"{place} must hold exactly one {kind.__name__}, but holds: {names}; use {place}:NAME")
     name, app = next(iter(found.items()))
     return f"{place}:{name}", app
+
+
+def _include(place: str, target: str, app: object) -> None:
+    """Imports a module that registers handlers of the app, or all modules of a package."""
+    module = _import(place)
+    apps = [value for value in vars(module).values() if isinstance(value, type(app))]
+    if apps and not any(value is app for value in apps):
+        raise ConfigError(f"{place} holds another app than {target}: a worker runs the jobs of one app")
+    _import_below(module)
+
+
+def _import_below(package: ModuleType) -> None:
+    for found in pkgutil.iter_modules(getattr(package, "__path__", ()), f"{package.__name__}."):
+        # Importing `__main__` runs the package.
+        if not found.name.endswith(".__main__"):
+            _import_below(_import(found.name))
+
+
+def modules_of(functions: Iterable[Callable[..., object]]) -> list[str]:
+    """Returns the modules from which a new process gets these functions, without the script that is running."""
+    names = {str(getattr(function, "__module__", None) or "") for function in functions}
+    found = (name for name in names if getattr(sys.modules.get(name), "__spec__", None) is not None)
+    return sorted(name for name in found if name not in ("__main__", "__mp_main__"))
 
 
 def target_of(app: object, *, in_script: bool) -> str:

@@ -64,6 +64,8 @@ def _reports(target: Target, queues: tuple[str, ...], fix: bool, patience_s: flo
 
 
 def _partitions(target: Target, queues: tuple[str, ...]) -> list[str]:
+    for queue in queues:
+        target.warn_unless_used(queue)
     if not queues:
         return target.jobs.partitions()
     return [name for queue in queues for name in target.jobs.partitions(queue)]

@@ -54,6 +54,7 @@ def ls(
     target: Target, status: str, queue: str | None, limit: int, cursor: str | None, reverse: bool, as_json: bool
 ) -> None:
     """List jobs with a status; queued jobs in the order they run."""
+    target.warn_unless_used(queue)
     page = target.jobs.list(Status(status), queue=queue, limit=limit, cursor=cursor, reverse=reverse)
     if as_json:
         click.echo(json.dumps({"jobs": [job_as_json(job) for job in page.jobs], "cursor": page.cursor}))
@@ -71,6 +72,7 @@ def ls(
 @with_target
 def count(target: Target, status: str | None, queue: str | None, type_name: str | None, as_json: bool) -> None:
     """Count jobs of one status, or of each."""
+    target.warn_unless_used(queue)
     statuses = list(Status) if status is None else [Status(status)]
     counts = {one.value: target.jobs.count(one, queue=queue, type=type_name) for one in statuses}
     if as_json:
@@ -88,6 +90,7 @@ def cancel(
     target: Target, status: str | None, queue: str | None, type_name: str | None, error: str | None, yes: bool
 ) -> None:
     """Cancel waiting jobs, and ask running ones to end."""
+    target.warn_unless_used(queue)
     selection = target.jobs.where(
         status=None if status is None else Status(status), queue=queue, type=type_name, error=error
     )
@@ -103,6 +106,7 @@ def destroy(
     target: Target, status: str | None, queue: str | None, type_name: str | None, error: str | None, yes: bool
 ) -> None:
     """Remove jobs without a trace."""
+    target.warn_unless_used(queue)
     selection = target.jobs.where(
         status=None if status is None else Status(status), queue=queue, type=type_name, error=error
     )
@@ -121,6 +125,7 @@ def failed() -> None:
 @with_target
 def failed_ls(target: Target, queue: str | None, type_name: str | None, as_json: bool) -> None:
     """Group failed jobs by queue, type and error."""
+    target.warn_unless_used(queue)
     groups: Counter[tuple[str, str, str]] = Counter()
     examples: dict[tuple[str, str, str], tuple[str, str]] = {}
     for name, found in target.handles.steps(Status.FAILED, target.jobs.partitions(queue)):
@@ -146,6 +151,7 @@ def failed_ls(target: Target, queue: str | None, type_name: str | None, as_json:
 @with_target
 def failed_retry(target: Target, queue: str | None, type_name: str | None, error: str | None, yes: bool) -> None:
     """Run failed jobs again."""
+    target.warn_unless_used(queue)
     selection = target.jobs.where(status=Status.FAILED, queue=queue, type=type_name, error=error)
     _act(selection, "Retry", selection.retry_all, yes)
 
@@ -156,6 +162,7 @@ def failed_retry(target: Target, queue: str | None, type_name: str | None, error
 @with_target
 def failed_purge(target: Target, queue: str | None, type_name: str | None, error: str | None, yes: bool) -> None:
     """Remove failed jobs without a trace."""
+    target.warn_unless_used(queue)
     selection = target.jobs.where(status=Status.FAILED, queue=queue, type=type_name, error=error)
     _act(selection, "Destroy", selection.destroy_all, yes)
 

@@ -14,6 +14,7 @@ from fastjobs.cli.jobs import failed, jobs
 from fastjobs.cli.queue import queue
 from fastjobs.cli.recurring import recurring
 from fastjobs.cli.server import server
+from fastjobs.cli.worker import command as worker
 from fastjobs.cli.workers import workers
 
 _EPILOG = """\b
@@ -30,7 +31,7 @@ Examples:
 \b
 Exit codes: 0 done, 1 no (a problem found, no such worker, not drained), 2 wrong usage or no such job, 3 no server,
   4 a queue too busy for fsck, 70 a bug in fastjobs.
-Run jobs with fastjobs-worker.
+Run jobs with fastjobs-worker, or fastjobs worker.
 """
 
 
@@ -42,6 +43,7 @@ def command() -> None:
 
 for group in (info, job, jobs, failed, queue, recurring, workers, server, doctor, fsck):
     command.add_command(group)
+command.add_command(worker, "worker")
 
 
 def main() -> None:

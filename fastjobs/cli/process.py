@@ -37,8 +37,10 @@ def main() -> None:
     app_lines = AppLines(spec.log_level, spec.log_format)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     try:
-        _, app = load_app(spec.target, FastJobs)
+        _, app = load_app(spec.target, FastJobs, spec.include)
         refuse_greenlets()
+        if spec.url is not None:
+            app._redirect(spec.url)
         process = WorkerProcess(app._registry, app.config, app._endpoint, app._handles, spec)
     except errors.ConfigError as error:
         event(log, logging.CRITICAL, "cannot load the app", reason=error)

@@ -44,7 +44,7 @@ def ls(target: Target, as_json: bool) -> None:
 @with_target
 def pause(target: Target, name: str) -> None:
     """Pause a queue: none of its jobs start any more."""
-    Queue(target.store, name).pause()
+    target.queue(name).pause()
     click.echo(f"{name} is paused")
 
 
@@ -53,7 +53,7 @@ def pause(target: Target, name: str) -> None:
 @with_target
 def resume(target: Target, name: str) -> None:
     """Resume a paused queue."""
-    Queue(target.store, name).resume()
+    target.queue(name).resume()
     click.echo(f"{name} is resumed")
 
 
@@ -63,7 +63,7 @@ def resume(target: Target, name: str) -> None:
 @with_target
 def clear(target: Target, name: str, yes: bool) -> None:
     """Drop all waiting jobs of a queue."""
-    one = Queue(target.store, name)
+    one = target.queue(name)
     counts = target.jobs.counts([name])[name]
     number = counts[Status.QUEUED] + counts[Status.SCHEDULED] + counts[Status.RETRYING]
     if number and confirmed(f"Drop {number:,} waiting jobs of {name}?", yes):
@@ -99,7 +99,7 @@ def forget(target: Target, names: tuple[str, ...], unused: bool) -> None:
 def drain(target: Target, name: str, timeout: float | None) -> None:
     """Wait until nothing is queued, executing or retrying in a queue."""
     try:
-        Queue(target.store, name).drain(timeout)
+        target.queue(name).drain(timeout)
     except TimeoutError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{name} is drained")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
@@ -12,11 +13,12 @@ import click
 from fastjobs.app import FastJobs
 from fastjobs.config import Config, load_config
 from fastjobs.loader import load_app, resolve_target
-from fastjobs.logs import configure
+from fastjobs.logs import configure, escape
 from fastjobs.model.partitions import Partitioner
 from fastjobs.model.urls import mask_url
 from fastjobs.operating.handles import Handles
 from fastjobs.operating.jobs import Jobs
+from fastjobs.operating.queues import Queue
 from fastjobs.operating.recurring import RecurringJobs
 from fastjobs.registry import Registry
 from fastjobs.server.endpoint import Endpoint
@@ -41,6 +43,19 @@ class Target:
         self.jobs = Jobs(self.store, self.handles, Partitioner(config.partitions_of))
         #: Finds, lists and stores recurring jobs.
         self.recurring = RecurringJobs(config, self.store, self.jobs.queues, self.handles, registry)
+
+    def queue(self, name: str) -> Queue:
+        """Returns a queue, and warns if no job was ever in it."""
+        self.warn_unless_used(name)
+        return Queue(self.store, name)
+
+    def warn_unless_used(self, queue: str | None) -> None:
+        """Warns of a queue that is probably misspelled: no job type has it, and no job was ever in it."""
+        known = None if queue is None else {*self.jobs.queues(), *self.registry.queues}
+        if queue is not None and known is not None and queue not in known:
+            near = difflib.get_close_matches(queue, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            click.echo(f"fastjobs: warning: no job was ever in queue {escape(queue)!r}{escape(hint)}", err=True)
 
     @property
     def url(self) -> str:

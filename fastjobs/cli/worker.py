@@ -28,7 +28,8 @@ log = logging.getLogger("fastjobs.supervisor")
 _HELP = """Run the jobs of an app.
 
 APP is "module:variable", "module" or "path/to/file.py". Without it the worker takes FASTJOBS_APP, then `app` in
-[tool.fastjobs] of pyproject.toml, then jobs.py or app.py in this directory.
+[tool.fastjobs] of pyproject.toml, then jobs.py or app.py in this directory. If other modules have handlers of the app
+and importing APP does not import them, name them as well.
 
 You can also set every option in the environment (FASTJOBS_PROCESSES=8) or in [tool.fastjobs].
 """
@@ -37,6 +38,8 @@ _EPILOG = """\b
 Examples:
   fastjobs-worker -p 8
   fastjobs-worker shop.jobs:app -p 8 -c 4 -Q mail,default
+  fastjobs-worker shop.core:app shop.mail shop.reports
+  fastjobs-worker shop.core:app --include shop
   fastjobs-worker -Q urgent:3,bulk:1 --burst
 
 \b
@@ -47,10 +50,18 @@ Exit codes: 0 stopped, 1 stopped by force, 2 unusable app or setting, 3 no serve
 
 
 @click.command(help=_HELP, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("app", required=False)
+@click.argument("names", nargs=-1, metavar="[APP] [MODULE]...")
+@click.option("--include", multiple=True, help="Import this module too, or all of a package; may be repeated.")
+@click.option("--url", help="URL of the server, instead of the one that the app uses.")
+@click.option("--name", help="Name of the worker in lists, logs and errors [default: host:pid].")
 @click.option("-p", "--processes", type=int, help="Processes [default: number of CPUs].")
 @click.option("-c", "--concurrency", type=int, help="Threads per process that run jobs [default: 1].")
-@click.option("-Q", "--queues", help="Queues in strict order (a,b) or by weight (a:3,b:1) [default: all].")
+@click.option(
+    "-Q",
+    "--queues",
+    multiple=True,
+    help="Queues in strict order (a,b) or by weight (a:3,b:1); may be repeated [default: all].",
+)
 @click.option("--batch-size", type=int, help="Unstarted jobs a process may hold; 1 = strict priority.")
 @click.option("--burst/--no-burst", default=None, help="Stop when all queues are drained.")
 @click.option("--shutdown-timeout", type=float, help="Seconds that running jobs have to end [default: 25].")
@@ -61,8 +72,12 @@ Exit codes: 0 stopped, 1 stopped by force, 2 unusable app or setting, 3 no serve
 @click.option("--log-level", help="debug, info, warning or error [default: info].")
 @click.option("--log-format", help="text or json [default: text].")
 @click.version_option(__version__, prog_name="fastjobs-worker")
-def command(app: str | None, **options: Any) -> None:
+def command(
+    names: tuple[str, ...], url: str | None, queues: tuple[str, ...], include: tuple[str, ...], **options: Any
+) -> None:
     """Runs a worker."""
+    app, modules = (names[0], names[1:]) if names else (None, ())
+    options |= {"queues": ",".join(queues) or None, "include": [*modules, *include] or None}
     given = {name: value for name, value in options.items() if value is not None}
     renamed = {
         "concurrency": "threads",
@@ -71,10 +86,10 @@ def command(app: str | None, **options: Any) -> None:
         "max_memory_per_child": "max_memory_per_child_mb",
     }
     settings = {renamed.get(name, name): value for name, value in given.items()}
-    sys.exit(_run(resolve_target(app), load_worker_config(**settings)))
+    sys.exit(_run(resolve_target(app), load_worker_config(**settings), url=url))
 
 
-def _run(target: str, config: WorkerConfig, lifeline: int = -1) -> int:
+def _run(target: str, config: WorkerConfig, lifeline: int = -1, url: str | None = None) -> int:
     configure(config.log_level, config.log_format)
 
     def announce(hello: dict[str, Any]) -> None:
@@ -85,7 +100,7 @@ def _run(target: str, config: WorkerConfig, lifeline: int = -1) -> int:
             streams.say(_banner(facts))
 
     try:
-        return Supervisor(target, config, announce, lifeline).run()
+        return Supervisor(target, config, announce, lifeline, url).run()
     finally:
         streams.flush()
 

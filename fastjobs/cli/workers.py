@@ -50,7 +50,7 @@ def ls(target: Target, as_json: bool) -> None:
 @click.argument("name")
 @with_target
 def quiet(target: Target, name: str) -> None:
-    """Tell a worker (its name, `host:pid`, or `all`) to start nothing more."""
+    """Tell a worker (its name, its id, or `all`) to start nothing more."""
     for worker in _chosen(target, name):
         Workers(target.store).quiet(worker)
         click.echo(f"{worker.name} will be quiet with its next heartbeat")
@@ -60,7 +60,7 @@ def quiet(target: Target, name: str) -> None:
 @click.argument("name")
 @with_target
 def stop(target: Target, name: str) -> None:
-    """Tell a worker (its name, `host:pid`, or `all`) to stop, as SIGTERM does."""
+    """Tell a worker (its name, its id, or `all`) to stop, as SIGTERM does."""
     for worker in _chosen(target, name):
         Workers(target.store).stop(worker)
         click.echo(f"{worker.name} will stop with its next heartbeat")
@@ -70,4 +70,7 @@ def _chosen(target: Target, name: str) -> list[Worker]:
     chosen = [worker for worker in Workers(target.store).list() if name in ("all", worker.name, worker.id)]
     if not chosen:
         raise click.ClickException(f"no worker named {name!r} is alive")
+    if name != "all" and len(chosen) > 1:
+        ids = ", ".join(worker.id for worker in chosen)
+        raise click.ClickException(f"{len(chosen)} workers are named {name!r}: use an id, {ids}, or all")
     return chosen

@@ -51,6 +51,12 @@ def read_text(value: Any) -> str:
     return value
 
 
+def read_names(value: Any) -> tuple[str, ...]:
+    """Reads `a,b`, or a list of names."""
+    names = value.split(",") if isinstance(value, str) else value
+    return tuple(name for name in (read_text(item).strip() for item in names) if name)
+
+
 def read_partition_numbers(value: Any) -> dict[str, int]:
     """Reads `a:4,b:2`, or a table of that."""
     if isinstance(value, str):

@@ -33,7 +33,7 @@ class Worker:
 
     Attributes:
         id: names this run of it.
-        name: `host:pid` of its supervisor; stored with run times and errors.
+        name: what it was given as `--name`, or `host:pid` of its supervisor; stored with run times and errors.
         processes: how many processes run its jobs.
         threads: how many threads each of them has for that.
         queues: the queues it works on.

@@ -30,6 +30,11 @@ class Endpoint:
         self._lock = threading.RLock()
         self._url = config.url
 
+    def redirect(self, config: Config) -> None:
+        """Changes where the server is, for connections that are still to be made."""
+        with self._lock:
+            self._config, self._url = config, config.url
+
     @property
     def url(self) -> str:
         """The server's URL.

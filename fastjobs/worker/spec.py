@@ -23,9 +23,13 @@ class ProcessSpec:
 
     #: Where the app is: "module:variable" or "path/to/file.py:variable".
     target: str
+    #: Modules and packages to import beside the app's.
+    include: list[str]
+    #: The server to use instead of the app's; None = the app's. Not shown: it may hold a password.
+    url: str | None
     #: The incarnation's id; it holds the leases.
     session: str
-    #: Name of the worker, stored with run times and errors: "host:pid of the supervisor".
+    #: Name of the worker, stored with run times and errors: as chosen, or "host:pid of the supervisor".
     worker: str
     #: Inherited descriptors: the progress board and the process's end of the control line.
     board_fd: int

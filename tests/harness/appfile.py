@@ -74,6 +74,8 @@ class AppFile:
     def child(self) -> Iterator[Child]:
         """One worker process without a supervisor: the test is at the other end of its line."""
         template = ProcessSpec(
+            include=[],
+            url=None,
             target=self.target,
             session="",
             worker="test:1",

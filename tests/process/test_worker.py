@@ -312,7 +312,7 @@ def test_the_app_is_found(lab, file, argument, environment, project):
         ("", "shop", "shop must hold exactly one FastJobs, but holds: none"),
         ("import no_such_thing\n", "shop", "importing shop failed: No module named 'no_such_thing'"),
         ("1 / 0\n", "shop", "importing shop failed: ZeroDivisionError: division by zero"),
-        ("from fastjobs import FastJobs\napp = FastJobs()\n", "shop:app", "the app has no job types"),
+        ("from fastjobs import FastJobs\napp = FastJobs()\n", "shop:app", "shop:app has no job types"),
         ("from fastjobs import FastJobs\na, b = FastJobs(), FastJobs()\n", "shop", "but holds: a, b"),
     ],
 )

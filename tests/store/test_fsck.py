@@ -454,7 +454,7 @@ def works(queue: QueueUnderTest) -> None:
 def invoke(queue: QueueUnderTest, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
     options = ["--url", queue.config.url or "", "--namespace", queue.config.namespace, "--queue", queue.name, "--json"]
     result = CliRunner().invoke(command, ["fsck", *arguments, *options], catch_exceptions=False)
-    return result.exit_code, [json.loads(line) for line in result.output.splitlines()]
+    return result.exit_code, [json.loads(line) for line in result.stdout.splitlines()]
 
 
 def test_the_command_tells_by_its_exit_code(queue: QueueUnderTest) -> None:

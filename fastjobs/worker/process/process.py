@@ -11,6 +11,7 @@ from fastjobs import errors
 from fastjobs.config import Config, QueueChoice
 from fastjobs.job import JobActions
 from fastjobs.logs import event
+from fastjobs.model.partitions import queue_of
 from fastjobs.model.retry import RetryPolicy
 from fastjobs.registry import Registry
 from fastjobs.server.endpoint import Endpoint
@@ -32,7 +33,7 @@ class WorkerProcess:
         spec: start parameters.
 
     Raises:
-        ConfigError: the app has no job types, so that no queue is left to work on.
+        ConfigError: the app has no job types.
     """
 
     def __init__(
@@ -44,6 +45,8 @@ class WorkerProcess:
         self._endpoint = endpoint
         self._queues = _queues(registry, spec)
         self._hooks = HookCaller(registry.hooks, registry, actions, spec.worker)
+        #: Queues to work on that no job type has and that were never used: perhaps misspelled.
+        self._strange: list[str] = []
         self._control = control_line(spec)
         self._loop = build_loop(registry, self._hooks, config, endpoint, self._queues, self._control, spec)
 
@@ -73,6 +76,8 @@ class WorkerProcess:
         listed = batch.used_partitions()
         used = listed.value if loop.link.exchange(batch) else []
         valid_until_ns = loop.session.valid_from_now()
+        met = {*map(queue_of, used), *self._registry.queues}
+        self._strange = [choice.name for choice in self._queues if choice.name not in met]
         known = [name for choice in self._queues for name in loop.store.known_partitions(choice.name, used)]
         if loop.session.open(known):
             loop.fetcher.add_partitions(known)
@@ -82,6 +87,7 @@ class WorkerProcess:
         """Everything that the supervisor has to know of the app."""
         return {
             "queues": [choice.name for choice in self._queues],
+            "strange_queues": self._strange,
             "partitions": self._loop.session.partitions,
             "types": sorted(self._registry),
             "policies": {name: _plain_policy(job_type.retry) for name, job_type in self._registry.items()},
@@ -110,11 +116,13 @@ class WorkerProcess:
 
 
 def _queues(registry: Registry, spec: ProcessSpec) -> list[QueueChoice]:
+    if not registry:
+        raise errors.ConfigError(
+            f"{spec.target} has no job types: importing its module registers no handlers. Name the modules that do as"
+            " well (fastjobs-worker shop.core:app shop.mail), or their package (--include shop)"
+        )
     chosen = [QueueChoice(name, weight) for name, weight in spec.queues]
-    queues = chosen or [QueueChoice(name, None) for name in registry.queues]
-    if not queues:
-        raise errors.ConfigError("the app has no job types, so there is no queue to work on")
-    return queues
+    return chosen or [QueueChoice(name, None) for name in registry.queues]
 
 
 def _plain_policy(policy: RetryPolicy) -> dict[str, Any]:

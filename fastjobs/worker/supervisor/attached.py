@@ -73,6 +73,8 @@ class Attached:
             Guarded(self._definer, self.server, lambda: stopping.asked),
             Guarded(Recurrer(self._store, hello["queues"]), self.server, lambda: stopping.asked),
         ]
+        for name in hello["strange_queues"]:
+            event(log, logging.WARNING, "no job type and no job uses this queue", queue=name)
         if config.burst:
             self.duties.append(self._burst_end(children))
 

@@ -47,6 +47,7 @@ class Supervisor:
         target: where the app is.
         config: the worker's settings.
         on_ready: called once with what the first ready process said about the app.
+        url: the server to use instead of the app's; None = the app's.
         lifeline: descriptor whose end-of-file means that the program that started the worker is gone; -1 = none.
     """
 
@@ -56,6 +57,7 @@ class Supervisor:
         config: WorkerConfig,
         on_ready: Callable[[dict[str, Any]], None] = lambda hello: None,
         lifeline: int = -1,
+        url: str | None = None,
     ) -> None:
         self._config = config
         self._on_ready = on_ready
@@ -63,7 +65,7 @@ class Supervisor:
         self._signals = SignalNotes()
         self._terminal = Terminal()
         self._outlives_terminal = False
-        name = f"{socket.gethostname()}:{os.getpid()}"
+        name = config.name or f"{socket.gethostname()}:{os.getpid()}"
         self._worker = WorkerIdentity(new_id(), name, time.time_ns() // 1_000_000)
         self._children: list[Child] = []
         self._quieting = Quieting(self._children)
@@ -72,7 +74,7 @@ class Supervisor:
         self._watchdog = Watchdog(config)
         self._mishaps = Mishaps()
         self._stopping = Stopping(self._children, config.shutdown_timeout_s)
-        template = _template(target, name, config)
+        template = _template(target, url, name, config)
         self._fleet = Fleet(template, config, self._children, self._stopping, self._quieting, self._attach)
 
     def run(self) -> int:
@@ -199,10 +201,12 @@ class Supervisor:
         return watcher.stop
 
 
-def _template(target: str, worker: str, config: WorkerConfig) -> ProcessSpec:
+def _template(target: str, url: str | None, worker: str, config: WorkerConfig) -> ProcessSpec:
     """The start parameters of processes; session, slots and descriptors are each process's own."""
     return ProcessSpec(
         target=target,
+        include=list(config.include),
+        url=url,
         session="",
         worker=worker,
         board_fd=-1,
