@@ -61,7 +61,7 @@ def ls(
         return
     console().print(job_table(page.jobs))
     if page.cursor is not None:
-        console().print(Text(f"more: --cursor '{page.cursor}'"))
+        console().print(Text(f"more: --cursor {page.cursor}"))
 
 
 @jobs.command()

@@ -11,6 +11,7 @@ from fastjobs.model.names import check_key_part
 from fastjobs.model.partitions import Partitioner, partition_name, partition_order, queue_of
 from fastjobs.model.refs import address
 from fastjobs.model.status import Status
+from fastjobs.operating.cursors import PageCursor
 from fastjobs.operating.handles import Handles
 from fastjobs.operating.listing import ListedJob, Listing
 from fastjobs.operating.operations import listed
@@ -21,6 +22,8 @@ from fastjobs.store.store import Store
 _COUNTED_BY_TYPE = (Status.FAILED, Status.CANCELLED)
 #: Most jobs on a page.
 _PAGE = 1000
+#: Looks at a partition for one page: where most of what was listed is gone, the page may be shorter.
+_MAX_LOOKS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,19 +205,31 @@ class Jobs:
     def _page(
         self, status: Status, queue: str | None, limit: int, cursor: str | None, *, reverse: bool
     ) -> tuple[Sequence[tuple[str, ListedJob]], str | None]:
-        """A page over the partitions of one queue or of all; its cursor is `<partition> <cursor in it>`."""
+        """A page over the partitions of one queue or of all."""
         if type(limit) is not int or not 1 <= limit <= _PAGE:
             raise ConfigError(f"limit={limit!r}: use an integer from 1 to 1000")
         names = self.partitions(queue)
-        first, _, inner = (cursor or "").partition(" ")
-        names = [name for name in names if partition_order(name) >= partition_order(first)]
+        listing = [self._store().config.namespace, status.value, queue, reverse]
+        begin = PageCursor.parse(cursor, listing) if cursor is not None else PageCursor("", None)
+        names = [name for name in names if partition_order(name) >= partition_order(begin.partition)]
         jobs: list[tuple[str, ListedJob]] = []
         for place, name in enumerate(names):
-            listing = Listing(self._store(), name, status, reverse=reverse)
-            page = listing.page(inner or None if name == first else None, limit - len(jobs))
-            jobs += [(name, job) for job in page.jobs]
-            if page.cursor is not None:
-                return jobs, f"{name} {page.cursor}"
+            inner = begin.inner if name == begin.partition else None
+            found, inner = self._fill(Listing(self._store(), name, status, reverse=reverse), inner, limit - len(jobs))
+            jobs += [(name, job) for job in found]
+            if inner is not None:
+                return jobs, PageCursor(name, inner).pack(listing)
             if len(jobs) == limit and place + 1 < len(names):
-                return jobs, names[place + 1]
+                return jobs, PageCursor(names[place + 1], None).pack(listing)
         return jobs, None
+
+    def _fill(self, listing: Listing, cursor: str | None, limit: int) -> tuple[Sequence[ListedJob], str | None]:
+        """Reads on in a partition until a page is full: some of what a look finds may be gone by the next."""
+        jobs: list[ListedJob] = []
+        for _ in range(_MAX_LOOKS):
+            page = listing.page(cursor, limit - len(jobs))
+            jobs += page.jobs
+            cursor = page.cursor
+            if cursor is None or len(jobs) == limit:
+                break
+        return jobs, cursor

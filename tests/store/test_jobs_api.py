@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -191,6 +193,37 @@ def test_a_cursor_that_is_none_is_refused(app: FastJobs, note: JobType) -> None:
     note.enqueue(1)
     with pytest.raises(ConfigError, match="cursor"):
         app.jobs.list(Status.QUEUED, cursor="notes nonsense")
+
+
+def test_a_page_does_not_end_at_the_border_of_a_queue(app: FastJobs, note: JobType, make_queue: MakeQueue) -> None:
+    one, many = make_queue("a"), make_queue("b")
+    for queue, number in ((one, 1), (many, 30)):
+        note.options(queue=queue.name).enqueue_many(range(number))
+        queue.finish(queue.fetch(queue.open(), number), keep_ms=60_000)
+    page = app.jobs.list(Status.FINISHED, limit=20)
+    assert [job.queue for job in page.jobs] == ["a", *(19 * ["b"])]
+    page = app.jobs.list(Status.FINISHED, limit=20, cursor=page.cursor)
+    assert (len(page.jobs), page.cursor) == (11, None)
+
+
+def test_a_cursor_is_one_opaque_word_that_is_good_for_its_listing_only(app: FastJobs, note: JobType) -> None:
+    note.enqueue_many(range(3))
+    cursor = app.jobs.list(Status.QUEUED, queue="notes", limit=1).cursor
+    assert cursor is not None
+    assert re.fullmatch("[A-Za-z0-9_]+[A-Za-z0-9_-]*", cursor)
+    assert len(app.jobs.list(Status.QUEUED, queue="notes", cursor=cursor).jobs) == 2
+    foreign: list[dict[str, Any]] = [
+        {"status": Status.FAILED, "queue": "notes", "cursor": cursor},
+        {"status": Status.QUEUED, "queue": "other", "cursor": cursor},
+        {"status": Status.QUEUED, "queue": None, "cursor": cursor},
+        {"status": Status.QUEUED, "queue": "notes", "cursor": cursor, "reverse": True},
+        {"status": Status.QUEUED, "queue": "notes", "cursor": cursor[:-1]},
+        {"status": Status.QUEUED, "queue": "notes", "cursor": "ä"},
+        {"status": Status.QUEUED, "queue": "notes", "cursor": ""},
+    ]
+    for values in foreign:
+        with pytest.raises(ConfigError, match="does not come from a page of this listing"):
+            app.jobs.list(**values)
 
 
 # Operations.
