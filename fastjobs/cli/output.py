@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from fastjobs.cli.tables import Grid
 from fastjobs.job import Job
 from fastjobs.logs import escape
 from fastjobs.model.secret import masked
+from fastjobs.model.times import instant as moment
 
-#: Width of output that does not go to a terminal, in columns: enough for every table.
-_PAGE_WIDTH = 160
+#: Adds `--json` to a command that prints one object.
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
-def console() -> Console:
-    """Returns the console to print to: as wide as the terminal, or wide enough for every table."""
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=_PAGE_WIDTH)
+def say(as_json: bool, text: str, **values: Any) -> None:
+    """Prints what a command has done, as a line for people or an object for programs."""
+    # ASCII only, so that the locale does not matter.
+    click.echo(json.dumps(as_plain(values)) if as_json else escape(text))
 
 
 def instant(text: str) -> datetime:
@@ -66,17 +66,7 @@ def step_counter(verb: str) -> Iterator[Callable[[int], None] | None]:
     click.echo(err=True)
 
 
-def plain_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Returns a table of texts from the store, with control characters escaped."""
-    table = Table()
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text("\n".join(escape(line) for line in cell.split("\n"))) for cell in row))
-    return table
-
-
-def job_table(jobs: Iterable[Job]) -> Table:
+def job_table(jobs: Iterable[Job]) -> Grid:
     """Returns a table with one row per job."""
     rows = [
         (
@@ -86,14 +76,12 @@ def job_table(jobs: Iterable[Job]) -> Table:
             job.status.value,
             str(job.priority),
             str(job.attempts),
-            _time(job.due_at or job.finished_at or job.created_at),
+            local_time(job.due_at or job.finished_at or job.created_at),
             f"{job.error.type}: {job.error.message[:60]}" if job.error else "",
         )
         for job in jobs
     ]
-    return plain_table(
-        ("id", "queue", "type", "status", "priority", "attempts", "due, ended or created", "error"), rows
-    )
+    return Grid(("id", "queue", "type", "status", "priority", "attempts", "due, ended or created", "error"), rows)
 
 
 def show_job(job: Job) -> None:
@@ -117,9 +105,17 @@ def job_as_json(job: Job) -> dict[str, Any]:
         *("id", "queue", "type", "status", "args", "kwargs", "priority", "attempts", "retries_left", "worker"),
         *("created_at", "due_at", "started_at", "finished_at", "duration"),
     )
-    values = {name: _plain(getattr(job, name)) for name in names}
-    options = {name: _plain(value) for name, value in job.options.items()}
-    return values | {"options": options, "errors": [asdict(error) for error in job.errors]}
+    values = {name: getattr(job, name) for name in names}
+    options = as_plain(job.options)
+    errors = [as_plain(asdict(error) | {"at": moment(error.at_ms)}) for error in job.errors]
+    for error in errors:
+        del error["at_ms"]
+    return as_plain(values | {"options": options, "errors": errors})
+
+
+def as_plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns values in the form that all commands have for JSON: times in ISO 8601, durations as `<name>_s`."""
+    return {f"{name}_s" if isinstance(value, timedelta) else name: _plain(value) for name, value in values.items()}
 
 
 def fields(job: Job) -> str:
@@ -132,8 +128,11 @@ def _plain(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, timedelta):
         return value.total_seconds()
+    if isinstance(value, tuple | list) and any(isinstance(item, dict | timedelta) for item in value):
+        return [as_plain(item) if isinstance(item, dict) else _plain(item) for item in value]
     return masked(value)
 
 
-def _time(value: datetime | None) -> str:
+def local_time(value: datetime | None) -> str:
+    """Returns a time for people: by the clock of this machine, with its distance from UTC."""
     return "" if value is None else value.astimezone().isoformat(sep=" ", timespec="seconds")

@@ -6,7 +6,8 @@ import json
 
 import click
 
-from fastjobs.cli.output import confirmed, console, plain_table, step_counter
+from fastjobs.cli.output import confirmed, json_option, say, step_counter
+from fastjobs.cli.tables import Grid, show
 from fastjobs.cli.target import Target, with_target
 from fastjobs.errors import QueueInUse
 from fastjobs.model.status import Status
@@ -36,32 +37,35 @@ def ls(target: Target, as_json: bool) -> None:
             click.echo(json.dumps(row))
         return
     columns = ("queue", "queued", "scheduled", "retrying", "latency_s", "paused")
-    console().print(plain_table(columns, [tuple(str(row[column]) for column in columns) for row in rows]))
+    show(Grid(columns, [tuple(str(row[column]) for column in columns) for row in rows]))
 
 
 @queue.command()
 @click.argument("name")
+@json_option
 @with_target
-def pause(target: Target, name: str) -> None:
+def pause(target: Target, name: str, as_json: bool) -> None:
     """Pause a queue: none of its jobs start any more."""
     target.queue(name).pause()
-    click.echo(f"{name} is paused")
+    say(as_json, f"{name} is paused", queue=name, paused=True)
 
 
 @queue.command()
 @click.argument("name")
+@json_option
 @with_target
-def resume(target: Target, name: str) -> None:
+def resume(target: Target, name: str, as_json: bool) -> None:
     """Resume a paused queue."""
     target.queue(name).resume()
-    click.echo(f"{name} is resumed")
+    say(as_json, f"{name} is resumed", queue=name, paused=False)
 
 
 @queue.command()
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
 @with_target
-def clear(target: Target, name: str, yes: bool) -> None:
+def clear(target: Target, name: str, yes: bool, as_json: bool) -> None:
     """Drop all waiting jobs of a queue."""
     one = target.queue(name)
     counts = target.jobs.counts([name])[name]
@@ -69,16 +73,17 @@ def clear(target: Target, name: str, yes: bool) -> None:
     if number and confirmed(f"Drop {number:,} waiting jobs of {name}?", yes):
         with step_counter("Drop") as progress:
             number = one.clear(progress)
-        click.echo(f"{number:,} jobs")
+        say(as_json, f"{number:,} jobs", queue=name, jobs=number)
     elif not number:
-        click.echo("no jobs")
+        say(as_json, "no jobs", queue=name, jobs=0)
 
 
 @queue.command()
 @click.argument("names", nargs=-1)
 @click.option("--unused", is_flag=True, help="Forget every queue that is empty and that nobody uses.")
+@json_option
 @with_target
-def forget(target: Target, names: tuple[str, ...], unused: bool) -> None:
+def forget(target: Target, names: tuple[str, ...], unused: bool, as_json: bool) -> None:
     """Take queues that are empty and that nobody uses off the list."""
     if bool(names) == unused:
         raise click.UsageError("give the names of queues, or --unused")
@@ -89,17 +94,18 @@ def forget(target: Target, names: tuple[str, ...], unused: bool) -> None:
             if unused:
                 continue
             raise click.ClickException(str(error)) from error
-        click.echo(f"{name} is forgotten")
+        say(as_json, f"{name} is forgotten", queue=name, forgotten=True)
 
 
 @queue.command()
 @click.argument("name")
 @click.option("--timeout", type=click.FloatRange(min=0), help="Give up after this many seconds [default: never].")
+@json_option
 @with_target
-def drain(target: Target, name: str, timeout: float | None) -> None:
+def drain(target: Target, name: str, timeout: float | None, as_json: bool) -> None:
     """Wait until nothing is queued, executing or retrying in a queue."""
     try:
         target.queue(name).drain(timeout)
     except TimeoutError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{name} is drained")
+    say(as_json, f"{name} is drained", queue=name, drained=True)

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from fastjobs.cli.output import json_option, say
 from fastjobs.server import embedded
 
 #: Exit code of `status` when no server is running, as in the Linux Standard Base.
@@ -18,16 +19,20 @@ def server() -> None:
 
 
 @server.command()
-def start() -> None:
+@json_option
+def start(as_json: bool) -> None:
     """Start the server, or show the one that is already running."""
     info = embedded.start()
-    click.echo(_line(info, "started" if info.started else "already running"))
+    text = _line(info, "started" if info.started else "already running")
+    say(as_json, text, **_fields(info), started=info.started)
 
 
 @server.command()
-def stop() -> None:
+@json_option
+def stop(as_json: bool) -> None:
     """Stop the server; its data is on disk when this returns."""
-    click.echo("stopped" if embedded.stop() else "not running")
+    stopped = embedded.stop()
+    say(as_json, "stopped" if stopped else "not running", running=False, stopped=stopped)
 
 
 @server.command()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 import click
 
-from fastjobs.cli.output import console, plain_table
+from fastjobs.cli.output import as_plain, json_option, say
+from fastjobs.cli.tables import Grid, show
 from fastjobs.cli.target import Target, with_target
 from fastjobs.operating.workers import Worker, Workers
 
@@ -25,7 +27,7 @@ def ls(target: Target, as_json: bool) -> None:
     found = Workers(target.store).list()
     if as_json:
         for worker in found:
-            click.echo(json.dumps(asdict(worker), default=str))
+            click.echo(json.dumps(worker_as_json(worker)))
         return
     rows = [
         (
@@ -43,27 +45,43 @@ def ls(target: Target, as_json: bool) -> None:
         for worker in found
     ]
     columns = ("worker", "processes x threads", "queues", "executed", "status", "last beat", "running")
-    console().print(plain_table(columns, rows))
+    show(Grid(columns, rows))
+
+
+def worker_as_json(worker: Worker) -> dict[str, Any]:
+    """Returns everything about a worker, ready for JSON."""
+    values = as_plain(asdict(worker))
+    for job in values["running"]:
+        job["running_s"] = job.pop("seconds")
+    return values
 
 
 @workers.command()
 @click.argument("name")
+@json_option
 @with_target
-def quiet(target: Target, name: str) -> None:
+def quiet(target: Target, name: str, as_json: bool) -> None:
     """Tell a worker (its name, its id, or `all`) to start nothing more."""
     for worker in _chosen(target, name):
         Workers(target.store).quiet(worker)
-        click.echo(f"{worker.name} will be quiet with its next heartbeat")
+        say(
+            as_json,
+            f"{worker.name} will be quiet with its next heartbeat",
+            worker=worker.name,
+            id=worker.id,
+            order="quiet",
+        )
 
 
 @workers.command()
 @click.argument("name")
+@json_option
 @with_target
-def stop(target: Target, name: str) -> None:
+def stop(target: Target, name: str, as_json: bool) -> None:
     """Tell a worker (its name, its id, or `all`) to stop, as SIGTERM does."""
     for worker in _chosen(target, name):
         Workers(target.store).stop(worker)
-        click.echo(f"{worker.name} will stop with its next heartbeat")
+        say(as_json, f"{worker.name} will stop with its next heartbeat", worker=worker.name, id=worker.id, order="stop")
 
 
 def _chosen(target: Target, name: str) -> list[Worker]:

@@ -78,6 +78,11 @@ class Cron:
         """`cron <time zone> <expression>`."""
         return f"cron {self.zone} {self.expression}"
 
+    @property
+    def words(self) -> str:
+        """`0 9 * * MON-FRI, Europe/Stockholm`."""
+        return f"{self.expression}, {self.zone}"
+
     @cached_property
     def _tz(self) -> ZoneInfo:
         return ZoneInfo(self.zone)

@@ -21,6 +21,10 @@ class Schedule(Protocol):
     def text(self) -> str:
         """The schedule in one line, as it is stored; equal for equal schedules."""
 
+    @property
+    def words(self) -> str:
+        """The schedule for people."""
+
     def first(self, now_ms: int) -> int:
         """Returns the first due instant of a definition made at `now_ms`."""
 
@@ -60,6 +64,14 @@ class Every:
     def text(self) -> str:
         """`every <interval ms> <start ms>`."""
         return f"every {self.interval_ms} {self.start_ms}"
+
+    @property
+    def words(self) -> str:
+        """`every 90 min`: in the greatest unit in which it is a whole number; in seconds if there is none."""
+        for unit, unit_ms in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000)):
+            if self.interval_ms % unit_ms == 0:
+                return f"every {self.interval_ms // unit_ms} {unit}"
+        return f"every {self.interval_ms / 1000:.12g} s"
 
     def first(self, now_ms: int) -> int:
         """Returns the start, or what follows from it if it has passed; without one, an interval from now."""

@@ -1,7 +1,8 @@
-"""A progress bar for bulk enqueues, on terminals only."""
+"""A progress bar for bulk enqueues, on terminals only; without rich, a number that grows."""
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
@@ -25,16 +26,30 @@ def progress_bar(items: Iterable[Any], *, show: bool) -> Iterator[Progress | Non
     if not show or not sys.stderr.isatty():
         yield None
         return
+    if importlib.util.find_spec("rich") is None:
+        yield from _counter()
+        return
+    from rich import progress  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415 - slow to import, and seldom needed
-    from rich.progress import (  # noqa: PLC0415
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
 
-    columns = (TextColumn("enqueued"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    columns = (
+        progress.TextColumn("enqueued"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("enqueued", total=len(items) if isinstance(items, Sized) else None)
         yield lambda number: bar.advance(task, number)
+
+
+def _counter() -> Iterator[Progress]:
+    enqueued = 0
+
+    def advance(number: int) -> None:
+        nonlocal enqueued
+        enqueued += number
+        print(f"\renqueued {enqueued:,}", end="", file=sys.stderr, flush=True)  # noqa: T201
+
+    yield advance
+    print(file=sys.stderr)  # noqa: T201

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
@@ -58,8 +59,8 @@ def test_a_job_is_shown_to_people_and_programs(invoke: Invoke, note: JobType) ->
 def test_the_options_that_a_call_chose_are_shown(invoke: Invoke, note: JobType) -> None:
     job = note.options(retries=2, timeout=90).enqueue(1)
     assert job.options == job.refresh().options == {"retries": 2, "timeout": timedelta(seconds=90)}
-    assert "timeout       90.0" in invoke("job", "show", job.id).output
-    assert json.loads(invoke("job", "show", job.id, "--json").output)["options"] == {"retries": 2, "timeout": 90.0}
+    assert "timeout_s     90.0" in invoke("job", "show", job.id).output
+    assert json.loads(invoke("job", "show", job.id, "--json").output)["options"] == {"retries": 2, "timeout_s": 90.0}
 
 
 def test_one_job_is_acted_on(invoke: Invoke, note: JobType) -> None:
@@ -164,7 +165,12 @@ def test_recurring_jobs_are_listed_paused_run_and_cancelled(
     note.every(3600, 1, id="hourly").store()
     (row,) = [json.loads(line) for line in invoke("recurring", "ls", "--json").output.splitlines()]
     assert (row["id"], row["type"], row["paused"], row["last_run"]) == ("hourly", "note", False, None)
-    assert "hourly" in invoke("recurring", "ls").output
+    columns, line = (re.split(" {2,}", text) for text in invoke("recurring", "ls").output.splitlines())
+    shown = dict(zip(columns, line, strict=True))
+    due = app.recurring.find("hourly").next_due
+    assert due is not None
+    assert (shown["schedule"], shown["next due"]) == ("every 1 h", due.astimezone().isoformat(" ", "seconds"))
+    assert row["next_due"] == due.isoformat()
     assert invoke("recurring", "pause", "hourly").exit_code == 0
     assert app.recurring.find("hourly").paused
     assert invoke("recurring", "resume", "hourly").exit_code == 0
