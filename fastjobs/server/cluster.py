@@ -6,13 +6,10 @@ The servers decide where slots are and report it (CLUSTER SLOTS, MOVED); this mo
 from __future__ import annotations
 
 import time
+from binascii import crc_hqx
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
-
-from redis.connection import AbstractConnection
-from redis.crc import key_slot
-from redis.exceptions import ConnectionError as NoOwner
+from typing import TYPE_CHECKING, Any
 
 from fastjobs import errors
 from fastjobs._core import ReplyError
@@ -20,6 +17,9 @@ from fastjobs.server.connection import Client
 from fastjobs.server.locators import OneServer, locate
 from fastjobs.server.script import Script
 from fastjobs.server.urls import Node, Servers
+
+if TYPE_CHECKING:
+    from redis.connection import AbstractConnection
 
 _CLUSTER_SLOTS = b"*2\r\n$7\r\nCLUSTER\r\n$5\r\nSLOTS\r\n"
 #: Slots of a cluster.
@@ -29,9 +29,13 @@ _REFRESH_S = 0.05
 
 
 def slot_of(key: bytes | str) -> int:
-    """Returns the slot of a key."""
-    slot: int = key_slot(key if isinstance(key, bytes) else key.encode())
-    return slot
+    """Returns the slot of a key: by its CRC, or by that of what is between its first braces."""
+    if isinstance(key, str):
+        key = key.encode()
+    begin = key.find(b"{")
+    end = key.find(b"}", begin + 1)
+    tagged = begin >= 0 and end > begin + 1
+    return crc_hqx(key[begin + 1 : end] if tagged else key, 0) % _SLOTS
 
 
 class Cluster:
@@ -217,12 +221,14 @@ class SlotOwner:
         Raises:
             redis.exceptions.RedisError: the owner of the slot is unknown at the moment.
         """
+        from redis.exceptions import ConnectionError  # noqa: PLC0415 - see the module urls
+
         # The slot may have moved: that may be why a new connection is needed.
         self._cluster.stale = True
         try:
             node = self._cluster.owner_of(self._slot)
         except errors.StoreError as error:
-            raise NoOwner(str(error)) from error
+            raise ConnectionError(str(error)) from error
         if node is None:
-            raise NoOwner(f"no node of the cluster owns slot {self._slot}")
+            raise ConnectionError(f"no node of the cluster owns slot {self._slot}")
         return self._servers.connection(timeout_s, node)

@@ -15,16 +15,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
-
-import redis
-from redis.connection import AbstractConnection
+from typing import TYPE_CHECKING, Any
 
 from fastjobs import errors
 from fastjobs._core import NOT_READY, CommandBuffer, ReplyError, ReplyReader, pack_head, receive_into, send_all
 from fastjobs.server.error_replies import classify
 from fastjobs.server.locators import Locator, locate
 from fastjobs.server.script import Script
+
+if TYPE_CHECKING:
+    from redis.connection import AbstractConnection
 
 #: Bytes requested per read; a reply with a thousand small jobs fits.
 _READ_SIZE = 1 << 18
@@ -144,14 +144,16 @@ class Client:
             return
         if self.midway:
             self.close()
+        from redis import exceptions  # noqa: PLC0415 - see the module urls
+
         self.midway = True
         self._forget()
         try:
             self._connect()
-        except redis.exceptions.AuthenticationError as error:
+        except exceptions.AuthenticationError as error:
             self.close()
             raise errors.AccessDenied(str(error)) from error
-        except (redis.exceptions.RedisError, OSError) as error:
+        except (exceptions.RedisError, OSError) as error:
             self.close()
             raise errors.Unavailable(f"no connection to the server: {error}") from error
         assert self._connection is not None
@@ -166,9 +168,11 @@ class Client:
         self.midway = False
 
     def _connect(self) -> None:
+        from redis.exceptions import ConnectionError  # noqa: PLC0415 - see the module urls
+
         try:
             self._open()
-        except (redis.exceptions.ConnectionError, OSError):
+        except (ConnectionError, OSError):
             if self._revive is None:
                 raise
             self._revive()

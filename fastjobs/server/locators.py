@@ -5,14 +5,12 @@ redis-py asks the Sentinels; it also makes the connections.
 
 from __future__ import annotations
 
-from typing import Protocol
-
-from redis.connection import AbstractConnection
-from redis.exceptions import ConnectionError as NoMaster
-from redis.exceptions import RedisError
-from redis.sentinel import Sentinel
+from typing import TYPE_CHECKING, Protocol
 
 from fastjobs.server.urls import Node, Servers, read_url
+
+if TYPE_CHECKING:
+    from redis.connection import AbstractConnection
 
 
 class Locator(Protocol):
@@ -73,11 +71,14 @@ class Master:
         Raises:
             redis.exceptions.RedisError: no Sentinel knows a master that is up.
         """
+        from redis.exceptions import ConnectionError, RedisError  # noqa: PLC0415 - see the module urls
+        from redis.sentinel import Sentinel  # noqa: PLC0415 - see the module urls
+
         sentinel = Sentinel(self._servers.nodes, sentinel_kwargs=self._servers.sentinel_options(timeout_s))
         try:
             node = sentinel.discover_master(self._servers.service)
         except RedisError as error:
-            raise NoMaster(f"no Sentinel knows a master {self._servers.service!r} that is up") from error
+            raise ConnectionError(f"no Sentinel knows a master {self._servers.service!r} that is up") from error
         finally:
             for asked in sentinel.sentinels:
                 asked.close()

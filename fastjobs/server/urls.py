@@ -1,18 +1,21 @@
-"""Reads server URLs: one server, a master watched by Sentinels, or a cluster; over TCP, TLS or a unix socket."""
+"""Reads server URLs: one server, a master watched by Sentinels, or a cluster; over TCP, TLS or a unix socket.
+
+redis-py takes longer to import than all of fastjobs, so the modules of this folder import it when they first connect.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlencode
-
-from redis.backoff import NoBackoff
-from redis.connection import AbstractConnection, ConnectionPool, SSLConnection
-from redis.retry import Retry
 
 from fastjobs.errors import ConfigError
 from fastjobs.model.urls import split_url, unusable
+
+if TYPE_CHECKING:
+    from redis.connection import AbstractConnection
+    from redis.retry import Retry
 
 #: A server's host and port.
 Node = tuple[str, int]
@@ -61,20 +64,22 @@ class Servers:
         return self._class(
             **options,
             protocol=2,
-            retry=Retry(NoBackoff(), 0),
+            retry=_no_retries(),
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,
         )
 
     def sentinel_options(self, timeout_s: float) -> dict[str, Any]:
         """Returns the options with which redis-py's `Sentinel` reaches the Sentinels."""
+        from redis.connection import SSLConnection  # noqa: PLC0415 - see the module
+
         shared = {name: value for name, value in self._options.items() if name.startswith("ssl_")}
         return {
             **self.sentinel,
             **shared,
             "ssl": issubclass(self._class, SSLConnection),
             "protocol": 2,
-            "retry": Retry(NoBackoff(), 0),
+            "retry": _no_retries(),
             "socket_timeout": timeout_s,
             "socket_connect_timeout": timeout_s,
         }
@@ -98,6 +103,8 @@ def read_url(url: str) -> Servers:
     Raises:
         ConfigError: it cannot be read, or asks for TLS without verification but not for `insecure=true`.
     """
+    from redis.connection import ConnectionPool  # noqa: PLC0415 - see the module
+
     parts = split_url(url)
     base, kind = _scheme(parts.scheme)
     options = _options(parts.options, tls=base == "rediss")
@@ -130,6 +137,13 @@ def read_url(url: str) -> Servers:
     known |= {"path": path} if base == "unix" else {"host": nodes[0][0], "port": nodes[0][1]}
     file = None if password_file is None else Path(password_file)
     return Servers(kind, nodes, service, sentinel, file, timeout_s, pool.connection_class, known | {"db": database})
+
+
+def _no_retries() -> Retry:
+    from redis.backoff import NoBackoff  # noqa: PLC0415 - see the module
+    from redis.retry import Retry  # noqa: PLC0415 - see the module
+
+    return Retry(NoBackoff(), 0)
 
 
 def _scheme(scheme: str) -> tuple[str, str]:
