@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
+from types import FrameType
 from typing import Any, Final, TypeAlias, final
 
 from fastjobs.errors import JobInterrupted
@@ -231,6 +232,13 @@ class LeasedJobs:
     def owner(self) -> Any: ...
 
 @final
+class LineWatch:
+    """The watch of one thread's lines; only the core uses it."""
+
+def watch_lines(thread_id: int, on_line: Callable[[FrameType], object]) -> bool:
+    """Has a function called in another thread, at the beginning of each line that the thread executes from now on."""
+
+@final
 class Seats:
     """The seats of one process. Any thread may ask; requests are meant for the job that started at a given time."""
 
@@ -243,7 +251,9 @@ class Seats:
     def next_deadline_ns(self) -> int: ...
     def running(self, slot: int, column: int) -> tuple[int, int] | None: ...
     def current(self) -> tuple[int, int, int, LeasedJobs, int] | None: ...
-    def interrupt(self, seat: int, exception: type[BaseException], expected_started_ns: int) -> bool: ...
+    def ask(self, seat: int, exception: type[BaseException], expected_started_ns: int) -> bool: ...
+    def unheard(self) -> list[tuple[int, int]]: ...
+    def take_request(self) -> type[JobInterrupted] | None: ...
     def asked(self, seat: int, expected_started_ns: int) -> type[JobInterrupted] | None: ...
 
 @final

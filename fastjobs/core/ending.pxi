@@ -85,3 +85,12 @@ cdef Ending cancelled_instead(exception):
     cancelled = JobCancelled()
     cancelled.__cause__ = exception
     return make_ending(KIND_CANCELLED, cancelled, None)
+
+
+cdef Ending timed_out_if_interrupted(Ending ending):
+    """The ending of a run that was asked to end: what is no Exception, as CancelledError of asyncio, is how it did."""
+    if PyErr_GivenExceptionMatches(ending.exception, Exception):
+        return ending
+    timed_out = JobTimeout()
+    timed_out.__cause__ = ending.exception
+    return make_ending(KIND_TIMED_OUT, timed_out, None)

@@ -174,7 +174,7 @@ cdef bint _call(Backlog backlog, LeasedJobs jobs, int position, Seat* seat) exce
         if unlikely(born != generation):
             _end_forked(result)
         if unlikely(seat.asked != NOTHING):
-            leave_handler(seat)
+            unwatch_lines()
         if result == NULL:
             _propagate()
         if result != <PyObject*>None and unlikely(runs_later(result)):
@@ -201,6 +201,8 @@ cdef bint _hand_over(Backlog backlog, LeasedJobs jobs, int position, Seat* seat,
     """Has an outcome made; a job that was to be cancelled is, whatever its handler made of it. Returns False."""
     if seat.asked == CANCEL and ending.kind is not KIND_CANCELLED:
         ending = cancelled_instead(ending.exception)
+    elif seat.asked == TIME_OUT and seat.told and ending.kind is KIND_RAISED:
+        ending = timed_out_if_interrupted(ending)
     outcome = backlog._on_ending(jobs, jobs.first + position, ending)
     if jobs._after is not None:
         keep(&seat.ending, <PyObject*>ending)

@@ -1,15 +1,7 @@
-# The seats of this process: which job sits where, and asking it to end. Python raises the exception in the handler at
-# its next instruction. Everything here happens under the GIL, and none of it releases the GIL half-way. So a request
-# finds the very job it is meant for inside its handler, or waits for it at the handler's door, or comes too late and
-# does nothing.
-
-cdef extern from "Python.h":
-    ctypedef struct PyThreadState:
-        #: The exception to be raised in the thread; NULL when there is none or once it was raised.
-        PyObject* async_exc
-    PyThreadState* PyThreadState_Get()
-    unsigned long PyThread_get_thread_ident()
-    int PyThreadState_SetAsyncExc(unsigned long, PyObject*)
+# The seats of this process: which job sits where, and asking it to end. A request is only noted here, and taken up in
+# the thread of the handler where that does no harm. Everything here happens under the GIL, and none of it releases the
+# GIL half-way. So a request finds the very job it is meant for, or waits for it at the handler's door, or comes too
+# late and does nothing.
 
 #: Requests to a running job.
 cdef enum Request:
@@ -30,8 +22,12 @@ cdef struct Seat:
     PyObject* ending
     PyObject* outcome
     Request asked
-    #: Whether the handler has come to know what was asked.
+    #: When it was asked, on the boot clock.
+    int64_t asked_ns
+    #: Whether the handler, or a thread of it, has come to know what was asked.
     bint told
+    #: Whether the thread of the handler has.
+    bint heard
     #: Whether the thread is in the handler, where an exception may be raised in it.
     bint inside
 
@@ -48,10 +44,12 @@ cdef class Seats:
     #: The shortest timeout of a job given to this process so far, in nanoseconds; 0 when none had one.
     cdef readonly int64_t shortest_timeout_ns
     cdef Seat* _seat
+    cdef int _generation
 
     def __cinit__(self, Board board not None):
         cdef int number
         self.board = board
+        self._generation = generation
         self._seat = <Seat*>calloc(board.seats, sizeof(Seat))
         if self._seat == NULL:
             raise MemoryError()
@@ -125,8 +123,8 @@ cdef class Seats:
                 return number, seat.shown.started_ns, seat.shown.deadline_ns, jobs, index
         return None
 
-    def interrupt(self, int seat, exception, int64_t expected_started_ns):
-        """Raises an exception in a handler; never in another job, nor between jobs.
+    def ask(self, int seat, exception, int64_t expected_started_ns):
+        """Asks a job to end; the thread of its handler gets that by `take_request`.
 
         Args:
             seat: where the job runs.
@@ -143,10 +141,28 @@ cdef class Seats:
         if taken.asked >= request:
             return False
         taken.asked = request
-        taken.told = False
-        if taken.inside:
-            PyThreadState_SetAsyncExc(taken.thread_id, <PyObject*>exception)
+        taken.asked_ns = boot_ns()
+        taken.told = taken.heard = False
         return True
+
+    def unheard(self):
+        """Returns (thread id, when it was asked) of each handler whose thread does not know yet what was asked."""
+        cdef int number
+        cdef Seat* seat
+        handlers = []
+        for number in range(self.board.seats):
+            seat = &self._seat[number]
+            if seat.asked != NOTHING and seat.inside and not seat.heard:
+                handlers.append((seat.thread_id, seat.asked_ns))
+        return handlers
+
+    def take_request(self):
+        """Returns what the job whose handler the calling thread is in was asked to end with; None when it knows."""
+        cdef Seat* seat = self._own()
+        if seat == NULL or seat.asked == NOTHING or seat.heard:
+            return None
+        seat.told = seat.heard = True
+        return interruption(seat.asked)
 
     def asked(self, int seat, int64_t expected_started_ns):
         """Returns what the job should end with, JobTimeout or JobCancelled, for the caller to raise; else None.
@@ -154,20 +170,24 @@ cdef class Seats:
         In the handler's own thread, the exception is then not raised there a second time.
         """
         cdef Seat* taken = self.checked(seat)
-        cdef bint own = PyThread_get_thread_ident() == taken.thread_id
         if expected_started_ns == 0 or taken.shown.started_ns != expected_started_ns:
             return None
         if taken.asked == NOTHING and 0 < taken.shown.deadline_ns <= boot_ns():
-            if own:
-                taken.asked = TIME_OUT
-            else:
-                self.interrupt(seat, JobTimeout, expected_started_ns)
+            self.ask(seat, JobTimeout, expected_started_ns)
         if taken.asked == NOTHING:
             return None
-        if own:
-            PyThreadState_SetAsyncExc(taken.thread_id, NULL)
         taken.told = True
+        taken.heard |= PyThread_get_thread_ident() == taken.thread_id
         return interruption(taken.asked)
+
+    cdef Seat* _own(self) noexcept:
+        """The seat whose handler the calling thread is in; NULL = none, as in a process that a handler forked."""
+        cdef int number
+        cdef unsigned long thread_id = PyThread_get_thread_ident()
+        for number in range(self.board.seats):
+            if self._seat[number].inside and self._seat[number].thread_id == thread_id:
+                return &self._seat[number] if self._generation == generation else NULL
+        return NULL
 
 
 cdef inline int keep(PyObject** place, PyObject* value) except -1:
@@ -188,15 +208,6 @@ cdef inline object take(PyObject** place, otherwise):
     value = <object>place[0]
     keep(place, NULL)
     return value
-
-
-cdef void leave_handler(Seat* seat) noexcept:
-    """After a handler of which something was asked: notes whether it knew, and takes back what was not raised."""
-    cdef PyThreadState* state = PyThreadState_Get()
-    if state.async_exc == NULL:
-        seat.told = True
-    else:
-        PyThreadState_SetAsyncExc(seat.thread_id, NULL)
 
 
 cdef int refuse_to_start(Seat* seat) except -1:

@@ -27,6 +27,8 @@ log = logging.getLogger("fastjobs.worker")
 
 #: The files whose code calls handlers.
 _CALLERS = ("core/execute.pxi", "core/leased_jobs.pxi", "fastjobs/worker/process/around.py")
+#: The files whose code raises exceptions in handlers.
+_INTERRUPTERS = ("core/lines.pxi", "fastjobs/worker/process/lines.py", "fastjobs/worker/process/interrupter.py")
 #: A job of a type that this worker does not know is postponed for 1, 2, 4 ... seconds, at most for this long ...
 UNKNOWN_DELAY_CAP_S = 300
 #: ... and so many times, about an hour: longer than a deploy takes. Then it leaves its chunk and is postponed by itself
@@ -251,10 +253,15 @@ def _traceback(raised: BaseException) -> str:
 
 
 def _own_frames(raised: BaseException) -> TracebackType | None:
-    """The traceback from the handler on: the frames of the code that calls it help nobody."""
+    """The traceback of the handler: the frames of the code that calls it, or raises in it, help nobody."""
     frames: TracebackType | None = BaseException.__dict__["__traceback__"].__get__(raised)
     while frames is not None and frames.tb_frame.f_code.co_filename.endswith(_CALLERS):
         frames = frames.tb_next
+    each = frames
+    while each is not None and each.tb_next is not None:
+        if each.tb_next.tb_frame.f_code.co_filename.endswith(_INTERRUPTERS):
+            each.tb_next = None
+        each = each.tb_next
     return frames
 
 

@@ -101,9 +101,14 @@ def checks(context: Context, name: str) -> None:
                 return
             time.sleep(0.01)
 
-    threading.Thread(target=watch).start()
-    note(name, "began")
-    told.wait(60)
+    helper = threading.Thread(target=watch)
+    helper.start()
+    try:
+        note(name, "began")
+        told.wait(60)
+    finally:
+        # The handler itself may be hit just before it waits.
+        helper.join()
 
 
 @app.job(timeout=0.2, retries=0)

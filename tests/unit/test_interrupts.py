@@ -17,6 +17,7 @@ import pytest
 
 from fastjobs._core import Backlog, Board, Chunk, ChunkWriter, Ending, EndingKind, LeasedJobs, boot_time_ns
 from fastjobs.errors import JobCancelled, JobTimeout
+from fastjobs.worker.process.interrupter import Interrupter
 from tests.harness.waiting import wait_until
 
 THREADS = 2
@@ -40,6 +41,7 @@ class Bench:
         self.unusual: dict[int, BaseException | None] = {}
         self.kinds: dict[int, EndingKind] = {}
         self.escaped: list[BaseException] = []
+        self.interrupter = Interrupter(self.backlog.seats, 0.2)
         self._threads: list[threading.Thread] = []
 
     def on_ending(self, jobs: LeasedJobs, index: int, ending: Ending) -> object:
@@ -75,6 +77,13 @@ class Bench:
         self._threads = [threading.Thread(target=main, args=(number,)) for number in range(threads)]
         for thread in self._threads:
             thread.start()
+        threading.Thread(target=self._pursue).start()
+
+    def _pursue(self) -> None:
+        """What the main loop of a process does."""
+        while any(thread.is_alive() for thread in self._threads):
+            self.interrupter.pursue()
+            time.sleep(0.005)
 
     def join(self) -> None:
         for thread in self._threads:
@@ -84,7 +93,7 @@ class Bench:
 
     def interrupt(self, column: int, exception: type[BaseException]) -> bool:
         running = self.backlog.seats.running(0, column)
-        return running is not None and self.backlog.seats.interrupt(running[0], exception, running[1])
+        return running is not None and self.interrupter.interrupt(running[0], exception, running[1])
 
     def close(self) -> None:
         os.close(self._notify_fd)
@@ -137,6 +146,7 @@ def test_random_interrupts_never_hit_a_neighbour_the_loop_or_an_outcome(bench: B
                         spin(100)
                 case 3:
                     time.sleep(0.0001)
+                    spin(10)
                 case 4:
                     spin(100)
                     raise ValueError(index)
@@ -201,7 +211,7 @@ def test_an_interrupt_for_a_job_that_has_ended_does_nothing(bench: Bench) -> Non
     bench.start(1)
     wait_until(lambda: len(seen) == 2, 10, "the second job runs")
 
-    assert not bench.backlog.seats.interrupt(*seen[0][:1], JobCancelled, seen[0][1])
+    assert not bench.interrupter.interrupt(*seen[0][:1], JobCancelled, seen[0][1])
     proceed.set()
     bench.join()
     assert bench.unusual == {}
@@ -268,7 +278,7 @@ def test_a_job_is_overdue_only_once_its_own_timeout_is_over(bench: Bench) -> Non
             time.sleep(0.001)
         seat, started_ns = bench.backlog.seats.overdue()[0]
         assert boot_time_ns() >= started_ns + 30_000_000
-        bench.backlog.seats.interrupt(seat, JobTimeout, started_ns)
+        bench.interrupter.interrupt(seat, JobTimeout, started_ns)
         while True:
             spin(10)
 
@@ -294,9 +304,9 @@ def test_what_a_handler_was_told_in_its_own_thread_is_not_raised_again(bench: Be
             if asked := bench.backlog.seats.asked(seat, started_ns):
                 told.append(asked)
         assert bench.backlog.seats.overdue() == []
-        assert not bench.backlog.seats.interrupt(seat, JobTimeout, started_ns)
+        assert not bench.interrupter.interrupt(seat, JobTimeout, started_ns)
         spin(1000)
-        bench.backlog.seats.interrupt(seat, JobCancelled, started_ns)
+        bench.interrupter.interrupt(seat, JobCancelled, started_ns)
         spin(1000)
 
     bench.push(handler, limits=[(5_000_000, 0)])
@@ -447,7 +457,7 @@ def test_a_job_cancelled_while_it_ran_reaches_the_after_hook_as_cancelled_whatev
 
     def handler(index: int) -> object:
         seat, started_ns, *_ = bench.backlog.seats.current()
-        assert bench.backlog.seats.interrupt(seat, JobCancelled, started_ns)
+        assert bench.interrupter.interrupt(seat, JobCancelled, started_ns)
         try:
             while True:
                 spin(10)

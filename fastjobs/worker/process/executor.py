@@ -23,5 +23,8 @@ class Executor(Protocol):
     def interrupt(self, seat: int, exception: type[JobInterrupted], started_ns: int) -> bool:
         """Asks the job that started on a seat at the given time to end; returns False when that is not to be done."""
 
+    def pursue(self) -> None:
+        """Goes on with asking jobs to end that do not know it yet."""
+
     def stop(self) -> None:
         """Starts nothing more, and lets every running job end."""

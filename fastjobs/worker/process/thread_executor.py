@@ -9,6 +9,7 @@ from queue import SimpleQueue
 from fastjobs._core import Backlog
 from fastjobs.errors import JobInterrupted
 from fastjobs.logs import event
+from fastjobs.worker.process.interrupter import Interrupter
 
 log = logging.getLogger("fastjobs.worker")
 
@@ -18,10 +19,12 @@ class ThreadExecutor:
 
     Args:
         backlog: what they take jobs from; it has one seat per thread.
+        interrupter: raises exceptions in them.
     """
 
-    def __init__(self, backlog: Backlog) -> None:
+    def __init__(self, backlog: Backlog, interrupter: Interrupter) -> None:
         self._backlog = backlog
+        self._interrupter = interrupter
         self._tokens: SimpleQueue[None] = SimpleQueue()
         # One flag per seat, written by its thread only: a shared count would need a lock.
         self._busy = [False] * backlog.board.seats
@@ -44,7 +47,11 @@ class ThreadExecutor:
 
     def interrupt(self, seat: int, exception: type[JobInterrupted], started_ns: int) -> bool:
         """Raises an exception in the handler that started on a seat at that time; returns False if it is too late."""
-        return self._backlog.seats.interrupt(seat, exception, started_ns)
+        return self._interrupter.interrupt(seat, exception, started_ns)
+
+    def pursue(self) -> None:
+        """Looks after the handlers in which exceptions could not be raised yet."""
+        self._interrupter.pursue()
 
     def stop(self) -> None:
         """Lets every thread end after the job it is running."""

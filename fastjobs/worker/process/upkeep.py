@@ -55,7 +55,8 @@ class Upkeep:
         self._board.fetched(1 if self._quarantine.alone else self._board.seats)
 
     def interrupt_overdue(self) -> None:
-        """Interrupts jobs that run longer than their timeout."""
+        """Interrupts jobs that run longer than their timeout, and goes on with what could not be interrupted yet."""
+        self._executor.pursue()
         for seat, started_ns in self._backlog.seats.overdue():
             if self._executor.interrupt(seat, errors.JobTimeout, started_ns):
                 event(log, logging.WARNING, "job timed out, interrupting it", seat=seat)

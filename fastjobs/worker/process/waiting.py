@@ -9,6 +9,7 @@ import time
 from fastjobs._core import Backlog, boot_time_ns
 from fastjobs.worker.control import ControlLine
 from fastjobs.worker.process.fetcher import Fetcher
+from fastjobs.worker.process.interrupter import PURSUE_S
 from fastjobs.worker.process.quarantine import Quarantine
 from fastjobs.worker.process.reporter import Reporter
 from fastjobs.worker.process.shutdown import Shutdown
@@ -111,6 +112,8 @@ class Waiting:
         """In how many seconds timeouts have to be looked after."""
         times = []
         seats = self._backlog.seats
+        if seats.unheard():
+            times.append(PURSUE_S)
         deadline_ns = seats.next_deadline_ns()
         if deadline_ns:
             times.append((deadline_ns - boot_time_ns()) / 1e9)

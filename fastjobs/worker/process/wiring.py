@@ -22,6 +22,7 @@ from fastjobs.worker.process.executor import Executor
 from fastjobs.worker.process.fetcher import Fetcher
 from fastjobs.worker.process.hooks import HookCaller
 from fastjobs.worker.process.intake import Intake
+from fastjobs.worker.process.interrupter import Interrupter
 from fastjobs.worker.process.link import Link
 from fastjobs.worker.process.loop import MainLoop
 from fastjobs.worker.process.orders import Orders
@@ -74,7 +75,7 @@ def build_loop(
         control: the process's end of the control line.
         spec: start parameters.
     """
-    seats = _build_seats(registry, control, spec)
+    seats = _build_seats(registry, config, control, spec)
     store = Store(endpoint.connect(), config)
     refusals = Refusals(store)
     link = Link(seats.leases, seats.shutdown, seats.upkeep)
@@ -105,11 +106,11 @@ def build_loop(
     )
 
 
-def _build_seats(registry: Registry, control: ControlLine, spec: ProcessSpec) -> _Seats:
+def _build_seats(registry: Registry, config: Config, control: ControlLine, spec: ProcessSpec) -> _Seats:
     board = Board(spec.board_fd, spec.threads, spec.slots)
     notify_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
     backlog = Backlog(board, Outcomes(registry, spec.worker, board.times).on_ending, notify_fd)
-    executor = ThreadExecutor(backlog)
+    executor = ThreadExecutor(backlog, Interrupter(backlog.seats, config.timeout_grace_s / 2))
     leases = HeldLeases(board)
     shutdown = Shutdown(executor, board.seats)
     orders = Orders(control, shutdown, spec.shutdown_timeout_s)

@@ -1,0 +1,103 @@
+# Calls a function at the next lines that another thread executes, up to Python 3.11; later ones have `sys.monitoring`.
+# Everything here happens under the GIL.
+
+cdef extern from *:
+    """
+    #if PY_VERSION_HEX < 0x030C0000
+    #define FJ_CAN_TRACE 1
+    static int fj_trace(PyThreadState *state, Py_tracefunc function, PyObject *argument)
+    {
+        return _PyEval_SetTrace(state, function, argument);
+    }
+    #define fj_tracer(state) ((state)->c_tracefunc)
+    #define fj_trace_argument(state) ((state)->c_traceobj)
+    #else
+    #define FJ_CAN_TRACE 0
+    #define fj_trace(state, function, argument) 0
+    #define fj_tracer(state) ((Py_tracefunc)NULL)
+    #define fj_trace_argument(state) ((PyObject *)NULL)
+    #endif
+    """
+    ctypedef int (*Py_tracefunc)(PyObject*, PyObject*, int, PyObject*) except -1
+    ctypedef struct PyInterpreterState:
+        pass
+    ctypedef struct PyThreadState:
+        unsigned long thread_id
+    bint CAN_TRACE "FJ_CAN_TRACE"
+    int trace "fj_trace" (PyThreadState*, Py_tracefunc, PyObject*) except -1
+    Py_tracefunc tracer "fj_tracer" (PyThreadState*)
+    PyObject* trace_argument "fj_trace_argument" (PyThreadState*)
+
+cdef extern from "Python.h":
+    int PyTrace_LINE
+    PyInterpreterState* PyInterpreterState_Get()
+    PyThreadState* PyInterpreterState_ThreadHead(PyInterpreterState*)
+    PyThreadState* PyThreadState_Next(PyThreadState*)
+    PyThreadState* PyThreadState_Get()
+    unsigned long PyThread_get_thread_ident()
+
+
+@cython.final
+cdef class LineWatch:
+    """Watches the lines of one thread, and keeps what watched them before."""
+
+    cdef object on_line
+    cdef Py_tracefunc tracer_before
+    cdef object argument_before
+
+
+def watch_lines(unsigned long thread_id, on_line not None):
+    """Has a function called in another thread, at the beginning of each line that the thread executes from now on.
+
+    Args:
+        thread_id: the thread.
+        on_line: called with the frame. What it raises is raised there. That ends the watch, and so does True.
+
+    Returns:
+        False when this interpreter cannot do that, the thread is gone, or its lines are being watched.
+    """
+    cdef PyThreadState* state = _thread_state(thread_id)
+    cdef LineWatch watch
+    if not CAN_TRACE or state == NULL or _watches(state):
+        return False
+    watch = LineWatch.__new__(LineWatch)
+    watch.on_line = on_line
+    watch.tracer_before = tracer(state)
+    watch.argument_before = None if trace_argument(state) == NULL else <object>trace_argument(state)
+    trace(state, <Py_tracefunc>_on_line, <PyObject*>watch)
+    return True
+
+
+cdef int unwatch_lines() except -1:
+    """Ends the watch of the calling thread's lines, if there is one."""
+    cdef PyThreadState* state = PyThreadState_Get()
+    if CAN_TRACE and _watches(state):
+        watch = <LineWatch>trace_argument(state)
+        argument = watch.argument_before
+        trace(state, watch.tracer_before, NULL if argument is None else <PyObject*>argument)
+    return 0
+
+
+cdef bint _watches(PyThreadState* state) noexcept:
+    return tracer(state) == <Py_tracefunc>_on_line
+
+
+cdef PyThreadState* _thread_state(unsigned long thread_id) noexcept:
+    cdef PyThreadState* state = PyInterpreterState_ThreadHead(PyInterpreterState_Get())
+    while state != NULL and state.thread_id != thread_id:
+        state = PyThreadState_Next(state)
+    return state
+
+
+cdef int _on_line(PyObject* watch, PyObject* frame, int what, PyObject* value) except -1:
+    """What the interpreter calls in the thread that is watched."""
+    if what != PyTrace_LINE:
+        return 0
+    on_line = (<LineWatch>watch).on_line
+    try:
+        if on_line(<object>frame):
+            unwatch_lines()
+    except:
+        unwatch_lines()
+        raise
+    return 0
