@@ -35,11 +35,15 @@ class ProcessSpec:
     board_fd: int
     control_fd: int
     threads: int
+    #: How many of the threads may run jobs at first; the process that it replaces may still need the others.
+    seats: int
     #: Leases the process can hold at a time.
     slots: int
     #: (queue, weight or None) in order; empty = all queues of the app's job types.
     queues: list[tuple[str, int | None]]
     batch_size: int
+    #: The process starts no more jobs than this; 0 = no limit.
+    max_jobs: int
     shutdown_timeout_s: float
     log_level: str
     log_format: str

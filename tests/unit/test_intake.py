@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import create_autospec
+
 import pytest
 
 from fastjobs import FastJobs
@@ -10,10 +12,12 @@ from fastjobs.config import Config
 from fastjobs.registry import Hooks
 from fastjobs.store.replies import Lease, LeasedSpan
 from fastjobs.store.sealing import Keyring
+from fastjobs.worker.control import ControlLine
 from fastjobs.worker.leases import HeldLeases
 from fastjobs.worker.process.around import Composer
 from fastjobs.worker.process.hooks import HookCaller
 from fastjobs.worker.process.intake import Intake
+from fastjobs.worker.process.lifespan import Lifespan
 from fastjobs.worker.process.quarantine import Quarantine
 from fastjobs.worker.process.shutdown import Shutdown
 from fastjobs.worker.process.sizing import Sizing
@@ -31,10 +35,14 @@ def bench():
         yield made
 
 
+def shutdown_of(executor: ThreadExecutor, bench: Bench) -> Shutdown:
+    return Shutdown(executor, bench.board.seats, create_autospec(ControlLine, instance=True))
+
+
 def intake_on(bench: Bench) -> tuple[Intake, HeldLeases]:
     leases = HeldLeases(bench.board)
-    executor = ThreadExecutor(bench.backlog)
-    quarantine = Quarantine(bench.backlog, executor, Shutdown(executor, bench.board.seats))
+    executor = ThreadExecutor(bench.backlog, bench.board.seats)
+    quarantine = Quarantine(bench.backlog, executor, shutdown_of(executor, bench))
     composer = Composer(KNOWN._registry, HookCaller(Hooks(), {}, None, "w"), 0, bench.backlog)
     made = Intake(CONFIG, Keyring(CONFIG), bench.backlog, composer, leases, quarantine, "w")
     made.add_partitions(["one", "other"])
@@ -87,13 +95,17 @@ def test_decoded_chunks_are_kept_within_a_bound_of_their_unpacked_size(bench: Be
 
 def test_a_process_that_holds_much_unpacked_leases_for_idle_seats_only(bench: Bench) -> None:
     intake, leases = intake_on(bench)
-    sizing = Sizing(bench.board, bench.backlog, leases, 2000)
+    executor = ThreadExecutor(bench.backlog, 1)
+    lifespan = Lifespan(0, bench.backlog, shutdown_of(executor, bench))
+    sizing = Sizing(bench.board, bench.backlog, leases, executor, lifespan, 2000)
     intake.accept("one", large_lease(1, 20 << 20))
-    assert sizing.want(1) > 1
+    assert sizing.want() > 1
     for fence in range(2, 5):
         intake.accept("one", large_lease(fence, 20 << 20))
     assert bench.backlog.unstarted == 4
-    assert (sizing.want(1), sizing.want(6)) == (0, 2)
+    assert sizing.want() == 0
+    executor.allowed = 6
+    assert sizing.want() == 2
     for lease in leases:
         leases.settle(lease, 1)
     assert leases.size == 0

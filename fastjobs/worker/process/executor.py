@@ -10,9 +10,16 @@ from fastjobs.errors import JobInterrupted
 class Executor(Protocol):
     """Runs jobs on seats. The process's main loop calls all of this from one thread; no call blocks."""
 
+    #: How many seats may be taken at present; the process that this one replaces may still use the others.
+    allowed: int
+
     @property
     def idle(self) -> int:
         """How many seats are empty."""
+
+    @property
+    def free(self) -> int:
+        """How many more seats may be taken now."""
 
     def start(self) -> None:
         """Makes the executor ready; nothing runs before `feed`."""

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from fastjobs.store.batch import Reply
 from fastjobs.store.replies import Lease
 from fastjobs.store.store import Batch
-from fastjobs.worker.process.executor import Executor
 from fastjobs.worker.process.intake import Intake
 from fastjobs.worker.process.sizing import Sizing
 from fastjobs.worker.process.turns import Turns
@@ -34,7 +33,6 @@ class Fetcher:
         sizing: how many jobs are wanted.
         turns: from which partition.
         intake: takes leases in.
-        executor: its empty seats want jobs now.
         session: what takes the leases.
         on_reply: called with each reply to a fetch: the process is not deaf.
         on_fenced: called when the server says that the session's jobs belong to others.
@@ -46,7 +44,6 @@ class Fetcher:
         sizing: Sizing,
         turns: Turns,
         intake: Intake,
-        executor: Executor,
         session: str,
         on_reply: Callable[[], None],
         on_fenced: Callable[[], None],
@@ -55,7 +52,6 @@ class Fetcher:
         self._sizing = sizing
         self._turns = turns
         self._intake = intake
-        self._executor = executor
         self._session = session
         self._on_reply = on_reply
         self._on_fenced = on_fenced
@@ -81,7 +77,7 @@ class Fetcher:
     @property
     def want(self) -> int:
         """How many jobs are wanted now; 0 while enough are held."""
-        return self._sizing.want(self._executor.idle)
+        return self._sizing.want()
 
     @property
     def known_request(self) -> int:

@@ -10,6 +10,7 @@ from fastjobs.worker.process.acker import Receipt
 from fastjobs.worker.process.canceller import Canceller
 from fastjobs.worker.process.executor import Executor
 from fastjobs.worker.process.fetcher import Fetcher
+from fastjobs.worker.process.lifespan import Lifespan
 from fastjobs.worker.process.link import Link
 from fastjobs.worker.process.orders import Orders
 from fastjobs.worker.process.quarantine import Quarantine
@@ -30,6 +31,7 @@ class MainLoop:
     executor: Executor
     orders: Orders
     shutdown: Shutdown
+    lifespan: Lifespan
     upkeep: Upkeep
     quarantine: Quarantine
     canceller: Canceller
@@ -52,6 +54,7 @@ class MainLoop:
         self._work_on_new_partitions()
         self.cancel()
         self.upkeep.interrupt_overdue()
+        self.lifespan.end_if_over()
         batch = self.store.batch()
         receipts = self.reporter.add_reports(batch)
         receipts += self.session.keep_alive(batch, self.fetcher.known_request)

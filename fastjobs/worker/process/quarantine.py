@@ -35,6 +35,12 @@ class Quarantine:
         """Whether suspects wait for everything else to end."""
         return bool(self.suspects) and not self.alone
 
+    def withdraw(self) -> list[tuple[LeasedJobs, int, int]]:
+        """Takes back the suspects that have not started, as `Backlog.withdraw` does."""
+        withdrawn = [(jobs, jobs.first, jobs.count) for jobs in self.suspects]
+        self.suspects.clear()
+        return withdrawn
+
     def start_next(self) -> None:
         """Starts the next suspect once nothing else is there."""
         if self._executor.idle < self._backlog.board.seats or self._backlog.unstarted:

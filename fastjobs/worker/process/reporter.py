@@ -95,7 +95,9 @@ class Reporter:
         return idle or (looking and self._backlog.unstarted <= self._backlog.low_water)
 
     def _add_releases(self, batch: Batch) -> list[Receipt]:
-        if self._shutdown.asked or self._orders.quiet or self._quarantine.waits or self._sizing.stalled():
+        if self._shutdown.asked:
+            return self._acker.add_releases(batch, self._backlog.withdraw() + self._quarantine.withdraw())
+        if self._orders.quiet or self._quarantine.waits or self._sizing.stalled():
             return self._acker.add_releases(batch, self._backlog.withdraw())
         if self._sizing.excess(target := self._sizing.target()):
             return self._acker.add_releases(batch, self._backlog.withdraw(target))

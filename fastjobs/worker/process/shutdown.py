@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from fastjobs.worker.control import ControlLine
 from fastjobs.worker.process.executor import Executor
 
 
@@ -13,11 +14,13 @@ class Shutdown:
     Args:
         executor: starts nothing more once the shutdown is asked for.
         seats: how many jobs can run at a time.
+        control: the line to the supervisor.
     """
 
-    def __init__(self, executor: Executor, seats: int) -> None:
+    def __init__(self, executor: Executor, seats: int, control: ControlLine) -> None:
         self._executor = executor
         self._seats = seats
+        self._control = control
         #: When to end at the latest, on the monotonic clock; None = the shutdown was not asked for.
         self.end_at: float | None = None
 
@@ -25,6 +28,19 @@ class Shutdown:
     def asked(self) -> bool:
         """Whether the process is to end."""
         return self.end_at is not None
+
+    def leave(self, reason: str) -> None:
+        """Starts nothing more; the process ends when its running jobs have ended, however long they take.
+
+        The supervisor learns of it, and lets another process take the empty seats over.
+
+        Args:
+            reason: why, for people.
+        """
+        if not self.asked:
+            self._executor.stop()
+            self.end_at = float("inf")
+            self._control.send(leaving=reason)
 
     def ask(self, timeout_s: float) -> None:
         """Starts nothing more; the process ends with its running jobs, in `timeout_s` seconds at the latest."""

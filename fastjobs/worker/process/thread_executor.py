@@ -20,14 +20,17 @@ class ThreadExecutor:
     Args:
         backlog: what they take jobs from; it has one seat per thread.
         interrupter: raises exceptions in them.
+        allowed: how many of them may run jobs at first.
     """
 
-    def __init__(self, backlog: Backlog, interrupter: Interrupter) -> None:
+    def __init__(self, backlog: Backlog, interrupter: Interrupter, allowed: int) -> None:
         self._backlog = backlog
         self._interrupter = interrupter
         self._tokens: SimpleQueue[None] = SimpleQueue()
         # One flag per seat, written by its thread only: a shared count would need a lock.
         self._busy = [False] * backlog.board.seats
+        #: How many threads may run jobs at a time.
+        self.allowed = allowed
 
     def start(self) -> None:
         """Starts the threads. They are daemons: a handler that never returns must not keep the process."""
@@ -40,9 +43,14 @@ class ThreadExecutor:
         """How many threads run nothing."""
         return self._busy.count(False)
 
+    @property
+    def free(self) -> int:
+        """How many more threads may run jobs now."""
+        return max(0, self.allowed - self._busy.count(True))
+
     def feed(self) -> None:
         """Wakes as many idle threads as there are jobs for; one wake-up too many does no harm."""
-        for _ in range(min(self.idle, self._backlog.unstarted)):
+        for _ in range(min(self.free, self._backlog.unstarted)):
             self._tokens.put(None)
 
     def interrupt(self, seat: int, exception: type[JobInterrupted], started_ns: int) -> bool:
@@ -66,7 +74,9 @@ class ThreadExecutor:
                 return
             self._busy[seat] = True
             try:
-                self._backlog.execute(seat)
+                # More may have been woken than are allowed to run.
+                if self._busy.count(True) <= self.allowed:
+                    self._backlog.execute(seat)
             except BaseException:
                 # An exception thrown into the thread from outside, between two jobs.
                 event(log, logging.ERROR, "executor thread interrupted, continuing", exc_info=True, seat=seat)

@@ -52,7 +52,7 @@ class Upkeep:
 
     def note_fetched(self) -> None:
         """Shows that nothing keeps this process from fetching; see `Watchdog.retire_deaf`."""
-        self._board.fetched(1 if self._quarantine.alone else self._board.seats)
+        self._board.fetched(1 if self._quarantine.alone else self._executor.allowed)
 
     def interrupt_overdue(self) -> None:
         """Interrupts jobs that run longer than their timeout, and goes on with what could not be interrupted yet."""

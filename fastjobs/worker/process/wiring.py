@@ -23,6 +23,7 @@ from fastjobs.worker.process.fetcher import Fetcher
 from fastjobs.worker.process.hooks import HookCaller
 from fastjobs.worker.process.intake import Intake
 from fastjobs.worker.process.interrupter import Interrupter
+from fastjobs.worker.process.lifespan import Lifespan
 from fastjobs.worker.process.link import Link
 from fastjobs.worker.process.loop import MainLoop
 from fastjobs.worker.process.orders import Orders
@@ -50,6 +51,7 @@ class _Seats:
     executor: Executor
     leases: HeldLeases
     shutdown: Shutdown
+    lifespan: Lifespan
     orders: Orders
     quarantine: Quarantine
     upkeep: Upkeep
@@ -82,11 +84,9 @@ def build_loop(
     session = Session(spec, store, link, seats.backlog.board, seats.leases, refusals, seats.shutdown)
     composer = Composer(registry, hooks, config.finished_keep_ms, seats.backlog)
     intake = Intake(config, store.keyring, seats.backlog, composer, seats.leases, seats.quarantine, spec.worker)
-    sizing = Sizing(seats.backlog.board, seats.backlog, seats.leases, spec.batch_size)
+    sizing = Sizing(seats.backlog.board, seats.backlog, seats.leases, seats.executor, seats.lifespan, spec.batch_size)
     wakers = Wakers(endpoint, store, spec.session)
-    fetcher = Fetcher(
-        wakers, sizing, Turns(queues), intake, seats.executor, spec.session, seats.upkeep.note_fetched, session.lose
-    )
+    fetcher = Fetcher(wakers, sizing, Turns(queues), intake, spec.session, seats.upkeep.note_fetched, session.lose)
     reporter = _build_reporter(seats, session, fetcher, sizing, intake, spec)
     return MainLoop(
         store=store,
@@ -94,6 +94,7 @@ def build_loop(
         executor=seats.executor,
         orders=seats.orders,
         shutdown=seats.shutdown,
+        lifespan=seats.lifespan,
         upkeep=seats.upkeep,
         quarantine=seats.quarantine,
         canceller=Canceller(seats.backlog, seats.executor, seats.leases, seats.quarantine.suspects),
@@ -110,10 +111,10 @@ def _build_seats(registry: Registry, config: Config, control: ControlLine, spec:
     board = Board(spec.board_fd, spec.threads, spec.slots)
     notify_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
     backlog = Backlog(board, Outcomes(registry, spec.worker, board.times).on_ending, notify_fd)
-    executor = ThreadExecutor(backlog, Interrupter(backlog.seats, config.timeout_grace_s / 2))
+    executor = ThreadExecutor(backlog, Interrupter(backlog.seats, config.timeout_grace_s / 2), spec.seats)
     leases = HeldLeases(board)
-    shutdown = Shutdown(executor, board.seats)
-    orders = Orders(control, shutdown, spec.shutdown_timeout_s)
+    shutdown = Shutdown(executor, board.seats, control)
+    orders = Orders(control, executor, shutdown, spec.shutdown_timeout_s)
     quarantine = Quarantine(backlog, executor, shutdown)
     return _Seats(
         notify_fd=notify_fd,
@@ -122,6 +123,7 @@ def _build_seats(registry: Registry, config: Config, control: ControlLine, spec:
         executor=executor,
         leases=leases,
         shutdown=shutdown,
+        lifespan=Lifespan(spec.max_jobs, backlog, shutdown),
         orders=orders,
         quarantine=quarantine,
         upkeep=Upkeep(backlog, executor, leases, quarantine, orders),

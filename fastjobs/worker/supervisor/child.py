@@ -33,14 +33,22 @@ class Child:
     """One incarnation of one worker process.
 
     Args:
-        template: start parameters; session and descriptors are filled in here.
+        template: start parameters; session, seats and descriptors are filled in here.
+        predecessor: the process that it replaces, which may still need its seats; None = it takes an empty place.
 
     Raises:
         OSError: no descriptor, memory or process is left; nothing of it remains then.
     """
 
-    def __init__(self, template: ProcessSpec) -> None:
+    def __init__(self, template: ProcessSpec, predecessor: Child | None = None) -> None:
         self.session = new_id()
+        self.predecessor = predecessor
+        #: How many of its threads it may use at present.
+        self.seats = 0 if predecessor else template.threads
+        #: Why it is to be replaced, for people; empty = it is not.
+        self.outdated = ""
+        #: True once it has said that it starts nothing more, and ends with its running jobs.
+        self.leaving = False
         slots = template.threads + _SPARE_SLOTS
         with ExitStack() as undo:
             self.board = Board.create(template.threads, slots)
@@ -53,6 +61,7 @@ class Child:
                     template,
                     session=self.session,
                     slots=slots,
+                    seats=self.seats,
                     board_fd=self.board.fd,
                     control_fd=theirs.fileno(),
                 )
@@ -117,6 +126,19 @@ class Child:
         """Asks it to end, as `stop` does, and sets when it is killed if it does not."""
         self.stop(timeout_s)
         self.kill_at = min(self.kill_at, time.monotonic() + timeout_s + _ENDING_S)
+
+    def leave(self) -> None:
+        """Asks it to start nothing more, and to end when its running jobs have ended."""
+        self.control.send(leave=self.outdated)
+
+    def left(self) -> None:
+        """Notes that it starts nothing more and will end by itself."""
+        self.stopping = self.leaving = True
+
+    def allow(self, seats: int) -> None:
+        """Lets it use so many of its threads."""
+        self.seats = seats
+        self.control.send(seats=seats)
 
     def cancel(self, jobs: Iterable[tuple[str, str]]) -> None:
         """Tells it once about each executing job that is to be cancelled; it may hold the job or not.

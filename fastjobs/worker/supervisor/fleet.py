@@ -17,11 +17,14 @@ from fastjobs.worker.supervisor.quieting import Quieting
 from fastjobs.worker.supervisor.recovery import died_of
 from fastjobs.worker.supervisor.starts import Starts
 from fastjobs.worker.supervisor.stopping import EXIT_USAGE, Stopping
+from fastjobs.worker.supervisor.succession import Succession
 
 log = logging.getLogger("fastjobs.supervisor")
 
 #: How soon a process that has closed its control line is looked at again: it is about to end.
 _ENDING_LOOK_S = 0.01
+#: How soon it is looked whether a process that is being replaced has seats to hand over.
+_SEATS_LOOK_S = 0.05
 
 
 class Fleet:
@@ -48,6 +51,7 @@ class Fleet:
         self._template = template
         self._config = config
         self._children = children
+        self._succession = Succession(children, config.processes, config.threads)
         self._stopping = stopping
         self._quieting = quieting
         self._attach = attach
@@ -57,15 +61,20 @@ class Fleet:
 
     @property
     def due_at(self) -> float:
-        """When a process may be started, or has to be looked at because it ends."""
-        start_at = self._starts.next_at if self._missing else float("inf")
-        ending = any(child.control.closed for child in self._children)
-        return min(start_at, time.monotonic() + _ENDING_LOOK_S) if ending else start_at
+        """When a process may be started, or has to be looked at because it ends or is being replaced."""
+        times = [self._starts.next_at if self._vacancies() else float("inf")]
+        if any(child.control.closed for child in self._children):
+            times.append(time.monotonic() + _ENDING_LOOK_S)
+        if self._succession.underway:
+            times.append(time.monotonic() + _SEATS_LOOK_S)
+        return min(times)
 
     def run(self) -> None:
         """Starts processes until there are as many as there should be."""
-        while self._missing and time.monotonic() >= self._starts.next_at:
-            self._start()
+        for predecessor in self._vacancies():
+            if time.monotonic() < self._starts.next_at:
+                break
+            self._start(predecessor)
 
     def hear(self) -> None:
         """Takes in what the processes have sent."""
@@ -73,29 +82,30 @@ class Fleet:
             self._hear(child)
 
     def reap(self) -> None:
-        """Looks after processes that have ended."""
+        """Looks after processes that have ended, or have seats to hand over."""
         for child in list(self._children):
             code = child.process.poll()
             if code is not None:
                 # Its last words: it may have become ready, or leased jobs, just before.
                 self._hear(child)
                 self._children.remove(child)
+                self._succession.ended(child)
                 self._bury(child, code)
+        self._succession.hand_over()
 
     def reload(self) -> None:
         """Replaces all processes; new ones import the app again."""
         event(log, logging.INFO, "reloading")
         self._starts.reset()
         for child in self._children:
-            child.retire(self._config.shutdown_timeout_s)
+            child.outdated = child.outdated or "reloading"
 
-    @property
-    def _missing(self) -> bool:
-        return not self._stopping.asked and len(self._children) < self._config.processes
+    def _vacancies(self) -> list[Child | None]:
+        return [] if self._stopping.asked else self._succession.vacancies()
 
-    def _start(self) -> None:
+    def _start(self, predecessor: Child | None) -> None:
         try:
-            child = Child(self._template)
+            child = Child(self._template, predecessor)
         except OSError as error:
             wait_s = self._starts.failed()
             if wait_s is not None:
@@ -116,6 +126,9 @@ class Fleet:
         for message in child.control.receive():
             if "hello" in message:
                 self._greet(child, message["hello"])
+            if "leaving" in message:
+                event(log, logging.INFO, "replacing process", pid=child.pid, reason=message["leaving"])
+                child.left()
 
     def _greet(self, child: Child, hello: dict[str, Any]) -> None:
         """Takes in that a process is ready, and from the first one what the app is."""
@@ -124,6 +137,7 @@ class Fleet:
         if self.attached is None:
             self.attached = self._attach(hello)
         self.attached.greet(child)
+        self._succession.ready(child)
         event(log, logging.INFO, "process ready", pid=child.pid)
 
     def _bury(self, child: Child, code: int) -> None:
@@ -139,7 +153,9 @@ class Fleet:
             blame = child.held_up or (not child.killed and code not in (EXIT_FENCED, EXIT_OUT_OF_TIME))
             cause = "killed: it had stopped fetching" if child.held_up else died_of(code)
             self.attached.settler.add(child, cause, blame=blame)
-        if not self._stopping.asked:
+        if child.leaving:
+            event(log, logging.ERROR, "process exited before its jobs had ended", pid=child.pid, reason=died_of(code))
+        elif not self._stopping.asked:
             self._replace(child, code)
 
     def _replace(self, child: Child, code: int) -> None:

@@ -66,7 +66,7 @@ class Heartbeat:
         config = self._store.config
         self.due_at = time.monotonic() + config.beat_ms / 1000
         ready = [child for child in self._children if child.hello is not None]
-        self._watchdog.retire_used_up(ready)
+        self._watchdog.replace_large(ready)
         valid_until_ns = boot_time_ns() + config.lease_ms * 1_000_000 * 2 // 3
         batch = self._store.batch()
         sessions = [child.session for child in ready]

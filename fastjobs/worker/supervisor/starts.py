@@ -60,6 +60,9 @@ class Starts:
 
     def after(self, child: Child, code: int) -> float | None:
         """Returns the seconds until the next start after the end of a process, or None when the worker gives up."""
+        if child.hello is None and child.predecessor is not None:
+            # While the process that it was to replace goes on, there is no reason to give up.
+            return self._wait(self._backoff.next_s())
         if not child.proven(_STABLE_S):
             blameless = child.hello is not None and (code == EXIT_FENCED or child.killed)
             return self._wait(min(_REPLACE_CAP_S, self._backoff.next_s())) if blameless else self.failed()

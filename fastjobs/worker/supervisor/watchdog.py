@@ -1,4 +1,4 @@
-"""Which processes have to be replaced: too old, too large, deaf, or held up by a job that does not end."""
+"""Which processes have to be replaced: too large, deaf, or held up by a job that does not end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Watchdog:
     """Looks at the progress boards of processes, which they write whatever else they do.
 
     Args:
-        config: the worker's settings: when a process is too old or too large, how long it has to end.
+        config: the worker's settings: when a process is too large, how long it has to end.
     """
 
     def __init__(self, config: WorkerConfig) -> None:
@@ -41,20 +41,12 @@ class Watchdog:
             self.kill_overdue(children, app)
         self.kill_overstayed(children)
 
-    def retire_used_up(self, children: Iterable[Child]) -> None:
-        """Ends processes that have run their number of jobs or grown too large; new ones follow."""
-        config = self._config
+    def replace_large(self, children: Iterable[Child]) -> None:
+        """Has processes replaced that have grown too large."""
+        limit_mb = self._config.max_memory_per_child_mb
         for child in children:
-            if child.stopping:
-                continue
-            if config.max_jobs_per_child and child.board.executed >= config.max_jobs_per_child:
-                reason = f"ran {child.board.executed} jobs"
-            elif config.max_memory_per_child_mb and child.rss_mb() > config.max_memory_per_child_mb:
-                reason = f"uses {child.rss_mb():.0f} MiB"
-            else:
-                continue
-            event(log, logging.INFO, "replacing process", pid=child.pid, reason=reason)
-            child.retire(config.shutdown_timeout_s)
+            if limit_mb and not child.outdated and child.rss_mb() > limit_mb:
+                child.outdated = f"uses {child.rss_mb():.0f} MiB"
 
     def retire_deaf(self, children: Iterable[Child], app: Config) -> None:
         """Replaces processes that look alive but have stopped fetching: a loop that hangs, a connection that is gone.
@@ -74,7 +66,8 @@ class Watchdog:
         self._looked_ns = now_ns
         for child in children:
             silent_s = (now_ns - max(child.board.fetched_ns, child.greeted_ns, self._serving_since_ns)) / 1e9
-            if child.stopping or silent_s < app.deaf_after_s or child.board.full:
+            ends_in_time = child.stopping and not child.leaving
+            if ends_in_time or child.deaf_since_ns or silent_s < app.deaf_after_s or child.board.full:
                 continue
             event(
                 log,
