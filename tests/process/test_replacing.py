@@ -38,7 +38,7 @@ def most_at_a_time(entries: list[Entry]) -> int:
 
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_a_process_that_is_replaced_lets_its_jobs_end_however_long_they_take(lab: Lab, threads: str) -> None:
-    """Fault A22."""
+    """Fault A23."""
     job = lab.jobs.hold.enqueue("held", str(lab.gate()))
     worker = lab.worker("-p", "2", "-c", threads, "--shutdown-timeout", SHORT_S).wait_ready(2)
     lab.wait_started("held")
@@ -74,7 +74,7 @@ def swell(starts, gate):
 
 
 def test_a_job_that_makes_its_process_too_large_runs_to_its_end(lab: Lab) -> None:
-    """Fault A22."""
+    """Fault A23."""
     (lab.directory / "growing.py").write_text(GROWING_APP)
     starts = lab.gate("starts")
     job = lab.app.job(name="swell")(print).enqueue(str(starts), str(lab.gate()))

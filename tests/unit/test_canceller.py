@@ -11,6 +11,7 @@ from fastjobs._core import Backlog, Board, Chunk, ChunkWriter, LeasedJobs, boot_
 from fastjobs.model.record import JobRecord
 from fastjobs.worker.leases import HeldLease, HeldLeases, HeldSpan
 from fastjobs.worker.process.canceller import Canceller
+from fastjobs.worker.process.interrupter import Interrupter
 from fastjobs.worker.process.thread_executor import ThreadExecutor
 
 
@@ -24,7 +25,7 @@ class Held:
         self.backlog = Backlog(self.board, lambda jobs, index, ending: ending, self._notify_fd)
         self.leases = HeldLeases(self.board)
         self.suspects: list[LeasedJobs] = []
-        self.canceller = Canceller(self.backlog, ThreadExecutor(self.backlog, 1), self.leases, self.suspects)
+        self.canceller = Canceller(self.backlog, ThreadExecutor(self.backlog, Interrupter(self.backlog.seats, 1.0), 1), self.leases, self.suspects)
         self.ran: list[int] = []
 
     def add_chunk(self, chunk_id: str, n: int, *, first: int = 0, queue: str = "q") -> HeldLease:

@@ -21,6 +21,7 @@ from fastjobs.worker.process.lifespan import Lifespan
 from fastjobs.worker.process.quarantine import Quarantine
 from fastjobs.worker.process.shutdown import Shutdown
 from fastjobs.worker.process.sizing import Sizing
+from fastjobs.worker.process.interrupter import Interrupter
 from fastjobs.worker.process.thread_executor import ThreadExecutor
 from tests.harness.jobs import Bench, make_bench
 
@@ -41,7 +42,7 @@ def shutdown_of(executor: ThreadExecutor, bench: Bench) -> Shutdown:
 
 def intake_on(bench: Bench) -> tuple[Intake, HeldLeases]:
     leases = HeldLeases(bench.board)
-    executor = ThreadExecutor(bench.backlog, bench.board.seats)
+    executor = ThreadExecutor(bench.backlog, Interrupter(bench.backlog.seats, 1.0), bench.board.seats)
     quarantine = Quarantine(bench.backlog, executor, shutdown_of(executor, bench))
     composer = Composer(KNOWN._registry, HookCaller(Hooks(), {}, None, "w"), 0, bench.backlog)
     made = Intake(CONFIG, Keyring(CONFIG), bench.backlog, composer, leases, quarantine, "w")
@@ -95,7 +96,7 @@ def test_decoded_chunks_are_kept_within_a_bound_of_their_unpacked_size(bench: Be
 
 def test_a_process_that_holds_much_unpacked_leases_for_idle_seats_only(bench: Bench) -> None:
     intake, leases = intake_on(bench)
-    executor = ThreadExecutor(bench.backlog, 1)
+    executor = ThreadExecutor(bench.backlog, Interrupter(bench.backlog.seats, 1.0), 1)
     lifespan = Lifespan(0, bench.backlog, shutdown_of(executor, bench))
     sizing = Sizing(bench.board, bench.backlog, leases, executor, lifespan, 2000)
     intake.accept("one", large_lease(1, 20 << 20))
