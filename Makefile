@@ -46,7 +46,7 @@ NOT_ON_REDIS := chaos distributed unit model/test_mutations.py \
 	$(addprefix process/test_,cli.py context.py deaf.py embedded.py examples.py hooks.py memory.py sealing.py timeouts.py)
 
 test-redis: $(VENV)/dev.stamp ## Run the tests that depend on the server on the redis-server of this machine.
-	FASTJOBS_TEST_SERVER=redis-server FASTJOBS_MODEL_RUNS=50 $(BIN)/python -m pytest \
+	FASTJOBS_TEST_SERVER=redis-server FASTJOBS_TEST_MODEL_RUNS=50 $(BIN)/python -m pytest \
 		$(addprefix --ignore tests/,$(NOT_ON_REDIS)) $(PYTEST_ARGS)
 
 test-distributed: $(VENV)/dev.stamp ## Run the tests with several servers and machines: a cluster, Sentinels, TLS, networks.
@@ -82,7 +82,7 @@ fuzz-quick: $(VENV)/fuzz.stamp ## Fuzz the core for 15 seconds.
 	tests/fuzz/run.sh $(BIN)/python 15
 
 fuzz-stored: $(VENV)/dev.stamp ## Damage what is stored of queues for MINUTES=10, with scripts, readers and workers at work.
-	FASTJOBS_FUZZ_S=$$(( 30 * $(or $(MINUTES),10) )) $(BIN)/python -m pytest --timeout 0 $(addsuffix /test_stored_entries.py,tests/store tests/process)
+	FASTJOBS_TEST_FUZZ_S=$$(( 30 * $(or $(MINUTES),10) )) $(BIN)/python -m pytest --timeout 0 $(addsuffix /test_stored_entries.py,tests/store tests/process)
 
 lint: $(VENV)/dev.stamp ## Check format and style.
 	$(BIN)/ruff format --check .

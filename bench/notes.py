@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 #: The environment variable that names the file to the workers.
-VARIABLE = "FASTJOBS_BENCH_NOTES"
+VARIABLE = "FASTJOBS_TEST_BENCH_NOTES"
 _NOTE = struct.Struct("<qqq")
 
 

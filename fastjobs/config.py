@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from fastjobs.errors import ConfigError
 from fastjobs.model.names import check_key_part, check_name
+from fastjobs.model.setting_names import nearest, unknown_variables, variable_of
 from fastjobs.model.settings import (
     read_flag,
     read_integer,
@@ -246,6 +247,7 @@ _OUTER_NAMES = {
     "start_timeout_s": "start_timeout",
     "max_memory_per_child_mb": "max_memory_per_child",
 }
+_INNER_NAMES = {outer: inner for inner, outer in _OUTER_NAMES.items()}
 
 
 def _check_ranges(config: object, ranges: Mapping[str, tuple[float, float]]) -> None:
@@ -322,17 +324,12 @@ def _known_names() -> set[str]:
 
 def _resolve(kind: type[Any], explicit: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the values of a dataclass that are set anywhere, read as their fields demand."""
-    unknown = sorted(set(explicit) - {item.name for item in fields(kind)})
-    if unknown:
-        raise ConfigError(f"there is no setting {unknown[0]!r}")
     path, project = pyproject_settings()
-    unknown = sorted(set(project) - _known_names())
-    if unknown:
-        raise ConfigError(f"{path}: [tool.fastjobs] has no setting {unknown[0]!r}")
+    _refuse_unknown(kind, explicit, path, project)
     values = {}
     for item in fields(kind):
         outer = _outer_name(item.name)
-        variable = f"FASTJOBS_{outer.upper()}"
+        variable = variable_of(outer)
         if explicit.get(item.name) is not None:
             source, value = item.name, explicit[item.name]
         elif os.environ.get(variable):
@@ -349,6 +346,19 @@ def _resolve(kind: type[Any], explicit: Mapping[str, Any]) -> dict[str, Any]:
             text = shown(value) if item.repr else "***"
             raise ConfigError(f"{source}={text}: expected {expected}") from None
     return values
+
+
+def _refuse_unknown(
+    kind: type[Any], explicit: Mapping[str, Any], path: Path | None, project: Mapping[str, Any]
+) -> None:
+    inner_names, outer_names = {item.name for item in fields(kind)}, _known_names()
+    for name in set(explicit) - inner_names:
+        raise ConfigError(f"there is no setting {name!r}{nearest(name, inner_names, _INNER_NAMES)}")
+    for name in set(project) - outer_names:
+        raise ConfigError(f"{path}: [tool.fastjobs] has no setting {name!r}{nearest(name, outer_names, _OUTER_NAMES)}")
+    for name in unknown_variables(os.environ, outer_names):
+        hint = nearest(name, outer_names, _OUTER_NAMES, variable_of)
+        raise ConfigError(f"the environment has {variable_of(name)}, but there is no such setting{hint}")
 
 
 def load_config(**explicit: Any) -> Config:

@@ -18,7 +18,7 @@ from tests.harness.server import ServerProcess
 
 _FEW = 1000
 #: Jobs in each status of the larger queue.
-_MANY = int(os.environ.get("FASTJOBS_COST_ENTRIES", "50000"))
+_MANY = int(os.environ.get("FASTJOBS_TEST_COST_ENTRIES", "50000"))
 #: A script finds a place in line by halving, at most so often.
 _SEARCHES = 4
 

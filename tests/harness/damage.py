@@ -169,5 +169,5 @@ def _damage_zset(rng: random.Random, queue: QueueUnderTest, key: str, spared: Ca
 
 
 def fuzz_seconds(default: float) -> float:
-    """How long a fuzz runs: `FASTJOBS_FUZZ_S`, else a default for continuous integration."""
-    return float(os.environ.get("FASTJOBS_FUZZ_S", default))
+    """How long a fuzz runs: `FASTJOBS_TEST_FUZZ_S`, else a default for continuous integration."""
+    return float(os.environ.get("FASTJOBS_TEST_FUZZ_S", default))

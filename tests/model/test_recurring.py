@@ -15,8 +15,8 @@ from tests.model.recurring import RecurringMachine
 pytestmark = pytest.mark.timeout(0)
 
 #: Steps of one run, and runs.
-STEPS = int(os.environ.get("FASTJOBS_MODEL_STEPS", "50"))
-RUNS = int(os.environ.get("FASTJOBS_MODEL_RUNS", "100"))
+STEPS = int(os.environ.get("FASTJOBS_TEST_MODEL_STEPS", "50"))
+RUNS = int(os.environ.get("FASTJOBS_TEST_MODEL_RUNS", "100"))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -29,8 +29,8 @@ ALLOWED = (
     *(errors.CorruptChunk, errors.NewerFormat),
 )
 _CASES_S = 25.0
-#: FASTJOBS_FUZZ_SEED repeats one case.
-_ONE_SEED = os.environ.get("FASTJOBS_FUZZ_SEED")
+#: FASTJOBS_TEST_FUZZ_SEED repeats one case.
+_ONE_SEED = os.environ.get("FASTJOBS_TEST_FUZZ_SEED")
 
 
 class Entries:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -97,6 +97,53 @@ def test_a_setting_that_does_not_exist_is_named(nowhere: Path) -> None:
     write_pyproject(nowhere, "leese_ms = 1")
     with pytest.raises(ConfigError, match=r"pyproject.toml: \[tool.fastjobs\] has no setting 'leese_ms'"):
         load_config()
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("FASTJOBS_LEASE_MS", "; do you mean 'FASTJOBS_LEASE_S'?"),
+        ("FASTJOBS_NAMESPCE", "; do you mean 'FASTJOBS_NAMESPACE'?"),
+        ("FASTJOBS_THREADS", "; do you mean 'FASTJOBS_CONCURRENCY'?"),
+        ("FASTJOBS_SHUTDOWN_TIMEOUT_S", "; do you mean 'FASTJOBS_SHUTDOWN_TIMEOUT'?"),
+        ("FASTJOBS_PORT", ""),
+    ],
+)
+@pytest.mark.parametrize("load", [load_config, load_worker_config])
+def test_a_variable_that_is_no_setting_is_an_error_that_names_the_nearest(
+    nowhere: Path, monkeypatch: pytest.MonkeyPatch, load: Callable[[], object], variable: str, meant: str
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(ConfigError, match=f"^the environment has {variable}, but there is no such setting") as caught:
+        load()
+    assert str(caught.value).endswith(meant or "no such setting")
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        *("FASTJOBS_DIR", "FASTJOBS_EMBEDDED", "FASTJOBS_SERVER_BIN", "FASTJOBS_APP", "FASTJOBS_PROCESSES"),
+        *("FASTJOBS_SERVICE_HOST", "FASTJOBS_SERVICE_PORT", "FASTJOBS_SERVICE_PORT_METRICS"),
+        *("FASTJOBS_PORT_6379_TCP", "FASTJOBS_PORT_6379_TCP_ADDR", "FASTJOBS_REDIS_SERVICE_HOST"),
+    ],
+)
+def test_variables_of_other_parts_and_of_services_in_a_cluster_are_no_errors(
+    nowhere: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    monkeypatch.setenv("FASTJOBS_PORT", "tcp://10.0.0.1:6379")
+    monkeypatch.setenv("FASTJOBS_EMPTY", "")
+    load_config()
+
+
+def test_the_nearest_setting_is_named_wherever_one_is_misspelt(nowhere: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no setting 'lease_ms'; do you mean 'lease_s'"):
+        load_config(lease_ms=1)
+    with pytest.raises(ConfigError, match="there is no setting 'concurrency'; do you mean 'threads'"):
+        load_worker_config(concurrency=2)
+    write_pyproject(nowhere, "threads = 2")
+    with pytest.raises(ConfigError, match="has no setting 'threads'; do you mean 'concurrency'"):
+        load_worker_config()
 
 
 @pytest.mark.parametrize(
