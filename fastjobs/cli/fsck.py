@@ -18,7 +18,7 @@ _STATUSES = {
     "clean": "everything fits",
     "drift": "some entries do not fit; repair them with --fix",
     "repaired": "repaired",
-    "denied": "not compared, or not repaired to the end: this user lacks a right",
+    "denied": "not compared, or not repaired to the end: this user lacks a right (docs/redis.md lists them)",
     "busy": "jobs moved all the time, so nothing was compared; pause the queue and its producers, and try again",
 }
 

@@ -45,6 +45,11 @@ class ServerProcess:
         assert self._process is not None
         return self._process.pid
 
+    def has_command(self, name: str) -> bool:
+        """Whether the server has a command; Redis 7.0 lacks some of Valkey's."""
+        with self.client() as raw:
+            return bool(raw.command_list(pattern=name))
+
     def start(self, *further: str) -> ServerProcess:
         """Starts it, also again on the data it had; `further` options are for this time only."""
         command = [

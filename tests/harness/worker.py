@@ -42,8 +42,13 @@ def clean_environment(**further: str) -> dict[str, str]:
 
 def troubles(log: str) -> list[str]:
     """The lines of a worker's log that say that something went wrong in fastjobs: no job may bring that about."""
-    found = re.findall(r"^.*(?:process exited|executor thread interrupted|Unrecordable).*$", log, re.MULTILINE)
-    event = ""
+    named = re.findall(r"^.*(?:process exited|executor thread interrupted|Unrecordable).*$", log, re.MULTILINE)
+    return named + tracebacks(log)
+
+
+def tracebacks(log: str) -> list[str]:
+    """The lines of a worker's log that are followed by a traceback, without those about a job that raised."""
+    found, event = [], ""
     for line in log.splitlines():
         of_a_job = line.startswith(" ") and re.search("job failed|job will be retried", event)
         if "Traceback (" in line and not of_a_job:

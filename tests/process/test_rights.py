@@ -107,6 +107,12 @@ def lacking(server: ServerProcess, *rules: str) -> None:
         admin.execute_command("ACL", "SETUSER", "fastjobs", *rules)
 
 
+def names_rights(server: ServerProcess) -> bool:
+    """Whether the server names the right that a script lacked; Redis 7.0 does not."""
+    with server.client() as admin:
+        return not str(admin.info("server")["redis_version"]).startswith("7.0.")
+
+
 def damage(server: ServerProcess) -> None:
     keys = queue_keys("rights", "default", 0)
     with server.client() as admin:
@@ -132,7 +138,8 @@ def test_fsck_names_the_right_that_it_lacks_and_does_not_say_that_all_fits(guard
         result = stored("fsck", *options)
         assert (result.returncode, result.stderr) == (6, "")
         assert "this user lacks a right" in result.stdout
-        assert f"+{command}" in result.stdout
+        assert "docs/redis.md" in result.stdout
+        assert f"+{command}" in result.stdout or not names_rights(guarded)
     lacking(guarded, f"+{command}")
     assert stored("fsck", "--fix").returncode == 0
 
@@ -142,7 +149,8 @@ def test_fsck_that_may_not_write_says_so(guarded, stored):
     lacking(guarded, "-zadd")
     result = stored("fsck", "--fix", "--json")
     told = json.loads(result.stdout)
-    assert (result.returncode, told["status"], "zadd" in told["denied"]) == (6, "denied", True)
+    assert (result.returncode, told["status"]) == (6, "denied")
+    assert "zadd" in told["denied"] or not names_rights(guarded)
 
 
 def test_doctor_says_what_it_could_not_check(guarded, stored):
@@ -159,8 +167,10 @@ def test_doctor_says_what_it_could_not_check(guarded, stored):
     assert {name for name, one in told.items() if one["level"] == "ok"} == {"fastjobs", "scripts"}
     assert all("not checked: " in told[name]["text"] for name in set(Check) - {"fastjobs", "scripts"})
     lacking(guarded, "-script|load", "-evalsha")
-    assert (
-        "problem  scripts: NOPERM User fastjobs has no permissions to run the 'script|load'" in stored("doctor").stdout
+    assert re.search(
+        "^problem  scripts: NOPERM .* has no permissions to run the 'script.load'",
+        stored("doctor").stdout,
+        re.MULTILINE,
     )
 
 

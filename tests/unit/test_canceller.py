@@ -25,7 +25,12 @@ class Held:
         self.backlog = Backlog(self.board, lambda jobs, index, ending: ending, self._notify_fd)
         self.leases = HeldLeases(self.board)
         self.suspects: list[LeasedJobs] = []
-        self.canceller = Canceller(self.backlog, ThreadExecutor(self.backlog, Interrupter(self.backlog.seats, 1.0), 1), self.leases, self.suspects)
+        self.canceller = Canceller(
+            self.backlog,
+            ThreadExecutor(self.backlog, Interrupter(self.backlog.seats, 1.0), 1),
+            self.leases,
+            self.suspects,
+        )
         self.ran: list[int] = []
 
     def add_chunk(self, chunk_id: str, n: int, *, first: int = 0, queue: str = "q") -> HeldLease:

@@ -17,11 +17,11 @@ from fastjobs.worker.leases import HeldLeases
 from fastjobs.worker.process.around import Composer
 from fastjobs.worker.process.hooks import HookCaller
 from fastjobs.worker.process.intake import Intake
+from fastjobs.worker.process.interrupter import Interrupter
 from fastjobs.worker.process.lifespan import Lifespan
 from fastjobs.worker.process.quarantine import Quarantine
 from fastjobs.worker.process.shutdown import Shutdown
 from fastjobs.worker.process.sizing import Sizing
-from fastjobs.worker.process.interrupter import Interrupter
 from fastjobs.worker.process.thread_executor import ThreadExecutor
 from tests.harness.jobs import Bench, make_bench
 
