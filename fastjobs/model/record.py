@@ -75,6 +75,10 @@ class JobRecord:
     attempts: int = 0
     #: Those of them in which its process died.
     crashes: int = 0
+    #: How many jobs the process was running when it last died during a run of this one; 0 = none did.
+    suspects: int = 0
+    #: How often the job came back from dead workers, without the times that its marks count.
+    redelivered: int = 0
     #: How often it was put back because no worker knew its type.
     unknown: int = 0
     errors: list[ErrorRecord] = field(default_factory=list)
@@ -226,10 +230,11 @@ def _check_depth(data: bytes, value: object) -> None:
 _LIMIT = 2**53
 #: JSON of at most this depth can be written.
 _CERTAIN_DEPTH = 200
+_COUNTS = ("priority", "created_at_ms", "attempts", "crashes", "suspects", "redelivered", "unknown")
 #: What a worker relies on; a bool is no int here.
 _KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("id", "type", "worker"), (str,)),
-    **dict.fromkeys(("priority", "created_at_ms", "attempts", "crashes", "unknown"), (int,)),
+    **dict.fromkeys(_COUNTS, (int,)),
     "payload": (list, NoneType),
     "options": (dict,),
     "started_at_ms": (int, NoneType),

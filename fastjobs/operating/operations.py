@@ -180,7 +180,7 @@ class Operations:
         due_at_ms: int,
     ) -> Reply[Answer | None]:
         # All its retries again; the errors so far stay.
-        record = replace(job.record, attempts=0, crashes=0, unknown=0)
+        record = replace(job.record, attempts=0, crashes=0, suspects=0, redelivered=0, unknown=0)
         return batch.reschedule(
             self._partition,
             job.address,

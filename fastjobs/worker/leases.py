@@ -29,6 +29,8 @@ class HeldSpan:
     sequence: int = 0
     chunk: Chunk | None = None
     record: JobRecord | None = None
+    #: With how many jobs it may run at a time at most, itself included, because one of them may end the process.
+    beside: int = 0
     #: First column on the board.
     column: int = 0
 

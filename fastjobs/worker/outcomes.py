@@ -93,6 +93,13 @@ def exhausted(span: HeldSpan, index: int, redeliveries: int, worker: str) -> Out
     return span.outcome(index, "failed", record)
 
 
+def set_apart(span: HeldSpan, index: int, redeliveries: int, delay_ms: int) -> Outcome:
+    """Puts a job that came back from dead workers before in line by itself, to be run when nothing else is."""
+    record = span.record or chunk_record(span, index)
+    record.redelivered = redeliveries
+    return span.outcome(index, "scheduled", record, delay_ms)
+
+
 def cancelled(span: HeldSpan, index: int) -> Outcome:
     """Ends a job that was cancelled before it started."""
     event(log, logging.INFO, "job cancelled before it started", job=span.job_id(index))
@@ -133,7 +140,7 @@ class Outcomes:
         record = _record_of(span, index)
         if ending.kind is EndingKind.EXPIRED:
             return self._expired(span, index, record)
-        record.worker = self._worker
+        record.worker, record.redelivered = self._worker, 0
         if ending.kind is EndingKind.UNKNOWN_TYPE:
             return self._unknown_type(span, index, record)
         assert ending.exception is not None

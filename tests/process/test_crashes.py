@@ -458,3 +458,94 @@ def test_a_process_sleeps_while_a_suspect_runs_alone(long_lab):
     lab.gate().touch()
     lab.wait_ended("held")
     assert worker.stop() == 0
+
+
+# One job among many.
+
+SUSPECTS = 32
+MIXED_APP = """
+import os, signal, time
+from pathlib import Path
+from fastjobs import FastJobs
+from tests.apps.handlers import take as write
+
+app = FastJobs()
+
+@app.job
+def work(key):
+    if key == "killer":
+        while not Path("full").exists():
+            time.sleep(0.003)
+        time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(key, 0.2)
+"""
+
+
+def test_a_killer_among_many_is_found_by_halves(long_lab):
+    """Fault A10: its neighbours run in groups, and are charged once at most."""
+    lab = long_lab
+    (lab.directory / "mixed.py").write_text(MIXED_APP)
+    work = lab.app.job(name="work")(print)
+    killer = work.enqueue("killer")
+    others = [work.enqueue(f"job-{number}") for number in range(SUSPECTS - 1)]
+    worker = lab.worker("-c", str(SUSPECTS), app="mixed.py").wait_ready()
+    lab.wait_started(*(f"job-{number}" for number in range(SUSPECTS - 1)))
+    lab.gate("full").touch()
+    lab.wait(lambda: lab.counts() == {"finished": SUSPECTS - 1, "failed": 1}, "all have ended", 60)
+    assert worker.stop() == 0
+    assert killer.refresh().status == Status.FAILED
+    assert len(killer.errors) == 3
+    assert all(len(job.refresh().errors) <= 1 for job in others)
+    # The first time, five halvings of 32, and twice alone.
+    assert worker.log.count("process exited, starting a new one") <= 8
+    # Each of the halves that did not hold the killer ran together.
+    assert most_after_the_first_crash(lab) >= SUSPECTS // 4
+
+
+def most_after_the_first_crash(lab: Lab) -> int:
+    entries = lab.ledger.entries()
+    first = entries[0].pid
+    running = most = 0
+    for entry in entries:
+        if entry.pid != first:
+            running = max(0, running + (1 if entry.what == "START" else -1))
+            most = max(most, running)
+    return most
+
+
+DEADLY_APP = """
+import os, signal
+from fastjobs import FastJobs
+from tests.apps.handlers import take as write
+
+app = FastJobs()
+
+@app.job
+def work(key):
+    if key == "killer":
+        os.killpg(0, signal.SIGKILL)
+    write(key, 0.02)
+"""
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_job_that_kills_whole_workers_fails_and_no_other_does(short_lab, processes):
+    """Fault A3: as when the memory limit of a container ends all of its processes."""
+    lab = short_lab
+    (lab.directory / "deadly.py").write_text(DEADLY_APP)
+    lab.settings["FASTJOBS_MAX_REDELIVERIES"] = "6"
+    work = lab.app.job(name="work")(print)
+    keys = ["killer", *(f"job-{number}" for number in range(60))]
+    ids = work.enqueue_many(keys)
+    done = {"finished": 60, "failed": 1}
+    for _ in range(40):
+        worker = lab.worker("-p", processes, app="deadly.py")
+        lab.wait(
+            lambda worker=worker: worker.process.poll() is not None or lab.counts() == done, "it is killed, or done"
+        )
+        if lab.counts() == done:
+            break
+    assert lab.counts() == done
+    job = lab.app.jobs.find(ids[0])
+    assert (job.status, job.error.type) == (Status.FAILED, "TooManyRedeliveries")

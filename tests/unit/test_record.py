@@ -20,6 +20,8 @@ def full_record() -> JobRecord:
         created_at_ms=1_700_000_000_000,
         attempts=2,
         crashes=1,
+        suspects=4,
+        redelivered=2,
         unknown=3,
         started_at_ms=1_700_000_001_000,
         run_s=0.25,

@@ -14,6 +14,7 @@ from fastjobs import errors
 from fastjobs._core import Backlog, Chunk, LeasedJobs, boot_time_ns
 from fastjobs.config import Config
 from fastjobs.logs import event
+from fastjobs.model.chance import chance
 from fastjobs.model.record import JobRecord
 from fastjobs.model.refs import split_ref
 from fastjobs.model.time_limits import Limits
@@ -26,6 +27,9 @@ from fastjobs.worker.process.quarantine import Quarantine
 
 log = logging.getLogger("fastjobs.worker")
 
+#: Jobs that have come back from dead workers more often leave their chunk and run one at a time: each then has a count
+#: of its own, and only the jobs that a worker was running when it died are counted.
+_TOGETHER = 3
 #: Decoded chunks kept because more of their jobs will probably be leased, and their bytes; the latest is kept anyway.
 _KEPT_CHUNKS = 8
 _KEPT_BYTES = 16 << 20
@@ -65,6 +69,7 @@ class Intake:
         worker: str,
     ) -> None:
         self._config = config
+        self._together = min(_TOGETHER, config.max_redeliveries // 2)
         self._keyring = keyring
         self._backlog = backlog
         self._board = backlog.board
@@ -153,7 +158,7 @@ class Intake:
 
     def _start(self, span: HeldSpan, leased: LeasedSpan, around: AroundTable, clock_ns: int) -> None:
         """Hands the jobs of a readable span to the executors; clock_ns: the boot clock minus the server's."""
-        redeliveries = leased.redeliveries
+        redeliveries = leased.redeliveries + (span.record.redelivered if span.record else 0)
         if span.record is not None and span.record.payload is None:
             span.lease.outcomes.append(outcomes.without_payload(span, span.record, self._worker))
             return
@@ -162,6 +167,9 @@ class Intake:
                 outcomes.exhausted(span, index, redeliveries, self._worker)
                 for index in range(span.first, span.first + span.count)
             ]
+            return
+        if redeliveries > self._together and (span.record is None or self._stands_back(leased)):
+            self._set_apart(span, redeliveries)
             return
         limits = self._limits(around.limits, span, redeliveries, clock_ns) if around.limits else None
         for first, count in self._runnable(span, around, leased.rounds):
@@ -178,10 +186,39 @@ class Intake:
                 around.before,
                 around.after,
             )
-            if span.record and span.record.crashes:
+            span.beside = self._beside(span.record, redeliveries) if span.record else 0
+            if span.beside:
                 self._quarantine.suspects.append(jobs)
             else:
                 self._backlog.push(jobs)
+
+    def _beside(self, record: JobRecord, redeliveries: int) -> int:
+        """With how many others a job may run at most, itself included; 0 = with any."""
+        if redeliveries > self._together:
+            return 1
+        return max(1, (record.suspects + 1) // 2) if record.crashes else 0
+
+    def _stands_back(self, leased: LeasedSpan) -> bool:
+        """Whether a job waits for a while, so that it is not always the same ones that run when a worker dies.
+
+        Its processes run one such job each; when it died, only one of these was to blame.
+        """
+        return leased.redeliveries > 0 and chance.random() < 0.5
+
+    def _set_apart(self, span: HeldSpan, redeliveries: int) -> None:
+        """Puts each job of a span in line by itself; one that is already, for later."""
+        delay_ms = round(self._config.lease_ms * chance.uniform(0.5, 1.5)) if span.record else 0
+        event(
+            log,
+            logging.WARNING,
+            "jobs came back several times, running them one at a time",
+            ref=span.ref,
+            jobs=span.count,
+            redeliveries=redeliveries,
+            delay_ms=delay_ms,
+        )
+        indexes = range(span.first, span.first + span.count)
+        span.lease.outcomes += [outcomes.set_apart(span, index, redeliveries, delay_ms) for index in indexes]
 
     def _runnable(self, span: HeldSpan, around: AroundTable, rounds: int) -> list[tuple[int, int]]:
         """(first, count) of the jobs of a span to be run here; puts neighbours of unknown types off together."""

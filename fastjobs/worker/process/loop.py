@@ -87,8 +87,8 @@ class MainLoop:
             self.fetcher.add_partitions(new)
 
     def _feed(self) -> None:
-        """Starts jobs on empty seats; while the lease is in doubt none may start."""
-        if not self.shutdown.asked and boot_time_ns() < self.backlog.board.valid_until_ns:
+        """Starts jobs on empty seats; while suspects wait for them, or the lease is in doubt, none may start."""
+        if not self.shutdown.asked and not self.quarantine.waits and boot_time_ns() < self.backlog.board.valid_until_ns:
             self.executor.feed()
 
     def _may_fetch(self) -> bool:

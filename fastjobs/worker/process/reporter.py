@@ -76,7 +76,7 @@ class Reporter:
         receipts += self._add_releases(batch)
         receipts += self._acker.add_postponed(batch, self._intake.put_off)
         self._intake.put_off.clear()
-        self._quarantine.start_next()
+        receipts += self._acker.add_releases(batch, self._quarantine.start_next())
         return receipts
 
     def add_rest(self, batch: Batch) -> list[Receipt]:

@@ -52,7 +52,8 @@ class Upkeep:
 
     def note_fetched(self) -> None:
         """Shows that nothing keeps this process from fetching; see `Watchdog.retire_deaf`."""
-        self._board.fetched(1 if self._quarantine.alone else self._executor.allowed)
+        usable = max(1, len(self._board.running())) if self._quarantine.apart else self._executor.allowed
+        self._board.fetched(usable)
 
     def interrupt_overdue(self) -> None:
         """Interrupts jobs that run longer than their timeout, and goes on with what could not be interrupted yet."""

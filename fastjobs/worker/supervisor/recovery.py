@@ -81,6 +81,8 @@ class Recovery:
         self._blames = blame and not overdue
         self._overdue = overdue
         self._policies = policies or {}
+        #: How many jobs the process was running.
+        self._running = 0
 
     def run(self, board: Board) -> Recovered:
         """Reports the jobs on the board and closes the session.
@@ -89,6 +91,7 @@ class Recovery:
             StoreError: the server does not serve; calling again later is safe, and so is never calling again.
         """
         finished = blamed = given_back = 0
+        self._running = sum(states.count(RUN_STARTED) for slot, *_ in board.held() for *_, states in board.spans(slot))
         for slot, fence, number in board.held():
             partition = self._partitions[number]
             finished_runs = board.finished_runs(slot, self._worker.encode(), True)
@@ -166,7 +169,14 @@ class Recovery:
         return span.outcome(index, "retrying", record, delay_ms)
 
     def _blame(self, span: HeldSpan, index: int, record: JobRecord) -> Outcome:
-        """A job during which its process died: run again, alone, until it has done so too often."""
+        """A job during which its process died: run again, in smaller groups and alone, until it has done so too often.
+
+        Next to others it is charged once: it is one of them that did it.
+        """
+        record.suspects = self._running
+        if self._running > 1 and record.crashes:
+            event(log, logging.INFO, "job is a suspect, will be run with fewer others", job=record.id)
+            return span.outcome(index, "scheduled", record)
         record.attempts += 1
         record.crashes += 1
         record.add_error(
@@ -185,7 +195,7 @@ class Recovery:
             "error": "WorkerCrashed",
             "crashes": record.crashes,
         }
-        if record.crashes >= self._store.config.max_crashes:
+        if record.crashes >= self._store.config.max_crashes and self._running == 1:
             event(log, logging.ERROR, "job failed", **fields, reason=self._cause)
             return span.outcome(index, "failed", record)
         delay_ms = _CRASH_DELAYS_MS[min(record.crashes, len(_CRASH_DELAYS_MS)) - 1]
