@@ -108,6 +108,8 @@ class Config:
     retries: int = 3
     #: A job that still runs so many seconds after its timeout has its process replaced.
     timeout_grace_s: float = 10.0
+    #: A process in which a hook takes longer than so many seconds before or after a job is replaced.
+    hook_timeout_s: float = 60.0
     #: A process that has fetched nothing for so many seconds, though it could have, is replaced.
     deaf_after_s: float = 60.0
     #: How long to wait for a connection or a reply, in seconds.
@@ -225,6 +227,7 @@ _CONFIG_RANGES: dict[str, tuple[float, float]] = {
     "max_redeliveries": (1, 1_000_000),
     "retries": (0, 1_000_000),
     "timeout_grace_s": (0.01, 86_400),
+    "hook_timeout_s": (0.01, 86_400),
     "deaf_after_s": (2, 86_400),
     "socket_timeout_s": (0.01, 3600),
     "partitions": (1, MAX_PARTITIONS),

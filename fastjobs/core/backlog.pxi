@@ -9,6 +9,7 @@ cdef class Backlog:
         on_ending: called as on_ending(jobs, index, ending) when a job did not simply finish, or was not started because
             it had expired or has no handler; returns its outcome, and must not raise.
         notify_fd: event file that wakes the thread that fetches.
+        hook_timeout_ns: how long what is called before or after a job may take, in nanoseconds; by default, for ever.
     """
 
     cdef readonly Board board
@@ -23,6 +24,7 @@ cdef class Backlog:
     #: Jobs run and the time they took, for the average.
     cdef readonly int64_t executed
     cdef readonly int64_t busy_ns
+    cdef int64_t hook_timeout_ns
     cdef int _notify_fd
     cdef object _spans
     cdef object _on_ending
@@ -30,10 +32,11 @@ cdef class Backlog:
     cdef BoardHeader* _header
     cdef Slot* _slot
 
-    def __cinit__(self, Board board not None, on_ending, int notify_fd):
+    def __cinit__(self, Board board not None, on_ending, int notify_fd, int64_t hook_timeout_ns=1 << 62):
         self.board = board
         self.seats = Seats(board)
         self._notify_fd = notify_fd
+        self.hook_timeout_ns = hook_timeout_ns
         self._spans = deque()
         self._on_ending = on_ending
         self._header = board._header

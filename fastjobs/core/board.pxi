@@ -165,15 +165,31 @@ cdef class Board:
                 jobs.append((seat.slot, seat.column, started))
         return jobs
 
-    def next_deadline_ns(self):
-        """Returns when the time of a running job is over next, in nanoseconds of the boot clock; 0 = never."""
+    def overdue_hooks(self):
+        """Returns (slot, column, started_ns) of each job whose hook is still being called although its time is over.
+
+        started_ns: 0 when the job has ended, because it is a hook that is called afterwards.
+        """
+        cdef int number
+        cdef int64_t now = boot_ns()
+        cdef SeatState* seat
+        jobs = []
+        for number in range(self.seats):
+            seat = &self._seat[number]
+            if 0 < seat.hook_deadline_ns <= now:
+                jobs.append((seat.slot, seat.column, seat.started_ns))
+        return jobs
+
+    def next_overdue_ns(self, int64_t grace_ns):
+        """Returns when `overdue` or `overdue_hooks` will find something next, in ns of the boot clock; 0 = never."""
         cdef int number
         cdef int64_t first = 0
         cdef SeatState* seat
         for number in range(self.seats):
             seat = &self._seat[number]
-            if seat.started_ns and seat.deadline_ns and (not first or seat.deadline_ns < first):
-                first = seat.deadline_ns
+            if seat.started_ns and seat.deadline_ns:
+                first = _earlier(first, seat.deadline_ns + grace_ns)
+            first = _earlier(first, seat.hook_deadline_ns)
         return first
 
     def started_ns(self, int slot, int column):
@@ -300,3 +316,8 @@ cdef class Board:
             (chunk id, n, first, count, head, columns) for each run of jobs side by side; see `history`.
         """
         return collect_runs(self._checked(slot_index), self._header.clock_offset_us, worker, reported)
+
+
+cdef inline int64_t _earlier(int64_t one, int64_t other) noexcept:
+    """The earlier of two times; 0 = never."""
+    return other if not one else one if not other else min(one, other)

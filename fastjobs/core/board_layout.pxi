@@ -59,6 +59,8 @@ cdef struct SeatState:
     int64_t started_ns
     #: When the job's time is over; 0 = never. Written before started_ns, and so valid whenever started_ns is not 0.
     int64_t deadline_ns
+    #: When the time of the hook that is being called before or after the job is over; 0 = none is being called.
+    int64_t hook_deadline_ns
     int32_t slot
     int32_t column
 

@@ -118,13 +118,17 @@ cdef int64_t _run_between_hooks(Backlog backlog, LeasedJobs jobs, int position, 
     after = None if jobs._after is None else jobs._after[entry]
     if before is not None:
         # The job is as good as started: if a hook kills the process or takes long, that counts as the job's doing.
+        seat.shown.hook_deadline_ns = now + backlog.hook_timeout_ns
         _show_start(&backlog._slot[jobs.slot], jobs.slot, jobs.column + position, seat, now)
         before(jobs, jobs.first + position)
+        seat.shown.hook_deadline_ns = 0
     ended = _run(backlog, jobs, position, seat, now)
     ending, outcome = take(&seat.ending, ENDING_FINISHED), take(&seat.outcome, None)
     if after is None:
         return ended
+    seat.shown.hook_deadline_ns = ended + backlog.hook_timeout_ns
     after(jobs, jobs.first + position, ending, outcome, now, ended)
+    seat.shown.hook_deadline_ns = 0
     now = boot_ns()
     # The time the hook takes delays jobs, so it counts for the average.
     backlog.busy_ns += now - ended

@@ -13,6 +13,7 @@ from fastjobs.registry import Hooks
 from fastjobs.worker.process.hooks import HookCaller
 from tests.harness.appfile import PATIENCE_S, AppFile
 from tests.harness.server import ServerProcess
+from tests.harness.waiting import wait_until
 
 
 @pytest.fixture
@@ -121,3 +122,36 @@ def test_hook_decorators_leave_the_function_as_it_is() -> None:
     for name in Hooks.__dataclass_fields__:
         assert getattr(app, name)(print) is print
         assert getattr(app._registry.hooks, name) == [print]
+
+
+@pytest.fixture
+def hanging(
+    server: ServerProcess, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[AppFile]:
+    monkeypatch.setenv("FASTJOBS_HOOK_TIMEOUT_S", "0.3")
+    app_file = AppFile("hanging_hooks", server, namespace, tmp_path, monkeypatch)
+    yield app_file
+    app_file.close()
+
+
+@pytest.mark.parametrize(
+    ("hook", "status", "errors"),
+    [
+        ("before", Status.FAILED, ["JobTimeout"] * 2),
+        ("after", Status.FINISHED, []),
+        ("failed", Status.FAILED, ["ValueError"] * 2),
+    ],
+)
+def test_a_hook_that_hangs_holds_up_no_other_job(
+    hanging: AppFile, hook: str, status: Status, errors: list[str]
+) -> None:
+    """Fault A13."""
+    stuck, *others = [hanging.work.enqueue(name) for name in (hook, *"abcdef")]
+    hanging.start_worker("-c", "1")
+    for job in others:
+        hanging.wait_for_status(job, Status.FINISHED)
+    hanging.wait_for_status(stuck, status)
+    assert [error.type for error in stuck.refresh().errors] == errors
+    assert not [job for job in others if job.refresh().errors]
+    killing = "hook takes too long, killing its process"
+    wait_until(lambda: killing in hanging.log_path.read_text(), PATIENCE_S, "the process of the hook is killed")

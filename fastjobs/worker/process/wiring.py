@@ -110,7 +110,9 @@ def build_loop(
 def _build_seats(registry: Registry, config: Config, control: ControlLine, spec: ProcessSpec) -> _Seats:
     board = Board(spec.board_fd, spec.threads, spec.slots)
     notify_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-    backlog = Backlog(board, Outcomes(registry, spec.worker, board.times).on_ending, notify_fd)
+    backlog = Backlog(
+        board, Outcomes(registry, spec.worker, board.times).on_ending, notify_fd, int(config.hook_timeout_s * 1e9)
+    )
     executor = ThreadExecutor(backlog, Interrupter(backlog.seats, config.timeout_grace_s / 2), spec.seats)
     leases = HeldLeases(board)
     shutdown = Shutdown(executor, board.seats, control)

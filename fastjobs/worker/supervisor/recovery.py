@@ -152,7 +152,7 @@ class Recovery:
         record.add_error(
             ErrorRecord(
                 type="JobTimeout",
-                message="went on after its timeout, its process was killed",
+                message="went on after its timeout, or its hook did; its process was killed",
                 attempt=record.attempts,
                 at_ms=time.time_ns() // 1_000_000,
                 worker=self._worker,

@@ -80,7 +80,7 @@ class Watchdog:
             child.retire(self._config.shutdown_timeout_s)
 
     def kill_overdue(self, children: Iterable[Child], app: Config) -> None:
-        """Ends processes in which a job goes on although it was interrupted: it hangs in C, or does not want to end."""
+        """Ends processes in which a job goes on although it was interrupted, or a hook for longer than it may."""
         grace_ns = int(app.timeout_grace_s * 1e9)
         for child in children:
             if child.overdue:
@@ -88,6 +88,10 @@ class Watchdog:
             child.overdue = child.board.overdue(grace_ns)
             if child.overdue:
                 event(log, logging.ERROR, "job still running after its timeout, killing its process", pid=child.pid)
+            elif hooks := child.board.overdue_hooks():
+                child.overdue = hooks
+                event(log, logging.ERROR, "hook takes too long, killing its process", pid=child.pid)
+            if child.overdue:
                 child.kill()
 
     def kill_overstayed(self, children: Iterable[Child]) -> None:
@@ -122,7 +126,7 @@ class Watchdog:
                 if child.deaf_since_ns:
                     times.append(now + _DEAF_GRACE_S / 4)
             if app is not None and not child.overdue:
-                deadline_ns = child.board.next_deadline_ns()
-                if deadline_ns:
-                    times.append(now + (deadline_ns - now_ns) / 1e9 + app.timeout_grace_s)
+                overdue_ns = child.board.next_overdue_ns(int(app.timeout_grace_s * 1e9))
+                if overdue_ns:
+                    times.append(now + (overdue_ns - now_ns) / 1e9)
         return min(times)
