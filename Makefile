@@ -42,7 +42,7 @@ test: $(VENV)/dev.stamp ## Run the tests on the embedded server's binary.
 
 # These are left out: tests of the checkers, tests that build networks of servers, and tests that do not depend on the
 # server. The model makes fewer runs.
-NOT_ON_REDIS := chaos distributed unit model/test_mutations.py \
+NOT_ON_REDIS := chaos cost distributed unit model/test_mutations.py \
 	$(addprefix process/test_,cli.py context.py deaf.py embedded.py examples.py hooks.py memory.py sealing.py timeouts.py)
 
 test-redis: $(VENV)/dev.stamp ## Run the tests that depend on the server on the redis-server of this machine.

@@ -18,7 +18,7 @@ from tests.harness.server import ServerProcess
 
 _FEW = 1000
 #: Jobs in each status of the larger queue.
-_MANY = int(os.environ.get("FASTJOBS_TEST_COST_ENTRIES", "50000"))
+_MANY = int(os.environ.get("FASTJOBS_TEST_COST_ENTRIES", "10000"))
 #: A script finds a place in line by halving, at most so often.
 _SEARCHES = 4
 
@@ -40,7 +40,7 @@ def crowded() -> Iterator[QueueUnderTest]:
     """A queue with many jobs in each status, on a server of its own: other tests need a small one."""
     with ServerProcess() as server:
         queue = QueueUnderTest(server.url, uuid.uuid4().hex[:12])
-        fill(queue, 20_000)
+        fill(queue, 5_000)
         yield queue
         queue.close()
 
