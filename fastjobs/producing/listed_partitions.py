@@ -20,7 +20,8 @@ log = logging.getLogger("fastjobs.producer")
 class ListedPartitions:
     """The partitions listed by one thread.
 
-    Each is listed again now and then: a server that has taken over from another may not know of it.
+    Each is listed again over each new connection, and now and then: a server that has restarted, or has taken over from
+    another, may not know of it.
 
     Args:
         store: of the thread.
@@ -35,9 +36,17 @@ class ListedPartitions:
         #: When a partition was last listed or could not be, by the monotonic clock, and which.
         self._answered: dict[str, tuple[float, bool]] = {}
         self._asked: dict[str, Batch] = {}
+        self._generation = -1
+
+    @property
+    def outdated(self) -> bool:
+        """Whether all that was listed has to be listed again, because a connection was lost since."""
+        return self._generation != self._store.client.generation
 
     def __contains__(self, partition: str) -> bool:
         """Whether it need not be listed now."""
+        if self.outdated:
+            return False
         answered_at, was_listed = self._answered.get(partition, (float("-inf"), False))
         return time.monotonic() < answered_at + (self._AGAIN_S if was_listed else self._AFTER_FAILURE_S)
 
@@ -56,9 +65,12 @@ class ListedPartitions:
             partition: which.
             is_first: whether the partition was empty before, so that it may have been forgotten since it was listed.
         """
-        if is_first and partition not in self._asked:
+        if self.outdated:
+            self._answered.clear()
+            self._generation = self._store.client.generation
+        elif is_first:
             self._answered.pop(partition, None)
-            self.ask(partition)
+        self.ask(partition)
         batch = self._asked.pop(partition, None)
         if batch is None:
             return

@@ -21,10 +21,10 @@ def send_one(channel: Channel, line: Line, destination: Destination, blob: bytes
     chunk = PackedChunk(line, destination, 1, blob, channel.sender.number(destination))
     if destination.partition in channel.listed and store.config.durability == "fire":
         result = _store(channel, chunk)
-        if result is Stored.CREATED:
+        if result is Stored.CREATED and not channel.listed.outdated:
             return
-        if result is Stored.FIRST:
-            channel.listed.settle(destination.partition, is_first=True)
+        if result.is_new:
+            channel.listed.settle(destination.partition, is_first=result is Stored.FIRST)
             return
         if result is Stored.EXISTING:
             channel.sender.note_unused()

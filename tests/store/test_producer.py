@@ -24,6 +24,7 @@ from fastjobs import (
     Status,
 )
 from fastjobs.jobtypes import JobType
+from fastjobs.store.keys import queues_key
 from tests.harness.proxy import Behaviour, Proxy
 from tests.harness.queue import QueueUnderTest
 from tests.harness.server import ServerProcess
@@ -823,6 +824,23 @@ def test_a_server_that_restarts_in_between_is_found_again(namespace: str) -> Non
         restarter.join(30)
         assert app.jobs.count(Status.QUEUED) == 2
         app.close()
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_queue_is_listed_again_when_a_connection_was_lost(
+    make_app: MakeApp, queue: QueueUnderTest, many: bool
+) -> None:
+    """A server that was killed may have lost the list, and kept the jobs that were stored before it."""
+    app = make_app()
+    kind = job_type(app)
+    kind.enqueue()
+    queue.raw.delete(queues_key(app.config.namespace))
+    queue.raw.client_kill_filter(_type="normal")
+    if many:
+        kind.enqueue_many(range(10))
+    else:
+        kind.enqueue()
+    assert app.jobs.count(Status.QUEUED) == (11 if many else 2)
 
 
 def test_a_queue_whose_first_enqueue_was_refused_is_listed_when_a_later_one_is_stored(namespace: str) -> None:
