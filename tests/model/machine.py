@@ -152,6 +152,8 @@ class QueueMachine(RuleBasedStateMachine):
         #: Calls to enqueue; sent again they may find that all is forgotten.
         self.enqueued: list[tuple[str, Origin, Op]] = []
         self.numbers = Counter[str]()
+        #: Numbers of a sender that it has left out and may still use.
+        self.left_out: list[int] = []
         self.last_fence = 0
 
     def teardown(self) -> None:
@@ -419,10 +421,17 @@ class QueueMachine(RuleBasedStateMachine):
         self.fetch(number=0, want=5)
 
     def next_origin(self, *, chosen: bool) -> Origin:
-        """Of one of a few senders; one leaves a number unused now and then."""
+        """Of one of a few senders; one leaves every other number out, and uses some of these later."""
         sender = self.names_of_senders[self.numbers["sent"] % len(self.names_of_senders)]
         self.numbers["sent"] += 1
-        self.numbers[sender] += 2 if self.numbers["sent"] % 7 == 0 and sender == "sparing" else 1
+        sent = self.numbers["sent"]
+        if sender == "sparing" and sent % 2 and self.left_out:
+            return Origin(sender, self.left_out.pop(), chosen)
+        if sender == "sparing" and not sent % 2:
+            self.numbers[sender] += 1
+            if sent % 12:
+                self.left_out.append(self.numbers[sender])
+        self.numbers[sender] += 1
         return Origin(sender, self.numbers[sender], chosen)
 
     @rule(n=counts, priority=priorities, delay_ms=delays, ago_ms=st.integers(-3_000, 3_000), mixed=st.booleans())

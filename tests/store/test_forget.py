@@ -116,7 +116,7 @@ def test_a_queue_that_is_in_use_is_not_forgotten(
     elif kept_by == "sessions":
         photos.open()
     elif kept_by == "recurring":
-        kind.options(queue=NAME).every(60, id="tick")
+        kind.options(queue=NAME).every(60, id="tick").store()
     elif kept_by == "senders":
         kind.options(queue=NAME).enqueue()
         app.queue(NAME).clear()
