@@ -26,6 +26,7 @@ from fastjobs.errors import (
     NotEnqueued,
     PayloadError,
     PayloadTooLarge,
+    PoolNotStarted,
     RecurringNotFound,
     Retry,
     StoreError,
@@ -69,4 +70,5 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "StoreError",
     "NotEnqueued",
     "EnqueueUnknown",
+    "PoolNotStarted",
 ]

@@ -248,6 +248,18 @@ class EnqueueUnknown(StoreError):
         return self._resend()
 
 
+class PoolNotStarted(FastJobsError):
+    """The worker of a pool ended before it was ready.
+
+    Attributes:
+        exit_code: the worker's.
+    """
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(f"the worker ended with exit code {exit_code} before it was ready; see what it logged")
+        self.exit_code = exit_code
+
+
 class InternalError(FastJobsError):
     """A bug in fastjobs; please report it."""
 

@@ -1,4 +1,4 @@
-"""Knows whether this process is importing an app for a worker or a command, and refuses what must not happen then.
+"""Knows whether this process imports an app for a worker or a command, or is of a worker, and refuses what must not be.
 
 Each process of a worker imports the app again. A statement that enqueues would do so in every one of them.
 """
@@ -12,6 +12,8 @@ from fastjobs.errors import ConfigError
 
 #: Whether an app is being imported.
 running = False
+#: Whether this is a process of a worker.
+of_worker = False
 
 
 @contextmanager

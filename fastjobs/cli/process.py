@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from fastjobs import errors
+from fastjobs import errors, importing
 from fastjobs.app import FastJobs
 from fastjobs.loader import load_app
 from fastjobs.logs import AppLines, configure, event
@@ -30,6 +30,7 @@ _LAST_LINES_S = 2.0
 def main() -> None:
     """Runs one process; its one argument is the encoded `ProcessSpec`."""
     spec = ProcessSpec.decode(sys.argv[1])
+    importing.of_worker = True
     signals = Signals(GROUP_SIGNALS)
     signals.take()
     keep_to_itself(spec.board_fd, spec.control_fd)

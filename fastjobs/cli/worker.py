@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +90,13 @@ def command(
     sys.exit(_run(resolve_target(app), load_worker_config(**settings), url=url))
 
 
-def _run(target: str, config: WorkerConfig, lifeline: int = -1, url: str | None = None) -> int:
+def _run(
+    target: str, config: WorkerConfig, lifeline: int = -1, url: str | None = None, on_ready: Callable[[], object] = bool
+) -> int:
     configure(config.log_level, config.log_format)
 
     def announce(hello: dict[str, Any]) -> None:
+        on_ready()
         facts = _facts(target, config, hello)
         if config.log_format == "json":
             event(log, logging.INFO, "worker started", **facts)
@@ -137,9 +141,15 @@ def _banner(facts: dict[str, Any]) -> str:
 def run_pool() -> None:
     """Entry point of the worker behind `app.pool`."""
     streams.open_missing()
-    target, settings, lifeline = orjson.loads(sys.argv[1])
+    target, settings, lifeline, ready = orjson.loads(sys.argv[1])
+    for descriptor in (lifeline, ready):
+        os.set_inheritable(descriptor, False)
+
+    def report_ready() -> None:
+        os.write(ready, b"1")
+
     with guarded():
-        sys.exit(_run(target, load_worker_config(**settings), lifeline))
+        sys.exit(_run(target, load_worker_config(**settings), lifeline, on_ready=report_ready))
 
 
 def main() -> None:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from typing import Any
+from typing import IO, Any
 
 import orjson
 
-from fastjobs import errors
+from fastjobs import errors, importing
 from fastjobs.worker.interpreter import python
 
 
 class Pool:
     """Runs a worker for an app, in processes of its own, until it is closed.
 
-    The worker is the one `fastjobs-worker` runs; it also stops when the process that started it ends.
+    The worker is the one `fastjobs-worker` runs; it also stops when the process that started it ends. Ctrl-C reaches
+    that process only: left by it, the `with` block stops the worker as `close` does, and at once by a second one.
 
     Args:
         target: where the app is, for the processes to import it.
@@ -35,27 +36,54 @@ class Pool:
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         self._lifeline = -1
+        self._closed = False
 
     def start(self) -> None:
-        """Starts the worker; returns at once.
+        """Starts the worker; returns when one of its processes has imported the app, whether or not the server answers.
 
         Raises:
-            ConfigError: it was started before.
+            ConfigError: it was started before, or this is a process of a worker.
+            PoolNotStarted: the worker ended before it was ready.
         """
         if self._process is not None:
             raise errors.ConfigError("this pool was started before; make a new one")
+        if importing.of_worker:
+            raise errors.ConfigError("a process of a worker cannot start a pool, which would be a worker in a worker")
         theirs, self._lifeline = os.pipe()
-        arguments = orjson.dumps([self._target, self._settings, theirs]).decode()
-        self._process = subprocess.Popen(
-            python("from fastjobs.cli.worker import run_pool; run_pool()", arguments),
-            pass_fds=(theirs,),
-        )
-        os.close(theirs)
+        ready, ready_theirs = os.pipe()
+        arguments = orjson.dumps([self._target, self._settings, theirs, ready_theirs]).decode()
+        try:
+            # In a session of its own, Ctrl-C in a terminal does not reach it.
+            self._process = subprocess.Popen(
+                python("from fastjobs.cli.worker import run_pool; run_pool()", arguments),
+                pass_fds=(theirs, ready_theirs),
+                start_new_session=True,
+            )
+        finally:
+            os.close(theirs)
+            os.close(ready_theirs)
+            with os.fdopen(ready, "rb") as answer:
+                started = self._process is not None and self._hear(answer)
+        if not started:
+            raise errors.PoolNotStarted(self.wait())
+
+    def _hear(self, answer: IO[bytes]) -> bool:
+        """Returns whether the worker has become ready, when it has, or has ended."""
+        try:
+            return bool(answer.read(1))
+        except BaseException:
+            self._let_go()
+            raise
 
     def close(self) -> None:
-        """Tells the worker to stop: running jobs may end, the rest is given back. Returns at once; safe to repeat."""
+        """Asks the worker to stop: running jobs may end, the rest is given back. Returns at once; safe to repeat."""
+        if not self._closed:
+            self._closed = True
+            self._send(signal.SIGTERM)
+
+    def _send(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+            self._process.send_signal(number)
 
     def wait(self, timeout_s: float | None = None) -> int:
         """Waits for the worker to end.
@@ -76,10 +104,14 @@ class Pool:
             code = self._process.wait(timeout_s)
         except subprocess.TimeoutExpired as error:
             raise TimeoutError(f"the worker has not ended within {timeout_s} s") from error
+        self._let_go()
+        return code
+
+    def _let_go(self) -> None:
+        """Lets the worker end, if it has not: its parent is gone as far as it can see."""
         if self._lifeline >= 0:
             os.close(self._lifeline)
             self._lifeline = -1
-        return code
 
     def __enter__(self) -> Pool:
         self.start()
@@ -87,4 +119,10 @@ class Pool:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-        self.wait()
+        try:
+            self.wait()
+        except KeyboardInterrupt:
+            # The second one: running jobs are released.
+            self._send(signal.SIGQUIT)
+            self.wait()
+            raise

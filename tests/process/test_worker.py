@@ -555,6 +555,87 @@ def test_a_pool_ends_when_the_program_that_started_it_is_killed(lab):
     assert lab.counts() == {"finished": 1}
 
 
+HOLDING_POOL = """
+import time
+with app.pool(processes=1):
+    print("pool started", flush=True)
+    time.sleep(120)
+"""
+
+
+def read_until(program: subprocess.Popen[str], words: str) -> None:
+    """Reads what a program prints until a line has these words."""
+    assert program.stdout is not None
+    for line in program.stdout:
+        if words in line:
+            return
+    raise AssertionError(f"the program ended and did not print {words!r}")
+
+
+def test_ctrl_c_leaves_the_running_jobs_of_a_pool_to_end(lab):
+    lab.jobs.hold.enqueue("job", str(lab.gate()))
+    program = run_pool(lab, HOLDING_POOL)
+    read_until(program, "pool started")
+    lab.wait_started("job")
+    (worker,) = psutil.Process(program.pid).children()
+    # As a terminal does.
+    os.killpg(program.pid, signal.SIGINT)
+    read_until(program, "stopping, waiting for running jobs")
+    lab.gate().touch()
+    output = end(program)
+    assert not worker.is_running()
+    assert "KeyboardInterrupt" in output
+    assert "immediately" not in output
+    assert lab.ledger.counts("END") == {"job": 1}
+    assert lab.counts() == {"finished": 1}
+
+
+def test_a_second_ctrl_c_releases_the_running_jobs_of_a_pool(lab):
+    lab.jobs.hold.enqueue("job", str(lab.gate()))
+    program = run_pool(lab, HOLDING_POOL)
+    read_until(program, "pool started")
+    lab.wait_started("job")
+    os.killpg(program.pid, signal.SIGINT)
+    read_until(program, "stopping, waiting for running jobs")
+    os.killpg(program.pid, signal.SIGINT)
+    assert "stopping immediately, releasing running jobs" in end(program)
+    assert lab.counts() == {"queued": 1}
+
+
+def test_a_pool_that_cannot_start_raises(lab):
+    body = """
+    from fastjobs import PoolNotStarted
+    try:
+        with app.pool(app="nosuch:app", processes=1):
+            print("inside", flush=True)
+    except PoolNotStarted as error:
+        print(error.exit_code, error, flush=True)
+    """
+    output = end(run_pool(lab, body))
+    assert "2 the worker ended with exit code 2 before it was ready; see what it logged" in output
+    assert "cannot load the app" in output
+    assert "inside" not in output
+
+
+NESTED_APP = """
+from fastjobs import FastJobs
+app = FastJobs()
+
+@app.job(retries=0)
+def nests():
+    app.pool(processes=1).start()
+"""
+
+
+def test_a_job_cannot_start_a_pool(lab):
+    (lab.directory / "nested.py").write_text(NESTED_APP)
+    job = lab.app.job(name="nests", retries=0)(print).enqueue()
+    assert lab.worker("--burst", app="nested.py").wait() == 0
+    assert (
+        job.refresh().error.message == "a process of a worker cannot start a pool, which would be a worker in a worker"
+    )
+
+
 def test_a_worker_is_dropped_from_the_list_when_it_stops(lab):
     workers = f"{{fastjobs:{lab.namespace}}}:workers"
     worker = lab.worker().wait_ready()
