@@ -39,11 +39,21 @@ cdef extern from "Python.h":
 
 @cython.final
 cdef class LineWatch:
-    """Watches the lines of one thread, and keeps what watched them before."""
+    """Watches the lines of one thread, and passes everything on to what traced the thread before.
+
+    Code in that thread may get it from `sys.gettrace`, and put it back by `sys.settrace`. It can be called for that.
+    """
 
     cdef object on_line
     cdef Py_tracefunc tracer_before
     cdef object argument_before
+
+    def __call__(self, frame, what, value):
+        """Does what the trace function does that was there before."""
+        return None if self.argument_before is None else self.argument_before(frame, what, value)
+
+    cdef PyObject* argument(self) noexcept:
+        return NULL if self.argument_before is None else <PyObject*>self.argument_before
 
 
 def watch_lines(unsigned long thread_id, on_line not None):
@@ -57,13 +67,16 @@ def watch_lines(unsigned long thread_id, on_line not None):
         False when this interpreter cannot do that, the thread is gone, or its lines are being watched.
     """
     cdef PyThreadState* state = _thread_state(thread_id)
-    cdef LineWatch watch
+    cdef LineWatch watch, earlier
     if not CAN_TRACE or state == NULL or _watches(state):
         return False
     watch = LineWatch.__new__(LineWatch)
     watch.on_line = on_line
     watch.tracer_before = tracer(state)
     watch.argument_before = None if trace_argument(state) == NULL else <object>trace_argument(state)
+    if isinstance(watch.argument_before, LineWatch):
+        earlier = <LineWatch>watch.argument_before
+        watch.tracer_before, watch.argument_before = earlier.tracer_before, earlier.argument_before
     trace(state, <Py_tracefunc>_on_line, <PyObject*>watch)
     return True
 
@@ -71,10 +84,10 @@ def watch_lines(unsigned long thread_id, on_line not None):
 cdef int unwatch_lines() except -1:
     """Ends the watch of the calling thread's lines, if there is one."""
     cdef PyThreadState* state = PyThreadState_Get()
-    if CAN_TRACE and _watches(state):
+    cdef LineWatch watch
+    if CAN_TRACE and trace_argument(state) != NULL and isinstance(<object>trace_argument(state), LineWatch):
         watch = <LineWatch>trace_argument(state)
-        argument = watch.argument_before
-        trace(state, watch.tracer_before, NULL if argument is None else <PyObject*>argument)
+        trace(state, watch.tracer_before, watch.argument())
     return 0
 
 
@@ -89,13 +102,15 @@ cdef PyThreadState* _thread_state(unsigned long thread_id) noexcept:
     return state
 
 
-cdef int _on_line(PyObject* watch, PyObject* frame, int what, PyObject* value) except -1:
+cdef int _on_line(PyObject* argument, PyObject* frame, int what, PyObject* value) except -1:
     """What the interpreter calls in the thread that is watched."""
+    cdef LineWatch watch = <LineWatch>argument
+    if watch.tracer_before != NULL:
+        watch.tracer_before(watch.argument(), frame, what, value)
     if what != PyTrace_LINE:
         return 0
-    on_line = (<LineWatch>watch).on_line
     try:
-        if on_line(<object>frame):
+        if watch.on_line(<object>frame):
             unwatch_lines()
     except:
         unwatch_lines()

@@ -146,7 +146,10 @@ cdef class Seats:
         return True
 
     def unheard(self):
-        """Returns (thread id, when it was asked) of each handler whose thread does not know yet what was asked."""
+        """Returns (thread id, when it was asked) of each handler whose thread does not know yet what was asked.
+
+        The times are those of the boot clock, in nanoseconds.
+        """
         cdef int number
         cdef Seat* seat
         handlers = []
@@ -155,6 +158,11 @@ cdef class Seats:
             if seat.asked != NOTHING and seat.inside and not seat.heard:
                 handlers.append((seat.thread_id, seat.asked_ns))
         return handlers
+
+    def unheard_since_ns(self):
+        """Returns when the job whose handler the calling thread is in was asked; 0 when it was not, or knows."""
+        cdef Seat* seat = self._own()
+        return 0 if seat == NULL or seat.asked == NOTHING or seat.heard else seat.asked_ns
 
     def take_request(self):
         """Returns what the job whose handler the calling thread is in was asked to end with; None when it knows."""

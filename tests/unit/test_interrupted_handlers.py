@@ -9,9 +9,12 @@ import io
 import logging
 import queue
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -156,6 +159,93 @@ def test_a_loop_in_code_that_looks_like_cleaning_up_is_interrupted_after_a_while
     bench.join()
     assert isinstance(bench.unusual[0], JobTimeout)
     assert time.monotonic() - asked >= 0.2
+
+
+def test_cleaning_up_is_spared_however_long_ago_an_earlier_job_of_the_thread_was_asked(bench: Bench) -> None:
+    class Kept:
+        """A watch that is still there when the next job of the thread runs."""
+
+        on_line: Callable[[FrameType], bool] | None = None
+
+        def watch(self, thread_id: int, frame: FrameType, on_line: Callable[[FrameType], bool]) -> None:
+            self.on_line = self.on_line or on_line
+
+    bench.interrupter._lines = kept = Kept()
+    interrupted: list[bool] = []
+
+    def handler(index: int) -> None:
+        assert bench.interrupt(index, JobTimeout)
+        assert kept.on_line is not None
+        if index == 0:
+            time.sleep(0.3)
+            return
+        try:
+            raise KeyError(index)
+        except KeyError:
+            interrupted.append(kept.on_line(sys._getframe()))
+
+    bench.push(handler, n=2)
+    bench.start(1)
+    bench.join()
+
+    assert interrupted == [False]
+    assert bench.unusual == {}
+
+
+def _spared(bench: Bench, turn: Callable[[], object]) -> BaseException | None:
+    """Repeats code that is spared for a while in a job that was asked to end; returns what the job ended with."""
+
+    def handler(index: int) -> None:
+        try:
+            raise KeyError(index)
+        except KeyError:
+            while True:
+                turn()
+
+    bench.push(handler)
+    bench.start(1)
+    wait_until(lambda: bench.interrupt(0, JobTimeout), 10, "the job is interrupted")
+    bench.join()
+    return bench.unusual[0]
+
+
+def test_a_handlers_own_trace_function_misses_nothing_while_its_job_is_interrupted(bench: Bench) -> None:
+    calls, traced = [0], [0]
+
+    def called() -> None:
+        calls[0] += 1
+
+    def tracer(frame: FrameType, event: str, argument: Any) -> None:
+        traced[0] += frame.f_code is called.__code__
+
+    def turn() -> None:
+        if not calls[0]:
+            sys.settrace(tracer)
+        called()
+
+    assert isinstance(_spared(bench, turn), JobTimeout)
+    # It may have been interrupted between the call and the count.
+    assert abs(calls[0] - traced[0]) <= 1
+
+
+def test_a_handler_may_put_the_trace_function_that_it_finds_back(bench: Bench) -> None:
+    found: list[object] = []
+
+    def turn() -> None:
+        tracer = sys.gettrace()
+        sys.settrace(None)
+        sys.settrace(tracer)
+        sum(range(10))
+
+    class After:
+        def __call__(self, index: int) -> None:
+            found.append(sys.gettrace())
+
+    assert isinstance(_spared(bench, turn), JobTimeout)
+    bench.push(After())
+    bench.start(1)
+    bench.join()
+    assert found == [sys.gettrace()]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -63,15 +62,18 @@ class Interrupter:
             with suppress(RuntimeError):
                 running.loop.call_soon_threadsafe(self._cancel, running.task)
         else:
-            self._lines.watch(thread_id, frame, partial(self._on_line, asked_ns))
+            self._lines.watch(thread_id, frame, self._on_line)
 
     def _cancel(self, task: Future[Any]) -> None:
-        """Called by the event loop of a handler."""
-        if self._seats.take_request() is not None:
+        """Called by the event loop of a handler; perhaps later, if the next job uses the same loop."""
+        if not task.done() and self._seats.take_request() is not None:
             task.cancel()
 
-    def _on_line(self, asked_ns: int, frame: FrameType) -> bool:
+    def _on_line(self, frame: FrameType) -> bool:
         """Called in the thread of a handler before each line. Raises in it, or returns whether that is needless now."""
+        asked_ns = self._seats.unheard_since_ns()
+        if not asked_ns:
+            return True
         now_ns = boot_time_ns()
         if not may_interrupt(frame, gently=now_ns < asked_ns + self._gentle_ns):
             return False
