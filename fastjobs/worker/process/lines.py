@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from functools import cache
 from types import CodeType, FrameType
 from typing import Any, Protocol
 
@@ -83,6 +84,7 @@ class MonitoredLines:
             self._monitoring.set_local_events(self._tool, code, 0)
 
 
+@cache
 def line_watcher() -> LineWatcher:
-    """Returns what this interpreter can do."""
+    """Returns what this interpreter can do; one for all, as `sys.monitoring` has few places for tools."""
     return MonitoredLines() if hasattr(sys, "monitoring") else TracedLines()
