@@ -7,8 +7,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 PREFIX = "FASTJOBS_"
+#: In the environment of a worker's process, and so of the programs that its jobs start: the session of the process.
+STARTED_BY = "FASTJOBS_STARTED_BY"
 #: Variables that are no settings of an app or a worker: read where they are needed.
-_OTHERS = ("DIR", "EMBEDDED", "SERVER_BIN")
+_OTHERS = ("DIR", "EMBEDDED", "SERVER_BIN", STARTED_BY.removeprefix(PREFIX))
 #: Set by Kubernetes in every container beside a service whose name is, or begins with, `fastjobs`.
 _OF_A_SERVICE = re.compile(
     r"(\w+_)?(SERVICE_HOST=|SERVICE_PORT(_\w+)?=|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=|PORT=\w+://)"

@@ -123,6 +123,7 @@ def test_a_variable_that_is_no_setting_is_an_error_that_names_the_nearest(
     "variable",
     [
         *("FASTJOBS_DIR", "FASTJOBS_EMBEDDED", "FASTJOBS_SERVER_BIN", "FASTJOBS_APP", "FASTJOBS_PROCESSES"),
+        "FASTJOBS_STARTED_BY",
         *("FASTJOBS_SERVICE_HOST", "FASTJOBS_SERVICE_PORT", "FASTJOBS_SERVICE_PORT_METRICS"),
         *("FASTJOBS_PORT_6379_TCP", "FASTJOBS_PORT_6379_TCP_ADDR", "FASTJOBS_REDIS_SERVICE_HOST"),
     ],

@@ -15,9 +15,11 @@ from typing import Any
 
 from fastjobs._core import Board, boot_time_ns, new_id
 from fastjobs.model.retry import RetryPolicy
+from fastjobs.model.setting_names import STARTED_BY
 from fastjobs.worker.control import ControlLine
 from fastjobs.worker.interpreter import python
 from fastjobs.worker.spec import ProcessSpec
+from fastjobs.worker.supervisor.programs import end_programs
 from fastjobs.worker.supervisor.signals import GROUP_SIGNALS
 
 #: Leases a process can hold: one that each thread's slow job keeps open, and some in flight.
@@ -174,6 +176,11 @@ class Child:
             return 0.0
         return int(pages) * _PAGE_BYTES / 2**20
 
+    def end_programs(self) -> int:
+        """Kills what the jobs have started that it was running when it ended; returns how many programs that were."""
+        running = self.board.running()
+        return end_programs(self.session, min(started_ns for *_, started_ns in running)) if running else 0
+
     def release(self) -> None:
         """Closes what the supervisor held of it, after its end."""
         self.control.close()
@@ -188,6 +195,7 @@ def _launch(spec: ProcessSpec) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             python("from fastjobs.cli.process import main; main()", spec.encode()),
             stdin=subprocess.DEVNULL,
+            env={**os.environ, STARTED_BY: spec.session},
             pass_fds=(spec.board_fd, spec.control_fd),
         )
     finally:

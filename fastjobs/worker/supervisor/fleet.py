@@ -144,6 +144,9 @@ class Fleet:
         """Has the jobs of a process that ended settled, and the process replaced, unless it was asked to end."""
         if code == EXIT_OUT_OF_TIME and self._stopping.asked:
             self._stopping.note_forced()
+        programs = child.end_programs()
+        if programs:
+            event(log, logging.WARNING, "programs of running jobs killed", pid=child.pid, programs=programs)
         if code in (EXIT_DONE, EXIT_OUT_OF_TIME) and child.stopping:
             child.release()
             return
