@@ -192,6 +192,32 @@ def test_cleaning_up_is_spared_however_long_ago_an_earlier_job_of_the_thread_was
     assert bench.unusual == {}
 
 
+def test_code_that_is_spared_is_not_slowed_down_line_by_line(bench: Bench) -> None:
+    lines, watched = 400_000, [0]
+    on_line = bench.interrupter._on_line
+
+    def counted(frame: FrameType) -> bool:
+        watched[0] += 1
+        return on_line(frame)
+
+    bench.interrupter._on_line = counted  # type: ignore[method-assign]
+    bench.interrupter._gentle_ns = 3600 * 10**9
+
+    def handler(index: int) -> None:
+        try:
+            raise KeyError(index)
+        except KeyError:
+            assert bench.interrupt(index, JobTimeout)
+            for _ in range(lines // 2):
+                pass
+
+    bench.push(handler)
+    bench.start(1)
+    bench.join()
+
+    assert 0 < watched[0] < lines / 4
+
+
 def _spared(bench: Bench, turn: Callable[[], object]) -> BaseException | None:
     """Repeats code that is spared for a while in a job that was asked to end; returns what the job ended with."""
 

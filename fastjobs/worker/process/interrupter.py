@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from itertools import count
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from fastjobs._core import Seats, boot_time_ns
 from fastjobs.errors import JobInterrupted
 from fastjobs.worker.process.coroutines import running_task
-from fastjobs.worker.process.lines import line_watcher
+from fastjobs.worker.process.lines import OnLine, line_watcher
 from fastjobs.worker.process.places import may_interrupt
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 PURSUE_S = 0.02
 #: An event loop has this long to cancel a task, in nanoseconds; then what it runs is interrupted like any other code.
 _LOOP_NS = 200_000_000
+#: So many lines are looked at each time: more than a call of `logging` or `queue` has, after which comes a safe one.
+_LINES = 250
 
 
 class Interrupter:
@@ -62,7 +65,7 @@ class Interrupter:
             with suppress(RuntimeError):
                 running.loop.call_soon_threadsafe(self._cancel, running.task)
         else:
-            self._lines.watch(thread_id, frame, self._on_line)
+            self._lines.watch(thread_id, frame, _at_most(_LINES, self._on_line))
 
     def _cancel(self, task: Future[Any]) -> None:
         """Called by the event loop of a handler; perhaps later, if the next job uses the same loop."""
@@ -87,3 +90,14 @@ class Interrupter:
             # What is raised in any other task ends that one only.
             running.task.cancel()
         raise request()
+
+
+def _at_most(lines: int, on_line: OnLine) -> OnLine:
+    """Ends a watch after so many lines: one that is watched takes hundreds of times as long, also if it is spared.
+
+    Args:
+        lines: how many.
+        on_line: called for each of them.
+    """
+    left = count(lines - 1, -1)
+    return lambda frame: on_line(frame) or next(left) <= 0
