@@ -13,6 +13,7 @@ from tests.chaos.producers import Producers
 from tests.chaos.verdict import Ended, Evidence, Verdict, judge
 from tests.chaos.world import World, refused_acks, wait_drained
 from tests.harness.snapshot import check_invariants, take_snapshot
+from tests.harness.worker import tracebacks
 
 #: Seconds in which everything has to be done once all is healed.
 DRAIN_S = 60.0
@@ -66,8 +67,7 @@ def gather(world: World, producers: Producers, drain_s: float = DRAIN_S) -> Evid
     if any(codes):
         found.append(f"workers ended with {codes}")
     for name, log in world.logs().items():
-        if "Traceback" in log:
-            found.append(f"a traceback in {name}: ...{log[log.index('Traceback') :][:600]}")
+        found += [f"a traceback in {name}, after: {line}" for line in tracebacks(log)[:1]]
     for partition, keys in world.topology.keys.items():
         with world.topology.owner(keys.stats).client() as client:
             try:

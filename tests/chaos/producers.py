@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from fastjobs import FastJobs, Job, Status, errors
-from tests.chaos.app import QUEUES, register
+from tests.chaos.app import QUEUES, STUCK_WAYS, register
 from tests.chaos.journal import Call, Journal
 
 #: Jobs waiting at once, beyond which producers rest: what is judged is not who is faster.
@@ -38,8 +38,8 @@ class Producers:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
-        #: (key, handle) of delayed jobs that may be cancelled.
-        self._delayed: deque[tuple[int, Job]] = deque(maxlen=64)
+        #: (key, handle) of delayed and of stuck jobs, which may be cancelled.
+        self._lasting: deque[tuple[int, Job]] = deque(maxlen=64)
         self.calls: list[Call] = []
         #: Keys that were asked to be cancelled; of those known to be cancelled, when that was known.
         self.cancel_asked: set[int] = set()
@@ -67,9 +67,10 @@ class Producers:
             self._flaky,
             self._slow,
             self._doomed,
+            self._stuck,
             self._cancel,
         ]
-        weights = [30, 20, 10, 15, 8, 6, 3, 8]
+        weights = [30, 20, 10, 15, 8, 6, 3, 2, 8]
         while not self._stop.wait(draw.uniform(*_REST_S)):
             if self._waiting() > _MOST_WAITING:
                 continue
@@ -107,8 +108,8 @@ class Producers:
             if n == 1:
                 job = job_type.enqueue(first, *arguments)
                 call.partition = job.partition
-                if delay_s:
-                    self._delayed.append((first, job))
+                if delay_s or kind == "stuck":
+                    self._lasting.append((first, job))
             else:
                 job_type.enqueue_many((key, *arguments) for key in call.keys)
             call.stored = n
@@ -170,10 +171,14 @@ class Producers:
     def _doomed(self, draw: random.Random) -> None:
         self.enqueue("doomed", draw.choice(QUEUES), durability=self._durability(draw))
 
+    def _stuck(self, draw: random.Random) -> None:
+        way = draw.randrange(len(STUCK_WAYS))
+        self.enqueue("stuck", draw.choice(QUEUES), 1, way, durability=self._durability(draw))
+
     def _cancel(self, draw: random.Random) -> None:
-        if not self._delayed:
+        if not self._lasting:
             return
-        key, job = self._delayed.popleft()
+        key, job = self._lasting.popleft()
         self.cancel_asked.add(key)
         try:
             job.cancel()

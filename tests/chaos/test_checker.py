@@ -100,6 +100,12 @@ def test_jobs_that_ran_once_are_well():
         ([call()], [ran(0), ran(1), ran(2), ran(3)], {}, "never asked for"),
         ([call()], [ran(0), ran(1), ran(2, ended=False)], {}, "never ended"),
         ([call()], [ran(0), ran(1)], {"ended": {2: Ended("failed", ("CorruptChunk",))}}, "without a reason"),
+        (
+            [call(n=1, stored=1, kind="doomed")],
+            [ran(0, raised=True)],
+            {"ended": {0: Ended("failed", ("Planned",))}},
+            "without a reason",
+        ),
         ([call()], [ran(0), ran(1)], {"ended": {2: Ended("cancelled")}}, "cancelled unasked"),
         ([call()], [ran(0), ran(1), ran(2)], {"cancelled_ns": {2: 2 * _SECOND}}, "after it was cancelled"),
         ([call(delay_s=5.0)], [ran(0), ran(1), ran(2)], {}, "before its time"),
@@ -122,7 +128,17 @@ def test_the_verdict_finds_what_is_wrong(calls, runs, evidence, problem):
         ([call(stored=0)], [], {}),
         # Raised on purpose, and run again.
         ([call()], [ran(0), ran(1), ran(2, raised=True), ran(2, start_s=4, attempt=2)], {}),
-        ([call(n=1, stored=1, kind="doomed")], [], {"ended": {0: Ended("failed", ("Planned", "Planned"))}}),
+        (
+            [call(n=1, stored=1, kind="doomed")],
+            [ran(0, raised=True), ran(0, start_s=4, attempt=2, raised=True)],
+            {"ended": {0: Ended("failed", ("Planned", "Planned"))}},
+        ),
+        # Its record was made at a full server.
+        (
+            [call(n=1, stored=1, kind="doomed")],
+            [ran(0, raised=True), ran(0, start_s=4, attempt=2, raised=True)],
+            {"ended": {0: Ended("failed", ("Planned",))}},
+        ),
         ([call()], [ran(0), ran(1)], {"ended": {2: Ended("cancelled")}, "cancel_asked": {2}}),
     ],
 )

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from tests.chaos.app import DOOMED_RETRIES
+from tests.chaos.app import DOOMED_RETRIES, STUCK_RETRIES
 from tests.chaos.journal import Call, History, Run
 from tests.chaos.world import Hurt
 
@@ -30,6 +30,9 @@ _MARK_NS = 20_000_000
 _REPLICATION_NS = 1_000_000_000
 #: How many examples of a problem are told.
 _EXAMPLES = 5
+
+#: Handlers whose jobs may fail: what they end with, and their further runs.
+_FAILS_BY = {"doomed": ("Planned", DOOMED_RETRIES), "stuck": ("JobTimeout", STUCK_RETRIES)}
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,7 @@ def _judge_ends(evidence: Evidence, verdict: Verdict, calls: dict[int, Call]) ->
                 unended.append(f"{key} ({len(runs)} runs)")
         elif end.status == "failed":
             verdict.failed += 1
-            if call is not None and not _has_reason(end, call.kind):
+            if call is not None and not _has_reason(end, call.kind, runs):
                 baseless.append(f"{key} ({call.kind}): {end.errors}")
         else:
             verdict.cancelled += 1
@@ -196,9 +199,11 @@ def _judge_ends(evidence: Evidence, verdict: Verdict, calls: dict[int, Call]) ->
     verdict.blame("started after it was cancelled", after)
 
 
-def _has_reason(end: Ended, kind: str) -> bool:
-    """Whether the job had to fail: it raises always, or its processes were killed time and again."""
-    if kind == "doomed" and end.errors.count("Planned") > DOOMED_RETRIES:
+def _has_reason(end: Ended, kind: str, runs: list[Run]) -> bool:
+    """Whether the job had to fail: it raised too often, or its processes were killed time and again."""
+    error, retries = _FAILS_BY.get(kind, ("", 0))
+    # Runs are counted by the journal: the record of a job that fails at a full server has the last error only.
+    if error and end.errors[-1:] == (error,) and sum(run.raised for run in runs) > retries:
         return True
     return end.errors.count("WorkerCrashed") >= 3
 
