@@ -84,13 +84,12 @@ def without_payload(span: HeldSpan, record: JobRecord, worker: str) -> Outcome:
     return span.outcome(span.first, "failed", record)
 
 
-def exhausted(span: HeldSpan, index: int, redeliveries: int, worker: str) -> Outcome:
+def exhausted(span: HeldSpan, record: JobRecord, redeliveries: int, worker: str) -> Outcome:
     """Fails a job that came back from dead workers too often."""
-    record = span.record or chunk_record(span, index)
     message = f"came back {redeliveries} times from workers that died"
     record.add_error(ErrorRecord(type="TooManyRedeliveries", message=message, at_ms=_now_ms(), worker=worker))
-    event(log, logging.ERROR, "job failed", job=span.job_id(index), error="TooManyRedeliveries", reason=message)
-    return span.outcome(index, "failed", record)
+    event(log, logging.ERROR, "job failed", job=record.id, error="TooManyRedeliveries", reason=message)
+    return span.outcome(span.first, "failed", record)
 
 
 def set_apart(span: HeldSpan, index: int, redeliveries: int, delay_ms: int) -> Outcome:

@@ -274,6 +274,19 @@ def test_a_death_is_one_redelivery_however_many_pieces_of_a_chunk_it_held(short_
     lab.wait(lambda: lab.counts() == {"finished": 8}, "all have run")
 
 
+def test_the_death_of_a_worker_of_many_processes_fails_no_job(short_lab):
+    """Fault A3: each process that held jobs of the chunk counts for the chunk."""
+    lab = short_lab
+    environment = {"FASTJOBS_MAX_REDELIVERIES": "3"}
+    lab.jobs.hold.enqueue_many([(number, str(lab.gate())) for number in range(10)])
+    worker = lab.worker("-p", "5", "--batch-size", "1", env=environment)
+    lab.wait(lambda: len({entry.pid for entry in lab.ledger.entries()}) == 5, "each process runs a job")
+    worker.signal_group(signal.SIGKILL)
+    lab.gate().touch()
+    lab.worker(env=environment)
+    lab.wait(lambda: lab.counts() == {"finished": 10}, "all have run")
+
+
 # Something freezes.
 
 
@@ -476,9 +489,10 @@ def work(key):
     if key == "killer":
         while not Path("full").exists():
             time.sleep(0.003)
-        time.sleep(0.05)
+        Path("crashed").touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    write(key, 0.2)
+    # The first time, all of them run until they are killed.
+    write(key, 0.5 if Path("crashed").exists() else 3600)
 """
 
 

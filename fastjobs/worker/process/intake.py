@@ -30,6 +30,8 @@ log = logging.getLogger("fastjobs.worker")
 #: Jobs that have come back from dead workers more often leave their chunk and run one at a time: each then has a count
 #: of its own, and only the jobs that a worker was running when it died are counted.
 _TOGETHER = 3
+#: Such a job waits for so long at most before it runs again.
+_LONGEST_APART_MS = 3_600_000
 #: Decoded chunks kept because more of their jobs will probably be leased, and their bytes; the latest is kept anyway.
 _KEPT_CHUNKS = 8
 _KEPT_BYTES = 16 << 20
@@ -162,14 +164,7 @@ class Intake:
         if span.record is not None and span.record.payload is None:
             span.lease.outcomes.append(outcomes.without_payload(span, span.record, self._worker))
             return
-        if redeliveries > self._config.max_redeliveries:
-            span.lease.outcomes += [
-                outcomes.exhausted(span, index, redeliveries, self._worker)
-                for index in range(span.first, span.first + span.count)
-            ]
-            return
-        if redeliveries > self._together and (span.record is None or self._stands_back(leased)):
-            self._set_apart(span, redeliveries)
+        if redeliveries > self._together and self._keep_apart(span, leased, redeliveries):
             return
         limits = self._limits(around.limits, span, redeliveries, clock_ns) if around.limits else None
         for first, count in self._runnable(span, around, leased.rounds):
@@ -198,16 +193,25 @@ class Intake:
             return 1
         return max(1, (record.suspects + 1) // 2) if record.crashes else 0
 
-    def _stands_back(self, leased: LeasedSpan) -> bool:
-        """Whether a job waits for a while, so that it is not always the same ones that run when a worker dies.
+    def _keep_apart(self, span: HeldSpan, leased: LeasedSpan, redeliveries: int) -> bool:
+        """Ends or puts back jobs that came back from dead workers; returns False for one that is to be run alone now.
 
-        Its processes run one such job each; when it died, only one of these was to blame.
+        Each process that held jobs of a chunk counts for the whole chunk. So jobs leave it, to count for themselves.
         """
-        return leased.redeliveries > 0 and chance.random() < 0.5
+        if span.record is None:
+            self._set_apart(span, self._together + 1, 0)
+        elif redeliveries > self._config.max_redeliveries:
+            span.lease.outcomes.append(outcomes.exhausted(span, span.record, redeliveries, self._worker))
+        elif leased.redeliveries:
+            # The processes of a worker run one such job each. When it died, only one of these was to blame: so that it
+            # does not run beside the same ones again, each waits for a time of its own, twice as long each time.
+            most_ms = min(_LONGEST_APART_MS, self._config.lease_ms * 2.0 ** min(redeliveries - self._together, 32))
+            self._set_apart(span, redeliveries, round(most_ms * chance.uniform(0.25, 1)))
+        else:
+            return False
+        return True
 
-    def _set_apart(self, span: HeldSpan, redeliveries: int) -> None:
-        """Puts each job of a span in line by itself; one that is already, for later."""
-        delay_ms = round(self._config.lease_ms * chance.uniform(0.5, 1.5)) if span.record else 0
+    def _set_apart(self, span: HeldSpan, redeliveries: int, delay_ms: int) -> None:
         event(
             log,
             logging.WARNING,
