@@ -12,7 +12,6 @@ from cpython.exc cimport PyErr_GivenExceptionMatches
 from cpython.float cimport PyFloat_AS_DOUBLE
 from cpython.list cimport PyList_GET_SIZE
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_AsUnsignedLongLong
-from cpython.mem cimport PyMem_Free
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.sequence cimport PySequence_Fast_GET_SIZE
@@ -23,7 +22,7 @@ from libc.math cimport isfinite
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memchr, memcmp, memcpy, memset, strlen
+from libc.string cimport memchr, memcmp, memcpy, memmove, memset
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 from posix.unistd cimport write
 
@@ -58,6 +57,7 @@ cdef extern from *:
 # From bytes to jobs.
 include "core/buffer.pxi"
 include "core/ids.pxi"
+include "core/floats.pxi"
 include "core/payload.pxi"
 include "core/chunk.pxi"
 include "core/chunk_writer.pxi"

@@ -3,6 +3,7 @@
 from bench.rows.cluster import ClusterVsOne, Partitions
 from bench.rows.drain import Drain, ServerCpu
 from bench.rows.enqueue import Buffered, EnqueueMany, EnqueueOne
+from bench.rows.floats import Floats
 from bench.rows.handlers import CpuHandlers, Mixed, Sleepers
 from bench.rows.idle import Idle, Thousand
 from bench.rows.latency import Latency, Start
@@ -19,6 +20,7 @@ ROWS: tuple[type[Row], ...] = (
     ServerMemory,
     EnqueueOne,
     Buffered,
+    Floats,
     Latency,
     Sleepers,
     CpuHandlers,

@@ -6,7 +6,6 @@
 cdef enum:
     #: Deeper values are refused; this also ends cycles.
     MAX_DEPTH = 128
-    FLOAT_REPR = 0x72  # 'r'
     SECRET_KEY_SIZE = 7
 
 #: For each byte of a string: whether JSON has to escape it.
@@ -22,8 +21,6 @@ cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object)
     void* PyUnicode_DATA(object)
     Py_ssize_t PyUnicode_GET_LENGTH(object)
-    char* PyOS_double_to_string(double, char, int, int, int*) except NULL
-    int Py_DTSF_ADD_DOT_0
     int PyDict_Next(object, Py_ssize_t*, PyObject**, PyObject**)
 
 
@@ -102,18 +99,6 @@ cdef int _write_integer(Buffer buffer, object value) except -1:
         size -= 1
         digits[size] = c"-"
     return buffer.append(&digits[size], 24 - size)
-
-
-cdef int _write_float(Buffer buffer, double value) except -1:
-    cdef char* text
-    if not isfinite(value):
-        raise _Refused()
-    text = PyOS_double_to_string(value, FLOAT_REPR, 0, Py_DTSF_ADD_DOT_0, NULL)
-    try:
-        buffer.append(text, strlen(text))
-    finally:
-        PyMem_Free(text)
-    return 0
 
 
 cdef inline bint _is_secret_key(object key) noexcept:
