@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from fastjobs import importing
 from fastjobs.config import Config, load_config, load_worker_config
@@ -109,6 +109,7 @@ class FastJobs:
         retry_delay: RetryDelay = None,
         finished_keep_s: float | None = None,
         timeout: float | timedelta | None = None,
+        on_timeout: Literal["cooperative", "replace", "kill"] = "cooperative",
         expires: float | timedelta | datetime | None = None,
     ) -> Registrar: ...
     def job(
@@ -123,6 +124,7 @@ class FastJobs:
         retry_delay: RetryDelay = None,
         finished_keep_s: float | None = None,
         timeout: float | timedelta | None = None,
+        on_timeout: Literal["cooperative", "replace", "kill"] = "cooperative",
         expires: float | timedelta | datetime | None = None,
     ) -> Any:
         """Registers a function as a job type; with or without arguments.
@@ -140,6 +142,8 @@ class FastJobs:
             finished_keep_s: seconds for which finished jobs are kept; 0 = not at all, None = the app's.
             timeout: how long a run may take, in seconds or as a timedelta; then `JobTimeout` is raised in the handler,
                 and `timeout_grace_s` later its process is replaced. None = for ever.
+            on_timeout: what becomes of the process then: "cooperative" = it goes on; "replace" = it is replaced once
+                its other jobs have ended, also after a job was cancelled; "kill" = it is killed at once.
             expires: how long a job may wait for its start, in seconds or as a timedelta, counted from when it is
                 enqueued or due, or until when, an aware datetime; then it is cancelled. None = for ever.
 
@@ -160,6 +164,7 @@ class FastJobs:
                     retry_delay=retry_delay,
                     finished_keep_s=finished_keep_s,
                     timeout=timeout,
+                    on_timeout=on_timeout,
                     expires=expires,
                 ),
                 takes_context=takes_context(function),

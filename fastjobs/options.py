@@ -19,6 +19,7 @@ import orjson
 from fastjobs.errors import ConfigError
 from fastjobs.model.names import check_key_part, check_name
 from fastjobs.model.numbers import PRIORITY_LIMIT
+from fastjobs.model.on_timeout import OnTimeout
 from fastjobs.model.refs import RUN_PREFIX
 from fastjobs.model.retry import MAX_RETRIES, RetryDelay, RetryPolicy
 from fastjobs.model.time_limits import Limits
@@ -84,6 +85,7 @@ class Options:
         expires_ms: how long it may wait for its start, in milliseconds; None = the job type's.
         expires_at_ms: or until when, in milliseconds since 1970.
         partition_key: jobs of a queue with the same key are in the same partition; None = in any.
+        on_timeout: what becomes of the process of a job whose time is over; None = it goes on.
     """
 
     queue: str | None = None
@@ -98,6 +100,7 @@ class Options:
     expires_ms: int | None = None
     expires_at_ms: int | None = None
     partition_key: str | None = None
+    on_timeout: OnTimeout | None = None
 
     @staticmethod
     def of_type(**given: Any) -> Options:
@@ -270,6 +273,14 @@ def _read_partition_key(value: object) -> dict[str, Any]:
     return {"partition_key": value}
 
 
+def _read_on_timeout(value: Any) -> dict[str, Any]:
+    try:
+        return {"on_timeout": OnTimeout(value)}
+    except ValueError:
+        choices = ", ".join(repr(choice.value) for choice in OnTimeout)
+        raise ConfigError(f"on_timeout={value!r}: use one of {choices}") from None
+
+
 def _limit_ms(name: str, value: object) -> int:
     limit_ms = math.ceil(seconds(name, value) * 1000)
     if limit_ms == 0:
@@ -297,6 +308,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("delay", Where.CALL, _read_delay, ("delay_ms",)),
     Option("at", Where.CALL, _read_at, ("due_at_ms",)),
     Option("partition_key", _CALLS, _read_partition_key, ("partition_key",)),
+    Option("on_timeout", Where.JOB_TYPE, _read_on_timeout, ("on_timeout",), default="cooperative"),
 )
 _BY_NAME = {option.name: option for option in OPTIONS}
 _STORED = tuple(name for option in OPTIONS if option.stored for name in option.fields)

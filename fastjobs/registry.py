@@ -12,6 +12,7 @@ from fastjobs.errors import ConfigError
 from fastjobs.handlers import Source, describe
 from fastjobs.job import Job
 from fastjobs.model.definition import Declared
+from fastjobs.model.on_timeout import OnTimeout
 from fastjobs.model.retry import RetryPolicy
 from fastjobs.model.time_limits import Limits
 from fastjobs.options import DEFAULT_QUEUE, Options
@@ -47,6 +48,11 @@ class RegisteredType:
     def keep_ms(self) -> int | None:
         """How long finished jobs are kept, in milliseconds; 0 = not at all, None = as the app's settings say."""
         return self.options.finished_keep_ms
+
+    @property
+    def on_timeout(self) -> OnTimeout:
+        """What becomes of the process of a job whose time is over."""
+        return self.options.on_timeout or OnTimeout.COOPERATIVE
 
     @cached_property
     def retry(self) -> RetryPolicy:

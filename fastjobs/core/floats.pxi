@@ -1,7 +1,7 @@
 # Floats as text: the shortest digits that read back as the same double, laid out as `repr` does.
 #
-# The digits come from Schubfach (Raffaello Giulietti, "The Schubfach way to render doubles"): three multiplications by a
-# power of ten of 126 bits give the value and the borders of the interval of all decimals that are read as it; the
+# The digits come from Schubfach (Raffaello Giulietti, "The Schubfach way to render doubles"): three multiplications by
+# a power of ten of 126 bits give the value and the borders of the interval of all decimals that are read as it; the
 # shortest decimal in that interval is one of four. No step needs more than 128 bits, and none falls back to another.
 
 cdef extern from *:

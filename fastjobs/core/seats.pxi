@@ -16,7 +16,7 @@ cdef struct Seat:
     SeatState* shown
     #: The thread in which the seat's handler runs.
     unsigned long thread_id
-    #: Borrowed: the LeasedJobs whose job sits here; valid only while `inside`.
+    #: Borrowed: the LeasedJobs whose job sits here; valid only while `started_ns` is shown.
     PyObject* jobs
     #: How the last run ended, and the outcome made of it, until `after` gets them; owned, NULL = there is none.
     PyObject* ending
@@ -122,6 +122,26 @@ cdef class Seats:
                 index = jobs.first + seat.shown.column - jobs.column
                 return number, seat.shown.started_ns, seat.shown.deadline_ns, jobs, index
         return None
+
+    def job(self, int seat, int64_t expected_started_ns):
+        """Returns (jobs, index) of the job that started on a seat at that time; None when it has ended."""
+        cdef Seat* taken = self.checked(seat)
+        if expected_started_ns == 0 or taken.shown.started_ns != expected_started_ns:
+            return None
+        jobs = <LeasedJobs>taken.jobs
+        return jobs, jobs.first + taken.shown.column - jobs.column
+
+    def doom(self, int seat, int64_t expected_started_ns):
+        """Notes that a job whose time is over is to end with its process, and is not asked.
+
+        Returns:
+            (slot, column) of the job; None when it has ended, or was asked before.
+        """
+        cdef Seat* taken = self.checked(seat)
+        if not self.ask(seat, JobTimeout, expected_started_ns):
+            return None
+        taken.heard = True
+        return taken.shown.slot, taken.shown.column
 
     def ask(self, int seat, exception, int64_t expected_started_ns):
         """Asks a job to end; the thread of its handler gets that by `take_request`.

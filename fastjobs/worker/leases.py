@@ -45,6 +45,13 @@ class HeldSpan:
             return self.record.id
         return job_id(self.ref, index, self.n)
 
+    def type_name(self, index: int) -> str:
+        """Returns the name of the type of the job at an index of the chunk."""
+        if self.record is not None:
+            return self.record.type
+        assert self.chunk is not None
+        return self.chunk.types[self.chunk.type_index(index)][0]
+
     def part(self, first: int, count: int) -> str:
         """Returns the ref of a part of the span, to give it back."""
         return self.ref if self.n <= 1 else span_ref(self.ref, first, count)

@@ -62,6 +62,28 @@ def survives(name: str) -> str:
     return name
 
 
+@app.job(timeout=0.2, retries=0, on_timeout="replace")
+def loops_dirtily(name: str) -> None:
+    note(name, "began in", os.getpid())
+    while True:
+        time.sleep(0.001)
+
+
+@app.job(timeout=0.2, retries=0, on_timeout="kill")
+def dies(name: str) -> None:
+    note(name, "began")
+    try:
+        while True:
+            time.sleep(0.001)
+    finally:
+        note(name, "cleans up")
+
+
+@app.job
+def where(name: str) -> None:
+    note(name, "ran in", os.getpid())
+
+
 @app.job
 def short(name: str) -> None:
     note(name, "ran")

@@ -103,6 +103,51 @@ def test_neighbours_of_a_job_that_does_not_end_are_not_charged(limits: AppFile) 
     assert limits.log.count("killing its process") == 1
 
 
+def test_a_process_is_replaced_after_an_interruption_where_the_type_wants_it(limits: AppFile) -> None:
+    limits.start_worker("-c", "2")
+    neighbour = limits.neighbour.enqueue("n")
+    limits.wait_for_note("n began")
+    assert ended(limits, limits.loops_dirtily.enqueue("d")).error.type == "JobTimeout"
+    after = limits.where.enqueue("after")
+    assert ended(limits, after).status is Status.FINISHED
+    assert neighbour.refresh().status is Status.EXECUTING
+    limits.note("go")
+
+    assert ended(limits, neighbour).status is Status.FINISHED
+    assert limits.notes().count("n began") == 1
+    pids = {line.split()[-1] for line in limits.notes() if " in " in line}
+    assert len(pids) == 2
+    limits.wait_for_log("interrupted a job")
+
+
+def test_a_process_is_replaced_after_a_cancellation_where_the_type_wants_it(limits: AppFile) -> None:
+    limits.start_worker()
+    job = limits.loops_dirtily.options(timeout=60).enqueue("d")
+    wait_until(limits.notes, PATIENCE_S, "the job runs")
+    job.cancel()
+
+    assert ended(limits, job).status is Status.CANCELLED
+    limits.wait_for_log("interrupted a job")
+
+
+def test_a_process_is_killed_at_a_timeout_where_the_type_wants_it(
+    limits: AppFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASTJOBS_TIMEOUT_GRACE_S", "60")
+    limits.start_worker("-c", "2")
+    neighbour = limits.neighbour.enqueue("n")
+    limits.wait_for_note("n began")
+    job = limits.dies.enqueue("d")
+
+    assert ended(limits, job).error.type == "JobTimeout"
+    assert (job.status, job.attempts) == (Status.FAILED, 1)
+    limits.wait_for_note("n began", 2)
+    limits.note("go")
+    assert ended(limits, neighbour).status is Status.FINISHED
+    assert (neighbour.attempts, neighbour.errors) == (0, [])
+    assert "d cleans up" not in limits.notes()
+
+
 def test_an_expired_job_is_cancelled_and_never_started(limits: AppFile) -> None:
     expired = limits.short.options(expires=0.05).enqueue("late")
     past = limits.short.options(expires=datetime.now(UTC) - timedelta(seconds=1)).enqueue("past")

@@ -36,6 +36,12 @@ def test_a_delay_is_seconds_or_a_timedelta(delay: Any) -> None:
     assert Options().with_(delay=delay).delay_ms == 1500
 
 
+def test_what_happens_on_a_timeout_is_one_of_three() -> None:
+    assert Options.of_type(on_timeout="kill").on_timeout == "kill"
+    with pytest.raises(ConfigError, match=r"on_timeout='die': use one of 'cooperative', 'replace', 'kill'"):
+        Options.of_type(on_timeout="die")
+
+
 def test_the_smallest_delay_is_not_lost() -> None:
     assert Options().with_(delay=0.0001).delay_ms == 1
     assert Options().with_(delay=0).delay_ms == 0

@@ -6,12 +6,11 @@ import logging
 from collections.abc import Iterable
 
 from fastjobs._core import Backlog, LeasedJobs
-from fastjobs.errors import JobCancelled
 from fastjobs.logs import event
 from fastjobs.model.refs import split_ref
 from fastjobs.worker.leases import HeldLease, HeldLeases, HeldSpan
 from fastjobs.worker.outcomes import cancelled
-from fastjobs.worker.process.executor import Executor
+from fastjobs.worker.process.interruptions import Interruptions
 
 log = logging.getLogger("fastjobs.worker")
 
@@ -21,14 +20,16 @@ class Canceller:
 
     Args:
         backlog: unstarted and running jobs.
-        executor: interrupts running jobs.
+        interruptions: ends running jobs.
         leases: the leases that the process holds.
         suspects: unstarted jobs that are not in the backlog yet.
     """
 
-    def __init__(self, backlog: Backlog, executor: Executor, leases: HeldLeases, suspects: list[LeasedJobs]) -> None:
+    def __init__(
+        self, backlog: Backlog, interruptions: Interruptions, leases: HeldLeases, suspects: list[LeasedJobs]
+    ) -> None:
         self._backlog = backlog
-        self._executor = executor
+        self._interruptions = interruptions
         self._leases = leases
         self._suspects = suspects
 
@@ -42,7 +43,7 @@ class Canceller:
         # All that can be withdrawn is, before a thread is freed that would start it.
         for lease, span, index in [job for job in found if not self._withdraw(*job)]:
             running = self._backlog.seats.running(lease.slot, span.column + index - span.first)
-            if running is not None and self._executor.interrupt(running[0], JobCancelled, running[1]):
+            if running is not None and self._interruptions.cancel(*running):
                 event(log, logging.INFO, "interrupting cancelled job", job=span.job_id(index))
 
     def _withdraw(self, lease: HeldLease, span: HeldSpan, index: int) -> bool:

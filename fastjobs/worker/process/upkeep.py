@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import time
 
-from fastjobs import errors
 from fastjobs._core import Backlog, boot_time_ns
 from fastjobs.logs import event
 from fastjobs.worker.leases import HeldLeases
 from fastjobs.worker.process.executor import Executor
+from fastjobs.worker.process.interruptions import Interruptions
 from fastjobs.worker.process.orders import Orders
 from fastjobs.worker.process.quarantine import Quarantine
 
@@ -21,18 +21,26 @@ class Upkeep:
 
     Args:
         backlog: unstarted and running jobs, and the board.
-        executor: interrupts running jobs.
+        executor: how many seats are empty.
+        interruptions: ends jobs whose time is over.
         leases: the leases that the process holds.
         quarantine: while a suspect runs, the process does not fetch.
         orders: read at each turn.
     """
 
     def __init__(
-        self, backlog: Backlog, executor: Executor, leases: HeldLeases, quarantine: Quarantine, orders: Orders
+        self,
+        backlog: Backlog,
+        executor: Executor,
+        interruptions: Interruptions,
+        leases: HeldLeases,
+        quarantine: Quarantine,
+        orders: Orders,
     ) -> None:
         self._backlog = backlog
         self._board = backlog.board
         self._executor = executor
+        self._interruptions = interruptions
         self._leases = leases
         self._quarantine = quarantine
         self._orders = orders
@@ -59,5 +67,5 @@ class Upkeep:
         """Interrupts jobs that run longer than their timeout, and goes on with what could not be interrupted yet."""
         self._executor.pursue()
         for seat, started_ns in self._backlog.seats.overdue():
-            if self._executor.interrupt(seat, errors.JobTimeout, started_ns):
+            if self._interruptions.time_out(seat, started_ns):
                 event(log, logging.WARNING, "job timed out, interrupting it", seat=seat)

@@ -23,6 +23,7 @@ from fastjobs.worker.process.fetcher import Fetcher
 from fastjobs.worker.process.hooks import HookCaller
 from fastjobs.worker.process.intake import Intake
 from fastjobs.worker.process.interrupter import Interrupter
+from fastjobs.worker.process.interruptions import Interruptions
 from fastjobs.worker.process.lifespan import Lifespan
 from fastjobs.worker.process.link import Link
 from fastjobs.worker.process.loop import MainLoop
@@ -49,6 +50,7 @@ class _Seats:
     control: ControlLine
     backlog: Backlog
     executor: Executor
+    interruptions: Interruptions
     leases: HeldLeases
     shutdown: Shutdown
     lifespan: Lifespan
@@ -97,7 +99,7 @@ def build_loop(
         lifespan=seats.lifespan,
         upkeep=seats.upkeep,
         quarantine=seats.quarantine,
-        canceller=Canceller(seats.backlog, seats.executor, seats.leases, seats.quarantine.suspects),
+        canceller=Canceller(seats.backlog, seats.interruptions, seats.leases, seats.quarantine.suspects),
         link=link,
         session=session,
         refusals=refusals,
@@ -116,6 +118,7 @@ def _build_seats(registry: Registry, config: Config, control: ControlLine, spec:
     executor = ThreadExecutor(backlog, Interrupter(backlog.seats, config.timeout_grace_s / 2), spec.seats)
     leases = HeldLeases(board)
     shutdown = Shutdown(executor, board.seats, control)
+    interruptions = Interruptions(registry, backlog.seats, executor, shutdown, control)
     orders = Orders(control, executor, shutdown, spec.shutdown_timeout_s)
     quarantine = Quarantine(backlog, executor, shutdown)
     return _Seats(
@@ -123,12 +126,13 @@ def _build_seats(registry: Registry, config: Config, control: ControlLine, spec:
         control=control,
         backlog=backlog,
         executor=executor,
+        interruptions=interruptions,
         leases=leases,
         shutdown=shutdown,
         lifespan=Lifespan(spec.max_jobs, backlog, shutdown),
         orders=orders,
         quarantine=quarantine,
-        upkeep=Upkeep(backlog, executor, leases, quarantine, orders),
+        upkeep=Upkeep(backlog, executor, interruptions, leases, quarantine, orders),
     )
 
 

@@ -168,6 +168,11 @@ class Child:
         self.stopping = self.killed = True
         self.process.send_signal(signal.SIGKILL)
 
+    def kill_for(self, job: tuple[int, int, int]) -> None:
+        """Ends it at once because of a job, (slot, column, started_ns), whose time is over."""
+        self.overdue.append(job)
+        self.kill()
+
     def rss_mb(self) -> float:
         """Returns the memory it occupies, in MiB; 0 when it is gone."""
         try:

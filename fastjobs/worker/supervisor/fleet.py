@@ -129,6 +129,9 @@ class Fleet:
             if "leaving" in message:
                 event(log, logging.INFO, "replacing process", pid=child.pid, reason=message["leaving"])
                 child.left()
+            if "overdue" in message and not child.killed:
+                event(log, logging.ERROR, "job ran longer than its timeout, killing its process", pid=child.pid)
+                child.kill_for(tuple(message["overdue"]))
 
     def _greet(self, child: Child, hello: dict[str, Any]) -> None:
         """Takes in that a process is ready, and from the first one what the app is."""
