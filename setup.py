@@ -11,6 +11,8 @@ options = os.environ.get("FASTJOBS_CORE_OPTIONS", "").split()
 core = Extension(
     "fastjobs._core",
     ["fastjobs/_core.pyx"],
+    # Frames of tracebacks are kept by line. Without the lines of the C file, those of two included files get mixed up.
+    define_macros=[("CYTHON_CLINE_IN_TRACEBACK", "1")],
     extra_compile_args=["-O3", "-g0", "-fvisibility=hidden", *options] if os.name == "posix" else [],
 )
 

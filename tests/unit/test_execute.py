@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+import traceback
 import tracemalloc
 import weakref
 from collections import Counter
@@ -14,8 +15,19 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from fastjobs._core import RUN_FINISHED, Backlog, Board, Chunk, Ending, EndingKind, LeasedJobs, Seats, boot_time_ns
-from fastjobs.errors import CorruptChunk, InternalError
+from fastjobs._core import (
+    RUN_FINISHED,
+    Backlog,
+    Board,
+    Chunk,
+    ChunkWriter,
+    Ending,
+    EndingKind,
+    LeasedJobs,
+    Seats,
+    boot_time_ns,
+)
+from fastjobs.errors import CorruptChunk, InternalError, PayloadError
 from tests.harness import plain_codec
 from tests.harness.jobs import ALWAYS, Bench, make_bench, make_chunk, numbered
 
@@ -291,6 +303,16 @@ def test_tracebacks_lead_from_the_loop_to_the_handler(bench):
     assert trace.tb_frame.f_code.co_filename.endswith("core/execute.pxi")
     assert trace.tb_next.tb_frame.f_code is handler.__code__
     assert trace.tb_next.tb_next is None
+
+
+def test_frames_of_the_core_name_the_line_in_c_so_that_those_of_two_files_are_told_apart() -> None:
+    """Cython keeps the code objects of frames by line number, for all included files together."""
+    writer = ChunkWriter()
+    with pytest.raises(PayloadError) as caught:
+        writer.add(writer.entry("count"), (object(),))
+    own = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__) if frame.filename.endswith(".pxi")]
+    assert own
+    assert all("fastjobs/_core.c:" in name for name in own)
 
 
 def test_the_traceback_of_a_call_that_does_not_fit_ends_in_the_loop(bench):
