@@ -10,6 +10,7 @@ import faulthandler
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
@@ -31,7 +32,11 @@ class Signals:
 
     def __init__(self, of_group: Sequence[signal.Signals]) -> None:
         self._of_group = of_group
-        os.register_at_fork(after_in_child=self._release)
+        #: The signal mask of a thread that forks.
+        self._forking = threading.local()
+        os.register_at_fork(
+            before=self._hold_back, after_in_parent=self._let_through, after_in_child=self._begin_as_a_program
+        )
 
     def take(self) -> None:
         """Installs the handlers of this process, in place of those that the app has installed, if it has.
@@ -46,6 +51,17 @@ class Signals:
         faulthandler.enable()
         faulthandler.register(signal.SIGUSR1, all_threads=True)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (*self._of_group, signal.SIGUSR1))
+
+    def _hold_back(self) -> None:
+        """Has signals wait until the new process can obey them: `multiprocessing` may end it at once."""
+        self._forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._of_group)
+
+    def _let_through(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._forking.mask)
+
+    def _begin_as_a_program(self) -> None:
+        self._release()
+        self._let_through()
 
     def _release(self) -> None:
         """Gives a process that a handler forked the handlers of a new program: `multiprocessing` ends it by SIGTERM."""
