@@ -1,4 +1,4 @@
-"""What each choice of `on_timeout` costs and breaks: `python -m bench.interruptions [--server valkey]`.
+"""Measures the cost of each choice of `on_timeout`, and what it breaks: `python -m bench.interruptions`.
 
 One job in fifty runs into its timeout of 50 ms while it pings a server through a pool of redis-py, as do the others a
 few times. Printed are the time and the processor time of the worker for all jobs, how often jobs started more than once

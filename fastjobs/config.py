@@ -355,9 +355,9 @@ def _refuse_unknown(
     kind: type[Any], explicit: Mapping[str, Any], path: Path | None, project: Mapping[str, Any]
 ) -> None:
     inner_names, outer_names = {item.name for item in fields(kind)}, _known_names()
-    for name in set(explicit) - inner_names:
+    for name in sorted(set(explicit) - inner_names):
         raise ConfigError(f"there is no setting {name!r}{nearest(name, inner_names, _INNER_NAMES)}")
-    for name in set(project) - outer_names:
+    for name in sorted(set(project) - outer_names):
         raise ConfigError(f"{path}: [tool.fastjobs] has no setting {name!r}{nearest(name, outer_names, _OUTER_NAMES)}")
     for name in unknown_variables(os.environ, outer_names):
         hint = nearest(name, outer_names, _OUTER_NAMES, variable_of)

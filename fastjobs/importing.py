@@ -1,4 +1,4 @@
-"""Knows whether this process imports an app for a worker or a command, or is of a worker, and refuses what must not be.
+"""Knows whether this process imports an app for a worker or a command, or runs its jobs, and refuses some actions then.
 
 Each process of a worker imports the app again. A statement that enqueues would do so in every one of them.
 """

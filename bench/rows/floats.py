@@ -1,4 +1,4 @@
-"""What a float in the arguments costs, compared with orjson; without a server."""
+"""Compares the time that the core takes for a float in the arguments with orjson's; needs no server."""
 
 from __future__ import annotations
 

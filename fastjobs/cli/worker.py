@@ -91,7 +91,11 @@ def command(
 
 
 def _run(
-    target: str, config: WorkerConfig, lifeline: int = -1, url: str | None = None, on_ready: Callable[[], object] = bool
+    target: str,
+    config: WorkerConfig,
+    lifeline: int = -1,
+    url: str | None = None,
+    on_ready: Callable[[], object] = lambda: None,
 ) -> int:
     configure(config.log_level, config.log_format)
 
@@ -142,8 +146,6 @@ def run_pool() -> None:
     """Entry point of the worker behind `app.pool`."""
     streams.open_missing()
     target, settings, lifeline, ready = orjson.loads(sys.argv[1])
-    for descriptor in (lifeline, ready):
-        os.set_inheritable(descriptor, False)
 
     def report_ready() -> None:
         os.write(ready, b"1")

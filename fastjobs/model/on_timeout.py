@@ -1,4 +1,4 @@
-"""What becomes of the process of a job whose time is over: the choices of a job type."""
+"""The choices of a job type for the process of a job that runs longer than its timeout."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class OnTimeout(StrEnum):
-    """What is done when a job runs longer than its timeout."""
+    """How a job that runs longer than its timeout is ended, and whether its process goes on."""
 
     #: `JobTimeout` is raised in it, and its process goes on.
     COOPERATIVE = "cooperative"

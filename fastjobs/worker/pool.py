@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from typing import IO, Any
+from typing import Any
 
 import orjson
 
@@ -39,7 +39,7 @@ class Pool:
         self._closed = False
 
     def start(self) -> None:
-        """Starts the worker; returns when one of its processes has imported the app, whether or not the server answers.
+        """Starts the worker; returns when one of its processes is ready, which waits for a server that does not answer.
 
         Raises:
             ConfigError: it was started before, or this is a process of a worker.
@@ -51,29 +51,30 @@ class Pool:
             raise errors.ConfigError("a process of a worker cannot start a pool, which would be a worker in a worker")
         theirs, self._lifeline = os.pipe()
         ready, ready_theirs = os.pipe()
-        arguments = orjson.dumps([self._target, self._settings, theirs, ready_theirs]).decode()
         try:
-            # In a session of its own, Ctrl-C in a terminal does not reach it.
-            self._process = subprocess.Popen(
-                python("from fastjobs.cli.worker import run_pool; run_pool()", arguments),
-                pass_fds=(theirs, ready_theirs),
-                start_new_session=True,
-            )
-        finally:
-            os.close(theirs)
-            os.close(ready_theirs)
             with os.fdopen(ready, "rb") as answer:
-                started = self._process is not None and self._hear(answer)
-        if not started:
-            raise errors.PoolNotStarted(self.wait())
-
-    def _hear(self, answer: IO[bytes]) -> bool:
-        """Returns whether the worker has become ready, when it has, or has ended."""
-        try:
-            return bool(answer.read(1))
+                self._process = self._launch(theirs, ready_theirs)
+                # Until the worker writes, or has ended.
+                started = bool(answer.read(1))
         except BaseException:
             self._let_go()
             raise
+        if not started:
+            raise errors.PoolNotStarted(self.wait())
+
+    def _launch(self, *descriptors: int) -> subprocess.Popen[bytes]:
+        """Starts the worker, which takes the descriptors over."""
+        arguments = orjson.dumps([self._target, self._settings, *descriptors]).decode()
+        try:
+            # In a session of its own, Ctrl-C in a terminal does not reach it.
+            return subprocess.Popen(
+                python("from fastjobs.cli.worker import run_pool; run_pool()", arguments),
+                pass_fds=descriptors,
+                start_new_session=True,
+            )
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
 
     def close(self) -> None:
         """Asks the worker to stop: running jobs may end, the rest is given back. Returns at once; safe to repeat."""

@@ -166,6 +166,8 @@ class Intake:
             return
         if redeliveries > self._together and self._keep_apart(span, leased, redeliveries):
             return
+        if span.record is not None:
+            span.beside = self._beside(span.record, redeliveries)
         limits = self._limits(around.limits, span, redeliveries, clock_ns) if around.limits else None
         for first, count in self._runnable(span, around, leased.rounds):
             jobs = LeasedJobs(
@@ -181,7 +183,6 @@ class Intake:
                 around.before,
                 around.after,
             )
-            span.beside = self._beside(span.record, redeliveries) if span.record else 0
             if span.beside:
                 self._quarantine.suspects.append(jobs)
             else:

@@ -41,8 +41,9 @@ class Interruptions:
 
     def time_out(self, seat: int, started_ns: int) -> bool:
         """Ends the job that started on a seat at that time, and is overdue; returns False when it has ended."""
-        if self._chosen(seat, started_ns) is not OnTimeout.KILL:
-            return self._interrupt(seat, JobTimeout, started_ns)
+        choice = self._chosen(seat, started_ns)
+        if choice is not OnTimeout.KILL:
+            return self._interrupt(seat, JobTimeout, started_ns, choice)
         place = self._seats.doom(seat, started_ns)
         if place is not None:
             # If the order gets lost, the supervisor kills the process after the grace, as for any job.
@@ -51,10 +52,9 @@ class Interruptions:
 
     def cancel(self, seat: int, started_ns: int) -> bool:
         """Ends a job that somebody has cancelled; returns False when it has ended."""
-        return self._interrupt(seat, JobCancelled, started_ns)
+        return self._interrupt(seat, JobCancelled, started_ns, self._chosen(seat, started_ns))
 
-    def _interrupt(self, seat: int, exception: type[JobInterrupted], started_ns: int) -> bool:
-        choice = self._chosen(seat, started_ns)
+    def _interrupt(self, seat: int, exception: type[JobInterrupted], started_ns: int, choice: OnTimeout) -> bool:
         if not self._executor.interrupt(seat, exception, started_ns):
             return False
         if choice is not OnTimeout.COOPERATIVE:

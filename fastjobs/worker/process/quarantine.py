@@ -56,8 +56,7 @@ class Quarantine:
         self.apart = False
         if not self.suspects or self._shutdown.asked:
             return []
-        group = self._next_group()
-        left = [jobs for jobs in self.suspects if jobs not in group]
+        group, left = self._divide()
         if left:
             self.suspects[:] = group
         else:
@@ -70,15 +69,19 @@ class Quarantine:
             self._backlog.push(jobs)
         self.suspects.clear()
 
-    def _next_group(self) -> list[LeasedJobs]:
+    def _divide(self) -> tuple[list[LeasedJobs], list[LeasedJobs]]:
+        """The suspects that are to run together next, and the others."""
         group: list[LeasedJobs] = []
+        left: list[LeasedJobs] = []
         most = max(1, self._executor.allowed)
         for jobs in self.suspects:
             span: HeldSpan = jobs.owner
             if len(group) < min(most, span.beside):
                 group.append(jobs)
                 most = min(most, span.beside)
-        return group
+            else:
+                left.append(jobs)
+        return group, left
 
 
 def _whole(suspects: list[LeasedJobs]) -> list[tuple[LeasedJobs, int, int]]:

@@ -168,9 +168,9 @@ class Child:
         self.stopping = self.killed = True
         self.process.send_signal(signal.SIGKILL)
 
-    def kill_for(self, job: tuple[int, int, int]) -> None:
-        """Ends it at once because of a job, (slot, column, started_ns), whose time is over."""
-        self.overdue.append(job)
+    def kill_for(self, jobs: list[tuple[int, int, int]]) -> None:
+        """Ends it at once because of jobs, (slot, column, started_ns), whose time is over, or that of their hooks."""
+        self.overdue = jobs
         self.kill()
 
     def rss_mb(self) -> float:

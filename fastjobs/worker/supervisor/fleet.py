@@ -131,7 +131,7 @@ class Fleet:
                 child.left()
             if "overdue" in message and not child.killed:
                 event(log, logging.ERROR, "job ran longer than its timeout, killing its process", pid=child.pid)
-                child.kill_for(tuple(message["overdue"]))
+                child.kill_for([tuple(message["overdue"])])
 
     def _greet(self, child: Child, hello: dict[str, Any]) -> None:
         """Takes in that a process is ready, and from the first one what the app is."""

@@ -85,14 +85,12 @@ class Watchdog:
         for child in children:
             if child.overdue:
                 continue
-            child.overdue = child.board.overdue(grace_ns)
-            if child.overdue:
+            if jobs := child.board.overdue(grace_ns):
                 event(log, logging.ERROR, "job still running after its timeout, killing its process", pid=child.pid)
-            elif hooks := child.board.overdue_hooks():
-                child.overdue = hooks
+                child.kill_for(jobs)
+            elif jobs := child.board.overdue_hooks():
                 event(log, logging.ERROR, "hook takes too long, killing its process", pid=child.pid)
-            if child.overdue:
-                child.kill()
+                child.kill_for(jobs)
 
     def kill_overstayed(self, children: Iterable[Child]) -> None:
         """Ends processes that were to be replaced and do not end by themselves.
